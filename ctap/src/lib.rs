@@ -1,0 +1,1 @@
+//! What authenticators speak, over two tiny ports: packets (HID) and APDUs (PC/SC).

@@ -1,0 +1,1 @@
+//! The companion server: persons, keys, policy, approvals, permits, log, gate.
