@@ -1,1 +1,12 @@
 //! The companion server: persons, keys, policy, approvals, permits, log, gate.
+//!
+//! A handler is: parse → load → decide (pure) → save state *and* log entry in one transaction → respond. Decisions
+//! become state in `desk` alone; what proves something is checked by `sceau_proof`.
+
+pub mod action;
+pub mod desk;
+pub mod id;
+pub mod key;
+pub mod person;
+pub mod port;
+pub mod session;
