@@ -1,1 +1,9 @@
-//! Harness of the end-to-end scenarios.
+//! The harness of the end-to-end scenarios: real PC/SC daemons, real key firmware, real servers on a private loopback, people at real terminals.
+//!
+//! It knows the products only as an outsider does: by their commands, configuration files and sockets. Nothing of ours is mocked.
+
+pub mod http;
+pub mod place;
+pub mod portal;
+pub mod process;
+pub mod terminal;
