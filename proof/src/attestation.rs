@@ -1,0 +1,1 @@
+//! Attestation statements: is what the authenticator says of itself genuine?

@@ -1,0 +1,1 @@
+//! Evidence bundles: everything that one action left behind, checkable offline.

@@ -1,0 +1,1 @@
+//! FIDO metadata (MDS3): what is known of a model, and its status.

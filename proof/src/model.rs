@@ -1,0 +1,1 @@
+//! Which models of authenticators we want.

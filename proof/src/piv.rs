@@ -1,0 +1,1 @@
+//! PIV cards: attestation and signatures.
