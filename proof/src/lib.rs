@@ -15,6 +15,7 @@ pub mod cbor;
 pub mod client_data;
 pub mod cose;
 pub mod evidence;
+pub mod log;
 pub mod metadata;
 pub mod model;
 pub mod piv;
