@@ -1,0 +1,45 @@
+//! The command bytes of the authenticator API (§6), and the commands that have neither parameters nor a reply.
+
+use crate::device::{Device, Progress};
+use crate::error::{Error, ReplyError};
+
+/// `authenticatorMakeCredential`
+pub const MAKE_CREDENTIAL: u8 = 0x01;
+/// `authenticatorGetAssertion`
+pub const GET_ASSERTION: u8 = 0x02;
+/// `authenticatorGetInfo`
+pub const GET_INFO: u8 = 0x04;
+/// `authenticatorClientPIN`
+pub const CLIENT_PIN: u8 = 0x06;
+/// `authenticatorReset`
+pub const RESET: u8 = 0x07;
+/// `authenticatorGetNextAssertion`
+pub const GET_NEXT_ASSERTION: u8 = 0x08;
+/// `authenticatorCredentialManagement`
+pub const CREDENTIAL_MANAGEMENT: u8 = 0x0a;
+/// `authenticatorSelection`
+pub const SELECTION: u8 = 0x0b;
+
+/// `authenticatorSelection` (§6.9): waits for a touch and does nothing else. For choosing one key among several.
+pub fn selection(device: &mut dyn Device, progress: Progress<'_>) -> Result<(), Error> {
+    without_reply(device, SELECTION, "selection", progress)
+}
+
+/// `authenticatorReset` (§6.6): erases every credential and the PIN, for good, after a touch. Most keys allow it only just after power-up.
+pub fn danger_reset(device: &mut dyn Device, progress: Progress<'_>) -> Result<(), Error> {
+    without_reply(device, RESET, "reset", progress)
+}
+
+fn without_reply(
+    device: &mut dyn Device,
+    command: u8,
+    name: &'static str,
+    progress: Progress<'_>,
+) -> Result<(), Error> {
+    let reply = device.call(command, &[], progress)?;
+    if reply.is_empty() {
+        Ok(())
+    } else {
+        Err(ReplyError::Invalid(name).into())
+    }
+}
