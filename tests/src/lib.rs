@@ -3,7 +3,9 @@
 //! It knows the products only as an outsider does: by their commands, configuration files and sockets. Nothing of ours is mocked.
 
 pub mod http;
+pub mod key;
 pub mod place;
 pub mod portal;
 pub mod process;
 pub mod terminal;
+pub mod workstation;

@@ -1,0 +1,199 @@
+//! One person's workstation: a reader with its own pcscd, a virtual key, the agent, and a terminal.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::Result;
+
+use crate::{
+    key::{Key, Model},
+    place,
+    process::Running,
+    terminal::Terminal,
+};
+
+/// The first port of vsmartcard's driver; each reader takes two.
+const FIRST_PORT: u16 = 0x8C7B;
+
+/// Starts pcscd with one virtual reader in a mount namespace of its own, so that its fixed socket path is private.
+///
+/// # Errors
+/// When it does not start.
+pub fn pcscd(folder: &Path, port: u16) -> Result<(Running, PathBuf)> {
+    let run = folder.join("pcscd");
+    fs::create_dir_all(&run)?;
+    let config = folder.join("reader.conf");
+    let driver = driver()?;
+    fs::write(
+        &config,
+        format!(
+            "FRIENDLYNAME \"Virtual reader\"\nDEVICENAME /dev/null:0x{port:04X}\nLIBPATH {}\nCHANNELID 0x{port:04X}\n",
+            driver.display()
+        ),
+    )?;
+    let socket = run.join("pcscd.comm");
+    let _ = fs::remove_file(&socket);
+    let script = "mount --bind \"$1\" /run/pcscd && exec pcscd --foreground --config \"$2\"";
+    let mut command = Command::new("unshare");
+    command
+        .args(["-m", "sh", "-euc", script, "pcscd"])
+        .arg(&run)
+        .arg(&config);
+    let mut process = Running::start("pcscd", folder, &mut command)?;
+    process.wait_ready(Duration::from_secs(10), || socket.exists())?;
+    Ok((process, socket))
+}
+
+fn driver() -> Result<PathBuf> {
+    let places = [
+        "/usr/lib/pcsc/drivers/serial/libifdvpcd.so",
+        "/usr/lib/x86_64-linux-gnu/libifdvpcd.so",
+        "/usr/lib/aarch64-linux-gnu/libifdvpcd.so",
+    ];
+    let found = places.iter().map(PathBuf::from).find(|path| path.exists());
+    found.map_or_else(
+        || anyhow::bail!("vsmartcard's driver libifdvpcd.so is not installed; `cargo xtask setup` installs it"),
+        Ok,
+    )
+}
+
+/// A workstation and the person at it.
+pub struct Workstation {
+    /// The person's id at the server.
+    pub person: String,
+    /// The key in (or beside) the reader.
+    pub key: Key,
+    folder: PathBuf,
+    port: u16,
+    socket: PathBuf,
+    pcscd: Running,
+    agent: Option<Running>,
+    language: String,
+}
+
+/// What the agent of a workstation is told about its server.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The server's base URL.
+    pub url: String,
+    /// The relying party that it is configured for.
+    pub rp_id: String,
+}
+
+impl Workstation {
+    /// Sets up the `number`-th workstation: reader, key of `model` (plugged in), configuration. The agent is not started yet.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub fn set_up(
+        folder: &Path,
+        number: u16,
+        person: &str,
+        model: Option<&Model>,
+        server: &Server,
+    ) -> Result<Self> {
+        let folder = folder.join(person);
+        fs::create_dir_all(&folder)?;
+        let port = FIRST_PORT + 2 * number;
+        let (pcscd, socket) = pcscd(&folder, port)?;
+        let key = Key::fido(&folder.join("key"), model, port)?;
+        key.insert()?;
+        for place in ["config/sceau", "state", "runtime"] {
+            fs::create_dir_all(folder.join(place))?;
+        }
+        fs::write(
+            folder.join("config/sceau/agent.toml"),
+            format!(
+                "server = \"{}\"\nrp_id = \"{}\"\nperson = \"{person}\"\n",
+                server.url, server.rp_id
+            ),
+        )?;
+        Ok(Self {
+            person: person.to_owned(),
+            key,
+            folder,
+            port,
+            socket,
+            pcscd,
+            agent: None,
+            language: "en_GB.UTF-8".to_owned(),
+        })
+    }
+
+    /// The same person reading French.
+    #[must_use]
+    pub fn in_french(mut self) -> Self {
+        "fr_FR.UTF-8".clone_into(&mut self.language);
+        self
+    }
+
+    /// A command of the product, with this workstation's environment.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(place::bin(program));
+        command
+            .env("PCSCLITE_CSOCK_NAME", &self.socket)
+            .env("XDG_CONFIG_HOME", self.folder.join("config"))
+            .env("XDG_STATE_HOME", self.folder.join("state"))
+            .env("XDG_RUNTIME_DIR", self.folder.join("runtime"))
+            .env("HOME", &self.folder)
+            .env("LC_ALL", &self.language)
+            .env("TERM", "dumb");
+        command
+    }
+
+    /// Starts the daemon and waits for its socket.
+    ///
+    /// # Errors
+    /// When it does not come up; the message quotes what it printed.
+    pub fn start_agent(&mut self) -> Result<Duration> {
+        let socket = self.folder.join("runtime/sceau/agent.sock");
+        let _ = fs::remove_file(&socket);
+        let mut agent = Running::start(
+            "sceau-agent",
+            &self.folder,
+            &mut self.command("sceau-agent"),
+        )?;
+        let took = agent.wait_ready(Duration::from_secs(10), || socket.exists())?;
+        self.agent = Some(agent);
+        Ok(took)
+    }
+
+    /// The running daemon.
+    ///
+    /// # Panics
+    /// When it was not started.
+    pub fn agent(&mut self) -> &mut Running {
+        self.agent.as_mut().expect("start_agent comes first")
+    }
+
+    /// `sceau` with these arguments, on a terminal of its own.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn sceau(&self, arguments: &[&str]) -> Result<Terminal> {
+        let mut command = self.command("sceau");
+        command.args(arguments);
+        Terminal::start(command, Duration::from_secs(30))
+    }
+
+    /// Restarts the PC/SC daemon, as an upgrade of it would.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn restart_pcscd(&mut self) -> Result<()> {
+        self.pcscd.kill();
+        (self.pcscd, self.socket) = pcscd(&self.folder, self.port)?;
+        Ok(())
+    }
+
+    /// A file in the workstation's own folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+}
