@@ -8,13 +8,18 @@
 //! What arrives is a claim; what has been checked is another type with private fields, built only by the verifier.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
+pub mod action;
+pub mod asn1;
+pub mod assertion;
 pub mod attestation;
 pub mod authenticator_data;
 pub mod base64url;
 pub mod cbor;
+pub mod certificate;
 pub mod client_data;
 pub mod cose;
 pub mod evidence;
+pub mod json;
 pub mod log;
 pub mod metadata;
 pub mod model;

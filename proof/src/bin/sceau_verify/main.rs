@@ -10,6 +10,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use serde_json::{Value, json};
 
+mod action;
+mod assertion;
+
 /// Longest input that is read; metadata BLOBs and evidence of large actions are a few MiB.
 const MAX_INPUT: u64 = 64 << 20;
 
@@ -27,7 +30,10 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
-enum Command {}
+enum Command {
+    Assertion(assertion::Args),
+    Action(action::Args),
+}
 
 /// What a subcommand found: one JSON object, and whether the answer is yes.
 struct Outcome {
@@ -44,7 +50,10 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {};
+    let result = match Cli::parse().command {
+        Command::Assertion(args) => assertion::run(&args),
+        Command::Action(args) => action::run(&args),
+    };
     let (object, status) = match result {
         Ok(Outcome { yes: true, object }) => (object, 0),
         Ok(Outcome { yes: false, object }) => (object, 1),
