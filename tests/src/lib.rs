@@ -4,6 +4,7 @@
 
 pub mod http;
 pub mod key;
+pub mod narrator;
 pub mod place;
 pub mod portal;
 pub mod process;
