@@ -5,6 +5,7 @@
 
 pub mod action;
 pub mod desk;
+pub mod gate;
 pub mod id;
 pub mod key;
 pub mod person;
