@@ -1,5 +1,7 @@
 //! One authenticator that speaks CTAP, whatever carries it: what transports offer to the commands above them.
 
+use std::time::Duration;
+
 use crate::error::{Error, StatusWord};
 
 /// A sign of life while the authenticator works (§11.2.9.1.7), or its absence.
@@ -16,7 +18,7 @@ pub enum Keepalive {
 }
 
 /// The longest time that passes between two calls of a progress callback while a transport can be interrupted.
-pub const TICK: std::time::Duration = std::time::Duration::from_millis(50);
+pub const TICK: Duration = Duration::from_millis(50);
 
 impl Keepalive {
     /// From the wire's status byte.
@@ -26,6 +28,33 @@ impl Keepalive {
             1 => Self::Processing,
             2 => Self::UpNeeded,
             other => Self::Other(other),
+        }
+    }
+}
+
+/// How long a transport waits, and for what. The defaults suit real keys; tests shorten nothing but the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For a channel to be allocated (HID).
+    pub open: Duration,
+    /// Between two signs of life of a working authenticator, which sends one every 100 ms (HID).
+    pub silence: Duration,
+    /// For a whole call, touch included. Authenticators give up by themselves after 30 s or so.
+    pub call: Duration,
+    /// For the answer to a cancellation; without one the channel is resynchronised before its next use.
+    pub cancel: Duration,
+    /// For another program to finish with the authenticator (HID).
+    pub busy: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            open: Duration::from_secs(1),
+            silence: Duration::from_secs(3),
+            call: Duration::from_secs(120),
+            cancel: Duration::from_millis(150),
+            busy: Duration::from_secs(15),
         }
     }
 }
@@ -79,6 +108,9 @@ pub trait Device {
 
     /// The largest message (command byte and parameters) that the transport carries.
     fn max_message(&self) -> usize;
+
+    /// Lets about `duration` pass and returns the transport's monotonic time: how U2F, which has no keep-alives, waits for a touch.
+    fn pause(&mut self, duration: Duration) -> Duration;
 }
 
 impl<D: Device + ?Sized> Device for &mut D {
@@ -110,5 +142,9 @@ impl<D: Device + ?Sized> Device for &mut D {
 
     fn max_message(&self) -> usize {
         (**self).max_message()
+    }
+
+    fn pause(&mut self, duration: Duration) -> Duration {
+        (**self).pause(duration)
     }
 }

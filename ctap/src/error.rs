@@ -57,6 +57,12 @@ impl From<CborError> for Error {
     }
 }
 
+impl From<FramingError> for Error {
+    fn from(error: FramingError) -> Self {
+        Self::Wire(WireError::Framing(error))
+    }
+}
+
 impl From<ReplyError> for Error {
     fn from(error: ReplyError) -> Self {
         Self::Wire(WireError::Reply(error))
@@ -75,7 +81,7 @@ pub enum WireError {
     /// Signs of life, but no answer before the whole call's deadline.
     #[error("no answer before the deadline")]
     Deadline,
-    /// Another program kept the authenticator busy through every retry.
+    /// Another program kept the authenticator busy for as long as the deadline allows.
     #[error("the authenticator is busy with another program")]
     Busy,
     /// A CTAPHID ERROR message with this code (§11.2.9.1.6); unknown codes survive.
@@ -106,6 +112,9 @@ pub enum FramingError {
         /// The one that came.
         found: u8,
     },
+    /// A continuation packet that continues nothing.
+    #[error("a continuation packet without a message")]
+    Stray,
     /// An answer to another command than the one sent.
     #[error("an answer to command {found:#04x} where {expected:#04x} was sent")]
     Command {

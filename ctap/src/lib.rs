@@ -18,6 +18,7 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+pub mod apdu;
 pub mod assertion;
 pub mod cbor;
 pub mod ceremony;
@@ -26,12 +27,14 @@ pub mod command;
 pub mod credential;
 pub mod device;
 pub mod error;
+pub mod hid;
 pub mod info;
+pub mod nfc;
 pub mod pin;
 pub mod pin_protocol;
 pub mod port;
 
-pub use device::{Control, Device, Keepalive, Progress, unattended};
+pub use device::{Control, Deadlines, Device, Keepalive, Progress, unattended};
 pub use error::{Error, FramingError, Refused, ReplyError, Status, StatusWord, WireError};
 pub use pin::Pin;
 pub use port::{ApduPort, Clock, Entropy, NoEntropy, PacketPort, PortError};
