@@ -50,6 +50,29 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>
     deserializer.deserialize_str(Visitor)
 }
 
+/// For `#[serde(with = "base64url::array")]` on byte arrays.
+pub mod array {
+    use serde::{Deserializer, Serializer, de};
+
+    /// The text of the bytes.
+    pub fn serialize<const N: usize, S: Serializer>(
+        bytes: &[u8; N],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        super::serialize(bytes, serializer)
+    }
+
+    /// Exactly `N` bytes.
+    pub fn deserialize<'de, const N: usize, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<[u8; N], D::Error> {
+        let bytes = super::deserialize(deserializer)?;
+        bytes
+            .try_into()
+            .map_err(|_| de::Error::custom("not of the expected length"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
