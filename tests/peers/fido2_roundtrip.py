@@ -60,14 +60,16 @@ class Control:
             return json.loads(link.makefile().readline())
 
 
-def find(transport, timeout=10.0):
-    """The first key on this transport, within the time."""
+def find(transport, node=None, timeout=10.0):
+    """The first key on this transport (or the one at this node), within the time."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if transport == "pcsc":
             from fido2.pcsc import CtapPcscDevice
 
             device = next(CtapPcscDevice.list_devices(), None)
+        elif node:
+            device = at_node(node)
         else:
             device = next(CtapHidDevice.list_devices(), None)
         if device is not None:
@@ -77,9 +79,21 @@ def find(transport, timeout=10.0):
     sys.exit(3)
 
 
+def at_node(node):
+    """The key at this hidraw node, or None."""
+    from fido2.hid import linux
+
+    try:
+        descriptor = linux.get_descriptor(node)
+        return CtapHidDevice(descriptor, linux.open_connection(descriptor))
+    except OSError:
+        return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--transport", choices=["pcsc", "hid"], default="pcsc")
+    parser.add_argument("--node", help="hidraw node of the key, where enumeration would not find it")
     parser.add_argument("--root", help="PEM of the manufacturer's root; without it only the statement is verified")
     parser.add_argument("--aaguid", help="AAGUID that the model must have")
     parser.add_argument("--pin-file", help="file with the PIN (default: a test PIN)")
@@ -89,7 +103,7 @@ def main():
     control = Control(options.control) if options.control else None
     held = {}
 
-    device = find(options.transport)
+    device = find(options.transport, options.node)
     ctap = Ctap2(device)
     info = ctap.get_info()
     held["versions"] = info.versions
@@ -197,7 +211,7 @@ def main():
 
         device.close()
         assert control("remove")["ok"] and control("insert")["ok"]
-        ctap = Ctap2(find(options.transport))
+        ctap = Ctap2(find(options.transport, options.node))
         digest = os.urandom(32)
         ctap.get_assertion(RP["id"], digest, allow).verify(digest, credentials[0].public_key)
         held["replugged"] = True

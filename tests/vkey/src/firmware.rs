@@ -290,9 +290,9 @@ impl Device {
                 Job::Hid => {
                     if let Some(dispatch) = &mut hid {
                         if self.settings.u2f_only {
-                            dispatch.poll(&mut [&mut U2fOnly(&mut app)]);
+                            dispatch.poll(&mut [&mut U2fOnly(&mut app), &mut Light(&self.touch)]);
                         } else {
-                            dispatch.poll(&mut [&mut app]);
+                            dispatch.poll(&mut [&mut app, &mut Light(&self.touch)]);
                         }
                     }
                     if let Some(answered) = &answered {
@@ -409,5 +409,24 @@ impl<A: ctaphid_dispatch::app::App<'static>> ctaphid_dispatch::app::App<'static>
         response: &mut heapless_bytes::BytesView,
     ) -> Result<(), ctaphid_dispatch::app::Error> {
         self.0.call(command, request, response)
+    }
+}
+
+/// The light: CTAPHID_WINK.
+struct Light<'a>(&'a Touch);
+
+impl ctaphid_dispatch::app::App<'static> for Light<'_> {
+    fn commands(&self) -> &'static [Command] {
+        &[Command::Wink]
+    }
+
+    fn call(
+        &mut self,
+        _command: Command,
+        _request: &[u8],
+        _response: &mut heapless_bytes::BytesView,
+    ) -> Result<(), ctaphid_dispatch::app::Error> {
+        self.0.wink();
+        Ok(())
     }
 }

@@ -7,16 +7,17 @@
 mod card;
 mod control;
 mod firmware;
+mod hid;
 mod misbehave;
 mod model;
 mod piv;
 mod runtime;
+mod sock;
 mod storage;
 mod touch;
 mod vpcd;
 
 use std::fs::{self, File};
-use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -28,8 +29,10 @@ use clap::{Args, Parser, Subcommand};
 use card::Card;
 use control::Port;
 use firmware::{Application, Device, Settings};
+use hid::Socket;
 use misbehave::Misbehave;
 use model::{Attestation, MakeModel};
+use sock::Sock;
 use touch::Mode;
 use vpcd::Slot;
 
@@ -49,6 +52,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Vpcd(Vpcd),
+    Sock(SockOptions),
     MakeModel(MakeModel),
     Say(Say),
 }
@@ -81,6 +85,23 @@ struct Vpcd {
     /// Misbehave from the start (see `vkey say … misbehave`).
     #[arg(long, value_enum, value_name = "MODE")]
     misbehave: Option<misbehave::Mode>,
+}
+
+/// A USB key without a kernel: HID reports on a Unix socket.
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  vkey sock --state alice --attestation models/a --control alice.sock --reports alice.usb &\n  \
+    LD_PRELOAD=hidraw_shim.so VKEY_HIDRAW=/dev/hidraw90=alice.usb fido2-token -I /dev/hidraw90"
+)]
+struct SockOptions {
+    #[command(flatten)]
+    common: Common,
+    /// Socket to make (SOCK_SEQPACKET, one report per message).
+    #[arg(long, value_name = "SOCKET")]
+    reports: PathBuf,
+    /// Be an old key: U2F and nothing else.
+    #[arg(long)]
+    u2f_only: bool,
 }
 
 /// What every transport needs.
@@ -126,6 +147,7 @@ struct Say {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Vpcd(options) => vpcd(&options).map(|()| true),
+        Command::Sock(options) => sock(options).map(|()| true),
         Command::MakeModel(options) => model::make(&options).map(|()| true),
         Command::Say(options) => control::say(&options.socket, &options.words),
     };
@@ -179,6 +201,20 @@ fn vpcd(options: &Vpcd) -> anyhow::Result<()> {
     control::serve(&options.common.control, ports)
 }
 
+fn sock(options: SockOptions) -> anyhow::Result<()> {
+    let _lock = lock(&options.common.state)?;
+    let device = options.common.device(Application::Fido, options.u2f_only)?;
+    let reports = options.reports;
+    let socket = Socket::start(
+        device,
+        Box::new(move || Ok(Box::new(Sock::listen(&reports)?))),
+    )?;
+    if !options.common.out {
+        socket.insert(Duration::from_secs(5));
+    }
+    control::serve(&options.common.control, vec![socket])
+}
+
 impl Common {
     fn device(&self, application: Application, u2f_only: bool) -> anyhow::Result<Arc<Device>> {
         let state = self.state.join(match application {
@@ -205,8 +241,8 @@ impl Common {
 fn lock(state: &Path) -> anyhow::Result<File> {
     fs::create_dir_all(state)?;
     let file = File::create(state.join("lock"))?;
-    // SAFETY: flock takes an open descriptor and no pointers.
-    let locked = unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0;
+    let locked =
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok();
     locked
         .then_some(file)
         .with_context(|| format!("{} is in use by another vkey", state.display()))

@@ -65,7 +65,7 @@ impl Misbehave {
         Some(match self.mode {
             Mode::Endless61 => [&[0xaa; 250][..], &[0x61, 0xff]].concat(),
             Mode::Endless6c => vec![0x6c, random.gen_range(1..=255)],
-            Mode::EndlessKeepAlive => vec![if turn % 2 == 0 { 1 } else { 2 }, 0x91, 0x00],
+            Mode::EndlessKeepAlive => vec![if turn.is_multiple_of(2) { 1 } else { 2 }, 0x91, 0x00],
             Mode::WrongTags => with_first_byte(honest(command), |byte| byte ^ 0x15),
             Mode::HugeLengths => huge(honest(command)),
             Mode::RandomStatus => {

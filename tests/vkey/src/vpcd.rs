@@ -5,7 +5,6 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
-use std::os::fd::AsRawFd as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -239,17 +238,7 @@ fn send(stream: &mut TcpStream, message: &[u8]) -> io::Result<()> {
 
 /// The driver sends length and message apart, without TCP_NODELAY: a delayed acknowledgement would cost 40 ms each time.
 fn acknowledge_quickly(stream: &TcpStream) {
-    let on: libc::c_int = 1;
-    // SAFETY: the descriptor is open for the call, the value is a c_int and its size is given.
-    unsafe {
-        libc::setsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_QUICKACK,
-            std::ptr::from_ref(&on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        );
-    }
+    rustix::net::sockopt::set_tcp_quickack(stream, true).ok();
 }
 
 #[cfg(test)]
