@@ -1,1 +1,25 @@
-//! The workstation: authenticators, prompts, the server.
+//! The workstation: authenticators, prompts, the server. The daemon (`sceau-agent`) and the command for people (`sceau`) are thin mains over
+//! this library.
+//!
+//! Trusted: its configuration (server, relying party, certificate authority or pinned keys) and the person at the prompt. Not trusted: the
+//! server's answers (only what [`sceau_proof::action::Action`] accepts is shown and signed), authenticators, readers, whoever opens the socket.
+//!
+//! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`] and
+//! [`pcsc`] (authenticators) · [`prompt`] and [`socket`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
+//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`].
+
+pub mod agent;
+pub mod approval;
+pub mod ceremony;
+pub mod config;
+pub mod enrolment;
+pub mod locale;
+pub mod pcsc;
+pub mod prompt;
+pub mod queue;
+pub mod reader;
+pub mod server;
+pub mod session;
+pub mod sign_in;
+pub mod socket;
+pub mod text;

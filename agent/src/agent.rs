@@ -1,0 +1,378 @@
+//! The daemon's one state: who is signed in, what awaits that person, which authenticators are there. For one thread; everything that changes it
+//! says so, and whoever waits for a change is woken by that and by nothing else.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use serde::Serialize;
+use time::OffsetDateTime;
+use tokio::sync::{Mutex, MutexGuard, watch};
+use uuid::Uuid;
+
+use crate::ceremony::{EnrolledKey, Unfit};
+use crate::config::{Config, Places};
+use crate::locale::Language;
+use crate::pcsc;
+use crate::prompt::{Progress, Prompt};
+use crate::queue::{Arrival, Queue};
+use crate::reader::{self, AuthenticatorError, Authenticators, Condition, Handle};
+use crate::server::inbox::{self, Event};
+use crate::server::{Person, Server, ServerError};
+use crate::session::{self, Session, Token};
+
+/// The time of day, from the main that owns a clock.
+pub type Clock = fn() -> OffsetDateTime;
+
+/// Why a request of a person was not done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// The request is not one.
+    Misuse(&'static str),
+    /// Nobody is signed in.
+    SignedOut,
+    /// Nothing awaits the person (any more).
+    NothingPending,
+    /// The person said no, or stopped.
+    Declined {
+        /// Whether the server was told.
+        reported: bool,
+    },
+    /// The action was settled elsewhere or expired; its state.
+    Withdrawn(String),
+    /// The document, or the authenticator's answer, may not be used.
+    Unfit(Unfit),
+    /// The authenticator.
+    Authenticator(AuthenticatorError),
+    /// The server.
+    Server(ServerError),
+    /// A file of the agent's own; the system's reason.
+    File(String),
+}
+
+impl From<Unfit> for Failure {
+    fn from(error: Unfit) -> Self {
+        Self::Unfit(error)
+    }
+}
+
+impl From<AuthenticatorError> for Failure {
+    fn from(error: AuthenticatorError) -> Self {
+        Self::Authenticator(error)
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        Self::Server(error)
+    }
+}
+
+/// The inbox, as people are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "inbox", rename_all = "kebab-case")]
+pub enum Inbox {
+    /// Nobody is signed in.
+    SignedOut,
+    /// Connecting.
+    Connecting,
+    /// Connected.
+    Connected,
+    /// Not connected, for this reason; tried again.
+    Lost {
+        /// For people.
+        reason: String,
+    },
+}
+
+/// Follows authenticators as they come and go, for as long as the monitor tells.
+pub async fn follow_readers(
+    agent: Rc<Agent>,
+    mut events: tokio::sync::mpsc::UnboundedReceiver<pcsc::Event>,
+) {
+    let mut there: HashMap<pcsc::Place, u64> = HashMap::new();
+    while let Some(event) = events.recv().await {
+        match event {
+            pcsc::Event::Arrived(place) => {
+                let since = agent.now();
+                let link = pcsc::CardLink::new(place.clone());
+                let name = link.reader();
+                let handle = match Handle::start(link) {
+                    Ok(handle) => handle,
+                    Err(e) => {
+                        tracing::warn!(reader = %name, error = %e, "an authenticator cannot be used");
+                        continue;
+                    }
+                };
+                let id = agent
+                    .authenticators
+                    .borrow_mut()
+                    .arrive(&name, handle.clone());
+                there.insert(place, id);
+                let agent = Rc::clone(&agent);
+                tokio::task::spawn_local(async move {
+                    let condition = reader::describe(&handle).await;
+                    let took = agent.now() - since;
+                    match &condition {
+                        Condition::Unusable(e) => {
+                            tracing::info!(reader = %name, reason = %e, "not an authenticator for us")
+                        }
+                        _ => {
+                            tracing::info!(reader = %name, ms = took.whole_milliseconds(), "authenticator ready")
+                        }
+                    }
+                    agent.authenticators.borrow_mut().describe(id, condition);
+                    agent.changed();
+                });
+            }
+            pcsc::Event::Left(place) => {
+                if let Some(id) = there.remove(&place) {
+                    tracing::info!(reader = %place.reader.to_string_lossy(), "authenticator gone");
+                    agent.authenticators.borrow_mut().leave(id);
+                }
+            }
+            pcsc::Event::Service { up } => {
+                tracing::info!(up, "pcscd");
+                agent.smart_cards.set(up);
+            }
+        }
+        agent.changed();
+    }
+}
+
+/// The daemon's state.
+pub struct Agent {
+    /// The configuration.
+    pub config: Config,
+    /// Its files.
+    pub places: Places,
+    /// The language of the daemon's own environment.
+    pub language: Language,
+    /// The configured server.
+    pub server: Server,
+    /// The authenticators that are there.
+    pub authenticators: RefCell<Authenticators>,
+    /// Whether pcscd answers.
+    pub smart_cards: Cell<bool>,
+    clock: Clock,
+    session: RefCell<Option<Session>>,
+    person: RefCell<Option<Person>>,
+    keys: RefCell<Vec<EnrolledKey>>,
+    inbox: RefCell<Inbox>,
+    queue: RefCell<Queue>,
+    changes: watch::Sender<()>,
+    turn: Mutex<()>,
+}
+
+impl Agent {
+    /// The state at start: the session that was kept, no authenticators yet.
+    ///
+    /// # Errors
+    /// The server's certificate authorities or the session file cannot be used.
+    pub fn new(
+        config: Config,
+        places: Places,
+        language: Language,
+        clock: Clock,
+    ) -> Result<Rc<Self>, Failure> {
+        let server = Server::new(&config)?;
+        let session = session::load(&places.session, &config.server.text())
+            .map_err(|e| Failure::File(format!("{}: {e}", places.session.display())))?;
+        let inbox = if session.is_some() {
+            Inbox::Connecting
+        } else {
+            Inbox::SignedOut
+        };
+        Ok(Rc::new(Self {
+            config,
+            places,
+            language,
+            server,
+            authenticators: RefCell::default(),
+            smart_cards: Cell::new(false),
+            clock,
+            session: RefCell::new(session),
+            person: RefCell::default(),
+            keys: RefCell::default(),
+            inbox: RefCell::new(inbox),
+            queue: RefCell::default(),
+            changes: watch::channel(()).0,
+            turn: Mutex::new(()),
+        }))
+    }
+
+    /// The time of day.
+    #[must_use]
+    pub fn now(&self) -> OffsetDateTime {
+        (self.clock)()
+    }
+
+    /// Wakes whoever waits for a change.
+    pub fn changed(&self) {
+        self.changes.send_replace(());
+    }
+
+    /// Waits until `look` finds something; looks now and after every change.
+    pub async fn until<A>(&self, mut look: impl FnMut(&Self) -> Option<A>) -> A {
+        let mut changes = self.changes.subscribe();
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// The right to prompt, of which there is one.
+    pub async fn turn(&self, prompt: &mut impl Prompt) -> MutexGuard<'_, ()> {
+        match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => {
+                prompt.tell(Progress::Queued);
+                self.turn.lock().await
+            }
+        }
+    }
+
+    /// The session's bearer.
+    ///
+    /// # Errors
+    /// [`Failure::SignedOut`].
+    pub fn token(&self) -> Result<Token, Failure> {
+        self.session
+            .borrow()
+            .as_ref()
+            .map(|session| session.token.clone())
+            .ok_or(Failure::SignedOut)
+    }
+
+    /// Whose agent this is: of the session, or as configured.
+    #[must_use]
+    pub fn person_id(&self) -> Option<String> {
+        self.session
+            .borrow()
+            .as_ref()
+            .map(|session| session.person.clone())
+            .or_else(|| self.config.person.clone())
+    }
+
+    /// The person, once the server has greeted.
+    #[must_use]
+    pub fn person(&self) -> Option<Person> {
+        self.person.borrow().clone()
+    }
+
+    /// The person's keys, as the server last named them.
+    #[must_use]
+    pub fn keys(&self) -> Vec<EnrolledKey> {
+        self.keys.borrow().clone()
+    }
+
+    /// The inbox's state.
+    #[must_use]
+    pub fn inbox(&self) -> Ref<'_, Inbox> {
+        self.inbox.borrow()
+    }
+
+    /// Looks into, or changes, the queue.
+    pub fn with_queue<A>(&self, work: impl FnOnce(&mut Queue) -> A) -> A {
+        work(&mut self.queue.borrow_mut())
+    }
+
+    /// An action is over: sealed, refused, expired or settled elsewhere.
+    pub fn settle(&self, id: Uuid, state: &str) {
+        self.queue.borrow_mut().settle(id, state);
+        self.changed();
+    }
+
+    /// Begins a session and keeps it.
+    ///
+    /// # Errors
+    /// [`Failure::File`]: it could not be kept; it holds until the daemon ends.
+    pub fn sign_in(&self, session: Session) -> Result<(), Failure> {
+        let kept = session::save(&self.places.session, &session);
+        self.queue.borrow_mut().clear();
+        self.keys.borrow_mut().clear();
+        self.person.replace(None);
+        self.inbox.replace(Inbox::Connecting);
+        self.session.replace(Some(session));
+        self.changed();
+        kept.map_err(|e| Failure::File(format!("{}: {e}", self.places.session.display())))
+    }
+
+    /// Ends the session here, and returns it.
+    ///
+    /// # Errors
+    /// [`Failure::File`]: its file could not be removed.
+    pub fn sign_out(&self) -> Result<Option<Session>, Failure> {
+        let session = self.session.replace(None);
+        self.queue.borrow_mut().clear();
+        self.keys.borrow_mut().clear();
+        self.person.replace(None);
+        self.inbox.replace(Inbox::SignedOut);
+        self.changed();
+        session::forget(&self.places.session)
+            .map_err(|e| Failure::File(format!("{}: {e}", self.places.session.display())))?;
+        Ok(session)
+    }
+
+    /// Follows the inbox of whoever is signed in, for ever.
+    pub async fn follow_inbox(&self) {
+        loop {
+            let token = self.until(|agent| agent.token().ok()).await;
+            let other_session =
+                self.until(|agent| (agent.token().ok().as_ref() != Some(&token)).then_some(()));
+            tokio::select! {
+                () = other_session => {}
+                ended = inbox::follow(&self.server, &self.config.rp_id, &token, |event| self.inbox_event(event)) => {
+                    tracing::info!(reason = %ended, "the session is over");
+                    if let Err(e) = self.sign_out() {
+                        tracing::warn!(error = ?e, "the session could not be forgotten");
+                    }
+                }
+            }
+        }
+    }
+
+    fn inbox_event(&self, event: Event) {
+        match event {
+            Event::Hello(hello) => {
+                tracing::info!(keys = hello.keys.len(), "inbox connected");
+                self.person.replace(Some(hello.person));
+                self.keys.replace(hello.keys);
+                // What still awaits the person comes again.
+                self.queue.borrow_mut().start_over();
+                self.inbox.replace(Inbox::Connected);
+            }
+            Event::Action(awaiting) => {
+                let keys = if awaiting.keys.is_empty() {
+                    self.keys()
+                } else {
+                    awaiting.keys
+                };
+                match self.queue.borrow_mut().arrive(
+                    awaiting.action.get().as_bytes(),
+                    keys,
+                    self.now(),
+                ) {
+                    Arrival::Waits(id) => tracing::info!(action = %id, "an action awaits"),
+                    Arrival::Known(_) => {}
+                    Arrival::Unfit(reason) => tracing::warn!(%reason, "an action was not taken up"),
+                    Arrival::TurnedAway => tracing::warn!("too many actions wait"),
+                }
+            }
+            Event::Settled(settled) => self.queue.borrow_mut().settle(settled.id, &settled.state),
+            Event::Lost(reason) => {
+                if let ServerError::Untrusted(_) = reason {
+                    tracing::warn!(%reason, "not the configured server");
+                }
+                self.inbox.replace(Inbox::Lost {
+                    reason: reason.to_string(),
+                });
+            }
+        }
+        self.changed();
+    }
+}

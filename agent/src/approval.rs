@@ -1,0 +1,320 @@
+//! Sealing one action: show → consent → PIN → touch → sign → report. The states are [`crate::ceremony`]'s; here they meet people, authenticators
+//! and the server.
+//!
+//! What goes wrong before the report leaves the action pending. Wrong PINs are never repeated by themselves.
+
+use std::time::Duration;
+
+use sceau_ctap::{Keepalive, Pin};
+use uuid::Uuid;
+
+use crate::agent::{Agent, Failure};
+use crate::ceremony::{Consented, Proposal, Sealed};
+use crate::locale::Language;
+use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal};
+use crate::reader::{AuthenticatorError, Ready};
+use crate::server::ActionState;
+use crate::session::Token;
+use crate::text;
+
+/// How long another program is left alone with an authenticator before it is asked again.
+const PAUSE_OF_A_BUSY_KEY: Duration = Duration::from_secs(1);
+
+/// How a prompt about an action ended, when nothing failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sealed, and the server says that the action is in this state.
+    Sealed(String),
+    /// Refused, and the server says that the action is in this state.
+    Refused(String),
+    /// Put off.
+    Later,
+}
+
+/// Prompts for the action `id`, or else for the oldest that waits and is not in `except`. Returns which one it was.
+///
+/// # Errors
+/// [`Failure`]; except for a report that was not answered, nothing changed at the server.
+pub async fn approve(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    language: Language,
+    id: Option<Uuid>,
+    except: &[Uuid],
+) -> Result<(Uuid, Result<Outcome, Failure>), Failure> {
+    agent.token()?;
+    let _turn = agent.turn(prompt).await;
+    let proposal = agent
+        .with_queue(|queue| queue.next(id, except, agent.now()))
+        .ok_or(Failure::NothingPending)?;
+    let id = proposal.id();
+    let outcome = while_pending(agent, &proposal, prompt, async |prompt: &mut _| {
+        one(agent, prompt, language, proposal.clone()).await
+    })
+    .await;
+    Ok((id, outcome))
+}
+
+async fn one(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    language: Language,
+    proposal: Proposal,
+) -> Result<Outcome, Failure> {
+    let id = proposal.id();
+    let token = agent.token()?;
+    let waiting = agent
+        .with_queue(|queue| queue.waiting(agent.now()).len())
+        .saturating_sub(1);
+    let question = Question::Action {
+        action: text::shown(proposal.action(), language, waiting)?,
+    };
+    match prompt.ask(question).await {
+        Answer::GoOn => {}
+        Answer::Refuse(refusal) => return refuse(agent, id, &refusal).await.map(Outcome::Refused),
+        Answer::Later => return Ok(Outcome::Later),
+        Answer::Pin(_) | Answer::Cancel => return Err(Failure::Declined { reported: false }),
+    }
+    let sealed = seal(
+        agent,
+        prompt,
+        proposal.consented(&agent.config.rp_id, agent.now())?,
+        Some(&token),
+    )
+    .await?;
+    prompt.tell(Progress::Reporting);
+    let state = report(agent, &sealed, &token).await?;
+    agent.settle(id, &state);
+    Ok(Outcome::Sealed(state))
+}
+
+/// Refuses an action at the server.
+///
+/// # Errors
+/// [`Failure::SignedOut`], [`Failure::Server`].
+pub async fn refuse(agent: &Agent, id: Uuid, refusal: &Refusal) -> Result<String, Failure> {
+    let mut body = serde_json::json!({ "reason": refusal.reason });
+    if let (Some(text), Some(body)) = (&refusal.text, body.as_object_mut()) {
+        body.insert(
+            "text".into(),
+            text.chars().take(500).collect::<String>().into(),
+        );
+    }
+    let answer: ActionState = agent
+        .server
+        .post(
+            &format!("/v1/actions/{id}/refusals"),
+            Some(&agent.token()?),
+            &body,
+        )
+        .await?;
+    agent.settle(id, &answer.state);
+    Ok(answer.state)
+}
+
+/// Runs `work` until the action is settled elsewhere or expires; then the prompt is withdrawn and whatever the authenticator does is cancelled.
+async fn while_pending<P: Prompt>(
+    agent: &Agent,
+    proposal: &Proposal,
+    prompt: &mut P,
+    work: impl AsyncFnOnce(&mut P) -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
+    let id = proposal.id();
+    let left = Duration::try_from(proposal.expires_at() - agent.now()).unwrap_or_default();
+    let settled =
+        agent.until(|agent| agent.with_queue(|queue| queue.settled(id).map(str::to_owned)));
+    let state = tokio::select! {
+        biased;
+        outcome = work(prompt) => return outcome,
+        state = settled => state,
+        () = tokio::time::sleep(left) => "expired".to_owned(),
+    };
+    prompt.tell(Progress::Withdrawn {
+        state: state.clone(),
+    });
+    Err(Failure::Withdrawn(state))
+}
+
+/// Gets a signature from whichever authenticator holds one of the keys. `token` is whose session hears of a blocked key, if any.
+///
+/// # Errors
+/// [`Failure`]: nothing was signed, or what was signed is not used.
+pub async fn seal(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    consented: Consented,
+    token: Option<&Token>,
+) -> Result<Sealed, Failure> {
+    let (authenticator, index) = holder(agent, prompt, &consented).await;
+    let armed = consented.with_key(index)?;
+    let key_id = armed.key().key_id.clone();
+    let signing = with_pin(
+        prompt,
+        &authenticator,
+        async |pin: Option<Pin>, told: &mut dyn FnMut(Keepalive)| {
+            let credential = armed.credential().to_vec();
+            authenticator
+                .assert(
+                    armed.rp_id().as_str(),
+                    armed.client_data_hash(),
+                    credential,
+                    pin,
+                    told,
+                )
+                .await
+        },
+    );
+    let assertion = match signing.await {
+        Ok(assertion) => assertion,
+        Err(failure) => {
+            if let Failure::Authenticator(
+                AuthenticatorError::PinLocked | AuthenticatorError::PinBlocked,
+            ) = failure
+            {
+                tell_of_blocked_key(agent, &key_id, token).await;
+            }
+            return Err(failure);
+        }
+    };
+    Ok(armed.signed(
+        Some(&assertion.credential_id),
+        assertion.authenticator_data,
+        assertion.signature,
+    )?)
+}
+
+/// The first authenticator that holds one of the keys, and which; waits for one to be put in.
+async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) -> (Ready, usize) {
+    let credentials = consented.credentials();
+    let mut asked: Vec<u64> = Vec::new();
+    let mut told = false;
+    loop {
+        let fresh = |agent: &Agent| {
+            let ready = agent.authenticators.borrow().ready();
+            ready
+                .into_iter()
+                .find(|authenticator| !asked.contains(&authenticator.id))
+        };
+        // While one is still being asked what it is, nobody is told to put one in.
+        let none_left = |agent: &Agent| !told && !agent.authenticators.borrow().is_reading();
+        let found = agent
+            .until(|agent| {
+                fresh(agent)
+                    .map(Some)
+                    .or_else(|| none_left(agent).then_some(None))
+            })
+            .await;
+        let Some(authenticator) = found else {
+            told = true;
+            prompt.tell(Progress::InsertKey {
+                keys: consented
+                    .keys()
+                    .map(|key| text::one_line(key.name(), 60))
+                    .collect(),
+            });
+            continue;
+        };
+        asked.push(authenticator.id);
+        match authenticator
+            .locate(agent.config.rp_id.as_str(), credentials.clone())
+            .await
+        {
+            Ok(Some(found)) => {
+                if let Some(index) = credentials
+                    .iter()
+                    .position(|credential| *credential == found)
+                {
+                    return (authenticator, index);
+                }
+            }
+            Ok(None) => {}
+            Err(AuthenticatorError::Busy) => {
+                tokio::time::sleep(PAUSE_OF_A_BUSY_KEY).await;
+                asked.pop();
+            }
+            Err(e) => {
+                tracing::debug!(authenticator = %authenticator.name, error = %e, "could not be asked for its keys")
+            }
+        }
+    }
+}
+
+/// Asks for the PIN, if one is needed, as often as the person wants to try, and runs `work` with it. Each PIN is used once.
+///
+/// # Errors
+/// The authenticator's; [`Failure::Declined`] when the person stops.
+pub async fn with_pin<A>(
+    prompt: &mut impl Prompt,
+    authenticator: &Ready,
+    work: impl AsyncFn(Option<Pin>, &mut dyn FnMut(Keepalive)) -> Result<A, AuthenticatorError>,
+) -> Result<A, Failure> {
+    let mut again = None;
+    loop {
+        let pin = if authenticator.info.options.uv == Some(true) && again.is_none() {
+            None
+        } else {
+            if authenticator.info.options.client_pin != Some(true) {
+                return Err(AuthenticatorError::PinNotSet.into());
+            }
+            let retries = authenticator.pin_retries().await?;
+            if retries.left == 0 {
+                return Err(AuthenticatorError::PinBlocked.into());
+            }
+            if retries.power_cycle_needed {
+                return Err(AuthenticatorError::PinLocked.into());
+            }
+            let question = Question::Pin {
+                authenticator: authenticator.name.clone(),
+                tries_left: Some(retries.left),
+                again,
+            };
+            let Answer::Pin(typed) = prompt.ask(question).await else {
+                return Err(Failure::Declined { reported: false });
+            };
+            match Pin::new(typed.expose()) {
+                Ok(pin) => Some(pin),
+                Err(_) => {
+                    again = Some(Again::Unfit);
+                    continue;
+                }
+            }
+        };
+        let name = authenticator.name.clone();
+        let mut told = |keepalive| match keepalive {
+            Keepalive::UpNeeded => prompt.tell(Progress::Touch {
+                authenticator: name.clone(),
+            }),
+            _ => prompt.tell(Progress::Processing),
+        };
+        match work(pin, &mut told).await {
+            Err(AuthenticatorError::WrongPin) => again = Some(Again::Wrong),
+            other => return Ok(other?),
+        }
+    }
+}
+
+/// Reports a seal.
+///
+/// # Errors
+/// [`Failure::Server`]; after [`crate::server::ServerError::Unavailable`] it is not known whether it arrived, and the server's inbox will tell.
+pub async fn report(agent: &Agent, sealed: &Sealed, token: &Token) -> Result<String, Failure> {
+    let answer: ActionState = agent
+        .server
+        .post(&sealed.path(), Some(token), &sealed.report())
+        .await?;
+    Ok(answer.state)
+}
+
+/// The key's PIN is locked or blocked: whoever has it does not know the PIN (attack 9). The server is told; the person sees it anyway.
+async fn tell_of_blocked_key(agent: &Agent, key_id: &str, token: Option<&Token>) {
+    tracing::warn!(key = key_id, "PIN locked or blocked");
+    let Some(token) = token else { return };
+    let body = serde_json::json!({ "kind": "pin-blocked", "key_id": key_id });
+    if let Err(e) = agent
+        .server
+        .post::<serde_json::Value>("/v1/agent/reports", Some(token), &body)
+        .await
+    {
+        tracing::warn!(error = %e, "the server could not be told of the blocked key");
+    }
+}

@@ -1,0 +1,458 @@
+//! `sceau`: for people. Every command is one request to the daemon's socket; prompts are answered at this terminal.
+
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use sceau_agent::config::{ConfigError, Places};
+use sceau_agent::locale::Language;
+use sceau_agent::prompt::Reason;
+use sceau_agent::prompt::terminal::{Client, ClientError, Ended};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// Seals privileged actions with a physical key.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Examples:\n  sceau enroll --invitation-file invitation.txt\n  sceau status\n  sceau approve\n\n\
+        Exit codes: 0 done, 1 no or refused, 2 usage or malformed input, 3 unavailable."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the authenticators that are there.
+    #[command(after_help = "Example:\n  sceau keys --json | jq '.keys[].aaguid'")]
+    Keys {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say who is signed in, whether the server is reached, and what awaits you.
+    #[command(after_help = "Example:\n  sceau status --json")]
+    Status {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one action and seal it: PIN and touch.
+    #[command(
+        after_help = "Examples:\n  sceau approve\n  sceau approve 0197a1f2-6c1e-7cc3-98c4-dc0c0c07398f"
+    )]
+    Approve {
+        /// The action; the oldest that awaits you when absent.
+        id: Option<Uuid>,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse one action. "not-me" also suspends the session that asks.
+    #[command(
+        after_help = "Example:\n  sceau refuse 0197a1f2-6c1e-7cc3-98c4-dc0c0c07398f --reason not-me"
+    )]
+    Refuse {
+        /// The action.
+        id: Uuid,
+        /// Why.
+        #[arg(long, value_enum, default_value = "other")]
+        reason: Reason,
+        /// In your words.
+        #[arg(long)]
+        text: Option<String>,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Enrol the key that is plugged in, by invitation.
+    #[command(
+        after_help = "Examples:\n  sceau enroll --invitation-file invitation.txt\n  sceau enroll --invitation-file - < invitation.txt"
+    )]
+    Enroll {
+        /// File that holds the invitation, or - for standard input.
+        #[arg(long, value_name = "FILE")]
+        invitation_file: PathBuf,
+        /// A name for the key.
+        #[arg(long)]
+        label: Option<String>,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign in with a key.
+    #[command(after_help = "Example:\n  sceau sign-in --person amartin")]
+    SignIn {
+        /// Who; as configured when absent.
+        #[arg(long)]
+        person: Option<String>,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sign out.
+    #[command(after_help = "Example:\n  sceau sign-out")]
+    SignOut,
+    /// Stay, and show each action as it arrives.
+    #[command(after_help = "Example:\n  sceau wait")]
+    Wait {
+        /// Print each outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let language = Language::from_environment(|name| std::env::var(name).ok());
+    match run(arguments.command, language) {
+        Ok(code) => code,
+        Err(fault) => {
+            let (message, code) = fault.tell(language);
+            eprintln!("sceau: {message}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+enum Fault {
+    Places(ConfigError),
+    Invitation(String),
+    Signals(std::io::Error),
+    Client(ClientError),
+}
+
+impl From<ClientError> for Fault {
+    fn from(error: ClientError) -> Self {
+        Self::Client(error)
+    }
+}
+
+impl Fault {
+    fn tell(&self, language: Language) -> (String, u8) {
+        match self {
+            Self::Places(e) => (e.to_string(), 3),
+            Self::Invitation(e) => (e.clone(), 2),
+            Self::Signals(e) => (e.to_string(), 3),
+            Self::Client(ClientError::Io(e)) => (
+                format!(
+                    "{} ({e})",
+                    language.pick(
+                        "sceau-agent ne répond pas ; est-il lancé ?",
+                        "sceau-agent does not answer; is it running?"
+                    )
+                ),
+                3,
+            ),
+            Self::Client(ClientError::NoTerminal) => (
+                language
+                    .pick(
+                        "il faut un terminal : le code PIN n'est jamais lu ailleurs.",
+                        "a terminal is needed: the PIN is never read from anywhere else.",
+                    )
+                    .to_owned(),
+                2,
+            ),
+            Self::Client(e @ ClientError::Malformed) => (e.to_string(), 3),
+        }
+    }
+}
+
+fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
+    let places =
+        Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
+    let (request, json, person_needed, input_is_data) = match &command {
+        Command::Keys { json } => (json!({ "op": "keys" }), *json, false, false),
+        Command::Status { json } => (json!({ "op": "status" }), *json, false, false),
+        Command::Approve { id, json } => (json!({ "op": "approve", "id": id }), *json, true, false),
+        Command::Refuse {
+            id,
+            reason,
+            text,
+            json,
+        } => (
+            json!({ "op": "refuse", "id": id, "reason": reason, "text": text }),
+            *json,
+            false,
+            false,
+        ),
+        Command::Enroll {
+            invitation_file,
+            label,
+            json,
+        } => {
+            let invitation = read_invitation(invitation_file)?;
+            (
+                json!({ "op": "enroll", "invitation": invitation.as_str(), "label": label }),
+                *json,
+                true,
+                invitation_file.as_os_str() == "-",
+            )
+        }
+        Command::SignIn { person, json } => (
+            json!({ "op": "sign-in", "person": person }),
+            *json,
+            true,
+            false,
+        ),
+        Command::SignOut => (json!({ "op": "sign-out" }), false, false, false),
+        Command::Wait { json } => (json!({ "op": "wait" }), *json, true, false),
+    };
+    let mut client = Client::connect(&places.socket, signals().map_err(Fault::Signals)?, language)?;
+    if person_needed {
+        client.need_terminal(input_is_data)?;
+    }
+    let ended = client.request(request, |event| {
+        if json {
+            println!("{event}");
+        } else {
+            println!("{}", outcome(event, language));
+        }
+    })?;
+    let out = std::io::stdout();
+    match ended {
+        Ended::Done(done) => {
+            if json {
+                println!("{done}");
+            } else {
+                // A reader that closed the pipe wants no more.
+                drop(
+                    out.lock()
+                        .write_all(render(&command, &done, language).as_bytes()),
+                );
+            }
+            let refused = matches!(command, Command::Approve { .. }) && done["outcome"] != "sealed";
+            Ok(ExitCode::from(u8::from(refused)))
+        }
+        Ended::Failed {
+            code,
+            message,
+            exit,
+        } => {
+            if json {
+                println!(
+                    "{}",
+                    json!({ "error": { "code": code, "message": message } })
+                );
+            }
+            eprintln!("sceau: {message}");
+            Ok(ExitCode::from(exit))
+        }
+        Ended::Signalled(signal) => Ok(ExitCode::from(if signal > 1 {
+            128_u8.saturating_add(signal)
+        } else {
+            1
+        })),
+    }
+}
+
+/// The invitation: one word, from a file or standard input, never an argument.
+fn read_invitation(path: &std::path::Path) -> Result<Zeroizing<String>, Fault> {
+    let mut text = Zeroizing::new(String::with_capacity(4096));
+    let read = if path.as_os_str() == "-" {
+        if std::io::stdin().is_terminal() {
+            eprintln!("invitation:");
+        }
+        std::io::stdin().take(4096).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text))
+    };
+    read.map_err(|e| Fault::Invitation(format!("{}: {e}", path.display())))?;
+    let word = Zeroizing::new(text.trim().to_owned());
+    if word.is_empty() || word.contains(char::is_whitespace) {
+        return Err(Fault::Invitation(format!(
+            "{}: not an invitation",
+            path.display()
+        )));
+    }
+    Ok(word)
+}
+
+/// A stream that delivers the number of each signal that should end the request: the terminal is put right before the process ends.
+fn signals() -> std::io::Result<UnixStream> {
+    let (ours, mut theirs) = UnixStream::pair()?;
+    let (started_tx, started) = std::sync::mpsc::channel();
+    std::thread::Builder::new()
+        .name("signals".into())
+        .stack_size(256 * 1024)
+        .spawn(move || {
+            let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+                .enable_io()
+                .build()
+            else {
+                return;
+            };
+            runtime.block_on(async move {
+                let kinds = (
+                    signal(SignalKind::interrupt()),
+                    signal(SignalKind::terminate()),
+                    signal(SignalKind::hangup()),
+                );
+                let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = kinds else {
+                    return;
+                };
+                let _ = started_tx.send(());
+                loop {
+                    let number = tokio::select! {
+                        _ = interrupt.recv() => 2_u8,
+                        _ = terminate.recv() => 15,
+                        _ = hangup.recv() => 1,
+                    };
+                    if theirs.write_all(&[number]).is_err() {
+                        return;
+                    }
+                }
+            });
+        })?;
+    started
+        .recv()
+        .map_err(|_| std::io::Error::other("signals"))?;
+    Ok(ours)
+}
+
+fn render(command: &Command, done: &Value, language: Language) -> String {
+    match command {
+        Command::Keys { .. } => keys(done, language),
+        Command::Status { .. } => status(done, language),
+        Command::Approve { .. } | Command::Refuse { .. } | Command::Wait { .. } => {
+            format!("{}\n", outcome(done, language))
+        }
+        Command::Enroll { .. } => {
+            let model = done["model"]
+                .as_str()
+                .or(done["aaguid"].as_str())
+                .unwrap_or_default();
+            format!(
+                "{}: {} ({model}), {}\n",
+                language.pick("Clé enrôlée", "Key enrolled"),
+                text(&done["key_id"]),
+                text(&done["person"])
+            )
+        }
+        Command::SignIn { .. } => format!(
+            "{}: {}\n",
+            language.pick("Connecté", "Signed in"),
+            text(&done["person"])
+        ),
+        Command::SignOut => format!("{}\n", language.pick("Déconnecté.", "Signed out.")),
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => sceau_agent::text::one_line(text, 200),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn outcome(done: &Value, language: Language) -> String {
+    let words = match done["outcome"].as_str().unwrap_or_default() {
+        "sealed" => language.pick("Scellée", "Sealed"),
+        "refused" => language.pick("Refusée", "Refused"),
+        "later" => language.pick("Remise à plus tard", "Put off"),
+        _ => return format!("{}: {}", text(&done["id"]), text(&done["message"])),
+    };
+    format!("{words}: {} ({})", text(&done["id"]), text(&done["state"]))
+}
+
+fn status(done: &Value, language: Language) -> String {
+    let mut out = format!(
+        "{}: {}\n{}: {} ({})\n{}: {}\n",
+        language.pick("Personne", "Person"),
+        text(&done["person"]),
+        language.pick("Serveur", "Server"),
+        text(&done["server"]),
+        text(&done["inbox"]),
+        language.pick("Clés présentes", "Keys present"),
+        text(&done["authenticators"]),
+    );
+    if let Some(reason) = done["reason"].as_str() {
+        out.push_str(&format!("  {}\n", sceau_agent::text::one_line(reason, 200)));
+    }
+    if done["pcscd"] == false {
+        out.push_str(language.pick(
+            "  pcscd ne répond pas (paquet pcscd installé ? service lancé ?)\n",
+            "  pcscd does not answer (is the pcscd package installed? is it running?)\n",
+        ));
+    }
+    let pending = done["pending"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    out.push_str(&format!(
+        "{}: {}\n",
+        language.pick("En attente de votre sceau", "Awaiting your seal"),
+        pending.len()
+    ));
+    for action in pending {
+        out.push_str(&format!(
+            "  {}  {}  {}  {}\n",
+            text(&action["id"]),
+            text(&action["type"]),
+            text(&action["service"]),
+            text(&action["expires_at"])
+        ));
+    }
+    out
+}
+
+fn keys(done: &Value, language: Language) -> String {
+    let keys = done["keys"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if keys.is_empty() {
+        return format!("{}\n", language.pick("Aucune clé.", "No key."));
+    }
+    let mut out = String::new();
+    for key in keys {
+        out.push_str(&format!(
+            "{}  [{}]\n",
+            text(&key["reader"]),
+            text(&key["transport"])
+        ));
+        if key["state"] != "ready" {
+            out.push_str(&format!(
+                "  {}\n",
+                text(if key["reason"].is_null() {
+                    &key["state"]
+                } else {
+                    &key["reason"]
+                })
+            ));
+            continue;
+        }
+        let yes_no = |value: &Value| {
+            if *value == true {
+                language.pick("oui", "yes")
+            } else {
+                language.pick("non", "no")
+            }
+        };
+        out.push_str(&format!("  AAGUID {}\n", text(&key["aaguid"])));
+        out.push_str(&format!(
+            "  {}: {}   {}: {}\n",
+            language.pick("Code PIN", "PIN set"),
+            yes_no(&key["pin_set"]),
+            language.pick("essais restants", "tries left"),
+            text(&key["pin_retries"])
+        ));
+        let enrolled = if key["enrolled"].is_null() {
+            language.pick("non", "no").to_owned()
+        } else {
+            text(&key["enrolled"]["label"])
+        };
+        out.push_str(&format!(
+            "  {}: {enrolled}\n",
+            language.pick("Enrôlée", "Enrolled")
+        ));
+    }
+    out
+}

@@ -1,0 +1,114 @@
+//! `sceau-agent`: the daemon. Reads its configuration, follows readers and the inbox, serves the socket, ends at SIGTERM or SIGINT.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use sceau_agent::agent::{self, Agent};
+use sceau_agent::config::{Config, Places};
+use sceau_agent::locale::Language;
+use sceau_agent::pcsc::Monitor;
+use sceau_agent::socket::Socket;
+use sceau_agent::text;
+use time::OffsetDateTime;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::level_filters::LevelFilter;
+
+/// Follows security keys and the server's inbox; people talk to it with `sceau`.
+#[derive(Parser)]
+#[command(
+    version,
+    after_help = "Example configuration (~/.config/sceau/agent.toml):\n  \
+        server = \"https://sceau.example\"\n  rp_id = \"sceau.example\"\n  ca_file = \"/etc/sceau/ca.pem\"   # optional: instead of the system's authorities\n  \
+        person = \"amartin\"               # optional: who signs in here\n\n\
+        Examples:\n  sceau-agent\n  sceau-agent --config /etc/sceau/agent.toml --log debug"
+)]
+struct Arguments {
+    /// Configuration file, instead of $XDG_CONFIG_HOME/sceau/agent.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What to log on standard error: error, warn, info, debug.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: LevelFilter,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.log)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Fault::Configuration(e)) => {
+            eprintln!("sceau-agent: {e:#}");
+            ExitCode::from(2)
+        }
+        Err(Fault::System(e)) => {
+            eprintln!("sceau-agent: {e:#}");
+            ExitCode::from(3)
+        }
+    }
+}
+
+enum Fault {
+    Configuration(anyhow::Error),
+    System(anyhow::Error),
+}
+
+fn run(arguments: Arguments) -> Result<(), Fault> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let places = Places::from_environment(variable, arguments.config)
+        .map_err(|e| Fault::Configuration(e.into()))?;
+    let config = Config::load(&places.config).map_err(|e| Fault::Configuration(e.into()))?;
+    let language = config
+        .locale
+        .unwrap_or_else(|| Language::from_environment(variable));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_stack_size(512 * 1024)
+        .max_blocking_threads(4)
+        .build()
+        .context("runtime")
+        .map_err(Fault::System)?;
+    tokio::task::LocalSet::new().block_on(&runtime, serve(config, places, language))
+}
+
+async fn serve(config: Config, places: Places, language: Language) -> Result<(), Fault> {
+    let readers = config.readers.clone();
+    let agent = Agent::new(config, places, language, clock).map_err(|failure| {
+        Fault::Configuration(anyhow::anyhow!(text::message(&failure, language)))
+    })?;
+    let socket = Socket::bind(&agent.places.socket)
+        .with_context(|| agent.places.socket.display().to_string())
+        .map_err(Fault::System)?;
+    let (events_tx, events) = tokio::sync::mpsc::unbounded_channel();
+    let monitor = Monitor::start(readers, events_tx)
+        .context("reader monitor")
+        .map_err(Fault::System)?;
+    let mut terminate = signal(SignalKind::terminate())
+        .context("signals")
+        .map_err(Fault::System)?;
+    let mut interrupt = signal(SignalKind::interrupt())
+        .context("signals")
+        .map_err(Fault::System)?;
+    tracing::info!(socket = %agent.places.socket.display(), server = %agent.config.server.text(), "ready");
+    tokio::select! {
+        () = agent::follow_readers(std::rc::Rc::clone(&agent), events) => {}
+        () = agent.follow_inbox() => {}
+        () = socket.serve(&agent) => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending");
+    drop(socket);
+    drop(monitor);
+    Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "this main owns the clock")]
+fn clock() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}

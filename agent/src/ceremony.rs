@@ -1,0 +1,436 @@
+//! What may be signed, as states that follow one another; pure.
+//!
+//! A seal goes [`Proposal`] (read from the document that the server claims, verbatim) → [`Consented`] (a person saw it and went on) →
+//! [`Armed`] (one credential on one authenticator) → [`Sealed`] (signed; what is reported). A registration goes [`Proposal`] → [`Enrolling`] →
+//! [`Registered`]. Each step consumes the one before it, so nothing is signed that was not shown, and nothing is shown but the document itself:
+//! the challenge is derived here from the same bytes, whatever a relay says that they mean (attack 4).
+//!
+//! The relying party and the origin are configuration. Deliberately elsewhere: asking people ([`crate::prompt`]), authenticators
+//! ([`crate::reader`]), the server's own verification ([`sceau_proof::assertion`]).
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use sceau_proof::action::{Action, ActionError};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::config::RpId;
+
+/// WebAuthn §6.1: user present.
+const UP: u8 = 0x01;
+/// WebAuthn §6.1: user verified.
+const UV: u8 = 0x04;
+/// WebAuthn §6.1: attested credential data follows.
+const AT: u8 = 0x40;
+
+/// Why a document may not be shown, or what an authenticator answered may not be reported.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// Not a valid action.
+    #[error("not a valid action: {0}")]
+    Invalid(#[from] ActionError),
+    /// It cannot be shown whole to a person.
+    #[error("the action cannot be shown whole")]
+    NotShowable,
+    /// Its time is over.
+    #[error("the action has expired")]
+    Expired,
+    /// The same id came with other contents.
+    #[error("the server showed two different actions under one id")]
+    Conflict,
+    /// It was sealed, refused or settled before.
+    #[error("the action is settled already")]
+    AlreadySettled,
+    /// Another action, person or kind than the one that was asked for.
+    #[error("the server answered with another action than the one asked for")]
+    NotWhatWasAsked,
+    /// No key that an authenticator here could hold.
+    #[error("no key of this person can seal it here")]
+    NoKey,
+    /// The server speaks for another relying party than the configured one.
+    #[error("the server speaks for another relying party")]
+    RelyingParty,
+    /// What the authenticator answered is not a signature of this action by this credential with touch and PIN.
+    #[error("the authenticator answered something else: {0}")]
+    Answer(&'static str),
+}
+
+/// A key of the person, as the server names it. A claim: a wrong one only makes the seal worthless.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrolledKey {
+    /// The server's name for it.
+    pub key_id: String,
+    /// The credential, base64url.
+    #[serde(default)]
+    pub credential_id: String,
+    /// `fido2` or `piv`.
+    pub kind: String,
+    /// For people.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The model's identifier.
+    #[serde(default)]
+    pub aaguid: Option<String>,
+}
+
+impl EnrolledKey {
+    /// The credential of a FIDO2 key, bounded; `None` for other kinds and for what is not a credential id.
+    #[must_use]
+    pub fn credential(&self) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(&self.credential_id).ok()?;
+        (self.kind == "fido2" && (1..=1023).contains(&bytes.len())).then_some(bytes)
+    }
+
+    /// For people: its label, or else its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.label
+            .as_deref()
+            .filter(|label| !label.is_empty())
+            .unwrap_or(&self.key_id)
+    }
+}
+
+/// A valid action that nobody has seen yet.
+#[derive(Clone)]
+pub struct Proposal {
+    action: Action,
+    keys: Vec<EnrolledKey>,
+}
+
+impl Proposal {
+    /// Reads an action document exactly as it came.
+    ///
+    /// # Errors
+    /// [`Unfit::Invalid`] with the action's own error, [`Unfit::Expired`].
+    pub fn read(
+        document: &[u8],
+        keys: Vec<EnrolledKey>,
+        now: OffsetDateTime,
+    ) -> Result<Self, Unfit> {
+        let action = Action::parse(document)?;
+        if action.expires_at() <= now {
+            return Err(Unfit::Expired);
+        }
+        Ok(Self { action, keys })
+    }
+
+    /// As [`Proposal::read`], for a document that must be of this type, for this person, of the server itself.
+    ///
+    /// # Errors
+    /// Also [`Unfit::NotWhatWasAsked`].
+    pub fn read_own(
+        document: &[u8],
+        keys: Vec<EnrolledKey>,
+        kind: &str,
+        person: &str,
+        now: OffsetDateTime,
+    ) -> Result<Self, Unfit> {
+        let proposal = Self::read(document, keys, now)?;
+        let action = &proposal.action;
+        if action.kind() != kind || action.service() != "sceau" || action.requester().id != person {
+            return Err(Unfit::NotWhatWasAsked);
+        }
+        Ok(proposal)
+    }
+
+    /// The action's id.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.action.id()
+    }
+
+    /// The action, to be shown.
+    #[must_use]
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// When it is over.
+    #[must_use]
+    pub fn expires_at(&self) -> OffsetDateTime {
+        self.action.expires_at()
+    }
+
+    /// Whether both give the same challenge.
+    #[must_use]
+    pub fn is_same_document(&self, other: &Self) -> bool {
+        self.action.canonical() == other.action.canonical()
+    }
+
+    /// The person saw it and went on: the bytes to be signed are fixed.
+    ///
+    /// # Errors
+    /// [`Unfit::Expired`] in the meantime; [`Unfit::NoKey`].
+    pub fn consented(self, rp_id: &RpId, now: OffsetDateTime) -> Result<Consented, Unfit> {
+        if self.action.expires_at() <= now {
+            return Err(Unfit::Expired);
+        }
+        let keys: Vec<(EnrolledKey, Vec<u8>)> = self
+            .keys
+            .into_iter()
+            .filter_map(|key| key.credential().map(|credential| (key, credential)))
+            .collect();
+        if keys.is_empty() {
+            return Err(Unfit::NoKey);
+        }
+        let client_data_json = client_data(&self.action, "webauthn.get", rp_id);
+        Ok(Consented {
+            action: self.action,
+            keys,
+            rp_id: rp_id.clone(),
+            client_data_json,
+        })
+    }
+
+    /// The person saw it and goes on to register a key by it.
+    ///
+    /// # Errors
+    /// [`Unfit::Expired`] in the meantime; [`Unfit::RelyingParty`] when the server claims to be another one than configured.
+    pub fn enrolling(
+        self,
+        claimed_rp: &str,
+        rp_id: &RpId,
+        now: OffsetDateTime,
+    ) -> Result<Enrolling, Unfit> {
+        if self.action.expires_at() <= now {
+            return Err(Unfit::Expired);
+        }
+        if claimed_rp != rp_id.as_str() {
+            return Err(Unfit::RelyingParty);
+        }
+        let client_data_json = client_data(&self.action, "webauthn.create", rp_id);
+        Ok(Enrolling {
+            rp_id: rp_id.clone(),
+            client_data_json,
+        })
+    }
+}
+
+/// WebAuthn §5.8.1, over the challenge that this very document gives. No member needs escaping: see [`RpId`] and base64url.
+fn client_data(action: &Action, kind: &str, rp_id: &RpId) -> Vec<u8> {
+    let challenge = URL_SAFE_NO_PAD.encode(action.challenge().as_bytes());
+    format!(
+        r#"{{"type":"{kind}","challenge":"{challenge}","origin":"{}","crossOrigin":false}}"#,
+        rp_id.origin()
+    )
+    .into_bytes()
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    out
+}
+
+/// An action that its person wants sealed.
+pub struct Consented {
+    action: Action,
+    keys: Vec<(EnrolledKey, Vec<u8>)>,
+    rp_id: RpId,
+    client_data_json: Vec<u8>,
+}
+
+impl Consented {
+    /// The keys that may seal it.
+    pub fn keys(&self) -> impl Iterator<Item = &EnrolledKey> {
+        self.keys.iter().map(|(key, _)| key)
+    }
+
+    /// Their credentials, in the same order.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<Vec<u8>> {
+        self.keys
+            .iter()
+            .map(|(_, credential)| credential.clone())
+            .collect()
+    }
+
+    /// Chooses one key, by its place among [`Consented::keys`]; nothing else will be asked to sign.
+    ///
+    /// # Errors
+    /// [`Unfit::NoKey`]: there is no such place.
+    pub fn with_key(mut self, index: usize) -> Result<Armed, Unfit> {
+        if index >= self.keys.len() {
+            return Err(Unfit::NoKey);
+        }
+        let (key, credential) = self.keys.swap_remove(index);
+        Ok(Armed {
+            id: self.action.id(),
+            key,
+            credential,
+            rp_id: self.rp_id,
+            client_data_json: self.client_data_json,
+        })
+    }
+}
+
+/// One action, one key.
+pub struct Armed {
+    id: Uuid,
+    key: EnrolledKey,
+    credential: Vec<u8>,
+    rp_id: RpId,
+    client_data_json: Vec<u8>,
+}
+
+impl Armed {
+    /// The relying party for the authenticator.
+    #[must_use]
+    pub fn rp_id(&self) -> &RpId {
+        &self.rp_id
+    }
+
+    /// What the authenticator signs beside its own data.
+    #[must_use]
+    pub fn client_data_hash(&self) -> [u8; 32] {
+        sha256(&self.client_data_json)
+    }
+
+    /// The one credential that is allowed to sign.
+    #[must_use]
+    pub fn credential(&self) -> &[u8] {
+        &self.credential
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn key(&self) -> &EnrolledKey {
+        &self.key
+    }
+
+    /// Takes the authenticator's answer, if it is one to what was asked. Whether the signature verifies is the server's to say.
+    ///
+    /// # Errors
+    /// [`Unfit::Answer`]: other relying party or credential, no touch, no user verification.
+    pub fn signed(
+        self,
+        credential: Option<&[u8]>,
+        authenticator_data: Vec<u8>,
+        signature: Vec<u8>,
+    ) -> Result<Sealed, Unfit> {
+        if credential.is_some_and(|credential| credential != self.credential) {
+            return Err(Unfit::Answer("another credential"));
+        }
+        check_authenticator_data(&authenticator_data, &self.rp_id, UP | UV)?;
+        if signature.is_empty() {
+            return Err(Unfit::Answer("no signature"));
+        }
+        Ok(Sealed {
+            id: self.id,
+            key: self.key,
+            credential: self.credential,
+            client_data_json: self.client_data_json,
+            authenticator_data,
+            signature,
+        })
+    }
+}
+
+fn check_authenticator_data(data: &[u8], rp_id: &RpId, wanted: u8) -> Result<(), Unfit> {
+    let (rp_id_hash, rest) = data
+        .split_first_chunk::<32>()
+        .ok_or(Unfit::Answer("authenticator data too short"))?;
+    let flags = rest
+        .first()
+        .ok_or(Unfit::Answer("authenticator data too short"))?;
+    if *rp_id_hash != sha256(rp_id.as_str().as_bytes()) {
+        return Err(Unfit::Answer("another relying party"));
+    }
+    if flags & UP & wanted != UP & wanted {
+        return Err(Unfit::Answer("no touch"));
+    }
+    if flags & UV & wanted != UV & wanted {
+        return Err(Unfit::Answer("no user verification"));
+    }
+    if flags & AT & wanted != AT & wanted {
+        return Err(Unfit::Answer("no credential"));
+    }
+    Ok(())
+}
+
+/// A signed action, to be reported.
+pub struct Sealed {
+    id: Uuid,
+    key: EnrolledKey,
+    credential: Vec<u8>,
+    client_data_json: Vec<u8>,
+    authenticator_data: Vec<u8>,
+    signature: Vec<u8>,
+}
+
+impl Sealed {
+    /// Where it is reported.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!("/v1/actions/{}/approvals", self.id)
+    }
+
+    /// What is reported.
+    #[must_use]
+    pub fn report(&self) -> serde_json::Value {
+        serde_json::json!({
+            "key_id": self.key.key_id,
+            "response": {
+                "client_data_json": URL_SAFE_NO_PAD.encode(&self.client_data_json),
+                "authenticator_data": URL_SAFE_NO_PAD.encode(&self.authenticator_data),
+                "signature": URL_SAFE_NO_PAD.encode(&self.signature),
+                "credential_id": URL_SAFE_NO_PAD.encode(&self.credential),
+            },
+        })
+    }
+}
+
+/// A registration that its person wants.
+pub struct Enrolling {
+    rp_id: RpId,
+    client_data_json: Vec<u8>,
+}
+
+impl Enrolling {
+    /// The relying party for the authenticator.
+    #[must_use]
+    pub fn rp_id(&self) -> &RpId {
+        &self.rp_id
+    }
+
+    /// What the authenticator signs beside its own data.
+    #[must_use]
+    pub fn client_data_hash(&self) -> [u8; 32] {
+        sha256(&self.client_data_json)
+    }
+
+    /// Takes the new credential, if it is one.
+    ///
+    /// # Errors
+    /// [`Unfit::Answer`]: other relying party, no touch, no user verification, no credential.
+    pub fn registered(
+        self,
+        authenticator_data: &[u8],
+        attestation_object: Vec<u8>,
+    ) -> Result<Registered, Unfit> {
+        check_authenticator_data(authenticator_data, &self.rp_id, UP | UV | AT)?;
+        Ok(Registered {
+            client_data_json: self.client_data_json,
+            attestation_object,
+        })
+    }
+}
+
+/// A new credential, to be reported.
+pub struct Registered {
+    client_data_json: Vec<u8>,
+    attestation_object: Vec<u8>,
+}
+
+impl Registered {
+    /// The `response` member of the report.
+    #[must_use]
+    pub fn response(&self) -> serde_json::Value {
+        serde_json::json!({
+            "client_data_json": URL_SAFE_NO_PAD.encode(&self.client_data_json),
+            "attestation_object": URL_SAFE_NO_PAD.encode(&self.attestation_object),
+        })
+    }
+}

@@ -1,0 +1,375 @@
+//! The agent's configuration: `$XDG_CONFIG_HOME/sceau/agent.toml` (or `--config FILE`), and where its state and socket live.
+//!
+//! The relying party's id and the ways to know the server are configuration and never taken from a peer: everything that the agent signs is
+//! bound to them. Secrets are not here: the session token has a file of its own ([`crate::session`]), PINs are nowhere.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::Uri;
+use serde::Deserialize;
+
+use crate::locale::Language;
+
+/// What a configuration file may not be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        reason: String,
+    },
+    /// The file is not TOML of the expected shape.
+    #[error("{0}")]
+    Malformed(String),
+    /// `server` is not an absolute `https` URL without path, or is plain `http` to somewhere other than this machine.
+    #[error("server: {0}")]
+    Server(&'static str),
+    /// `rp_id` is not a lower-case domain name.
+    #[error("rp_id is not a lower-case domain name")]
+    RpId,
+    /// A pin is not 32 bytes in base64url.
+    #[error("spki_sha256 is not 32 bytes in base64url without padding: {0}")]
+    Pin(String),
+    /// A variable of the XDG base directories is needed and missing.
+    #[error("{0} is not set")]
+    Environment(&'static str),
+}
+
+/// The identifier of the relying party whose actions this agent signs: configuration, never taken from the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RpId(String);
+
+impl RpId {
+    /// Checks that it is a lower-case domain name.
+    ///
+    /// # Errors
+    /// [`ConfigError::RpId`].
+    pub fn new(text: &str) -> Result<Self, ConfigError> {
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if text.len() <= 253 && text.split('.').all(label) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ConfigError::RpId)
+        }
+    }
+
+    /// The domain name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The origin of what this agent signs, by which evidence tells it from a browser.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        format!("sceau-agent://{}", self.0)
+    }
+}
+
+/// Where the server listens: scheme, host and port, nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    /// TLS, or plain HTTP inside this machine.
+    pub tls: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl ServerUrl {
+    /// Reads an absolute URL. Plain `http` is allowed to this machine's own addresses only (tests, a gate on the same host).
+    ///
+    /// # Errors
+    /// [`ConfigError::Server`] with the reason.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let uri: Uri = text.parse().map_err(|_| ConfigError::Server("not a URL"))?;
+        let authority = uri
+            .authority()
+            .ok_or(ConfigError::Server("not an absolute URL"))?;
+        if authority.as_str().contains('@') {
+            return Err(ConfigError::Server(
+                "no user name or password belongs in it",
+            ));
+        }
+        if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+            return Err(ConfigError::Server("no path belongs in it"));
+        }
+        let host = authority
+            .host()
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .to_ascii_lowercase();
+        if host.is_empty() {
+            return Err(ConfigError::Server("no host"));
+        }
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") if is_loopback(&host) => false,
+            Some("http") => {
+                return Err(ConfigError::Server(
+                    "plain http is for this machine only; use https",
+                ));
+            }
+            _ => return Err(ConfigError::Server("neither https nor http")),
+        };
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { tls, host, port })
+    }
+
+    /// `host:port` as the `Host` header has it.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let default = if self.tls { 443 } else { 80 };
+        let host = if self.host.contains(':') {
+            format!("[{}]", self.host)
+        } else {
+            self.host.clone()
+        };
+        if self.port == default {
+            host
+        } else {
+            format!("{host}:{}", self.port)
+        }
+    }
+
+    /// The URL, as people and files write it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!(
+            "{}://{}",
+            if self.tls { "https" } else { "http" },
+            self.authority()
+        )
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// The whole configuration, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the server listens.
+    pub server: ServerUrl,
+    /// The relying party whose actions are signed.
+    pub rp_id: RpId,
+    /// Certificate authorities of the server, instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// SHA-256 of the server's public key (SubjectPublicKeyInfo), any one of them. With `ca_file` both must hold; alone, the pin replaces
+    /// the system's authorities.
+    pub spki_sha256: Vec<[u8; 32]>,
+    /// Who signs in here, when there is no session yet.
+    pub person: Option<String>,
+    /// The language of prompts, instead of the environment's.
+    pub locale: Option<Language>,
+    /// Only readers whose name contains one of these; empty: all of them.
+    pub readers: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    server: String,
+    rp_id: String,
+    ca_file: Option<PathBuf>,
+    #[serde(default)]
+    spki_sha256: Vec<String>,
+    person: Option<String>,
+    locale: Option<Language>,
+    #[serde(default)]
+    readers: Vec<String>,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: unreadable, not of the expected shape, or a value that may not be.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|e| ConfigError::Unreadable {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Checks the text of a file.
+    ///
+    /// # Errors
+    /// As [`Config::load`], except that nothing is read.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|e| ConfigError::Malformed(e.to_string()))?;
+        let spki_sha256 = file
+            .spki_sha256
+            .iter()
+            .map(|pin| {
+                let bytes = URL_SAFE_NO_PAD
+                    .decode(pin)
+                    .map_err(|_| ConfigError::Pin(pin.clone()))?;
+                bytes.try_into().map_err(|_| ConfigError::Pin(pin.clone()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            server: ServerUrl::parse(&file.server)?,
+            rp_id: RpId::new(&file.rp_id)?,
+            ca_file: file.ca_file,
+            spki_sha256,
+            person: file.person,
+            locale: file.locale,
+            readers: file.readers,
+        })
+    }
+}
+
+/// Where the agent's files are, by the XDG base directories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// The session token's file.
+    pub session: PathBuf,
+    /// The socket.
+    pub socket: PathBuf,
+}
+
+impl Places {
+    /// From the environment, looked up by `variable`; `config` overrides the file's place.
+    ///
+    /// # Errors
+    /// [`ConfigError::Environment`]: neither the XDG variable nor `HOME` is set, or `XDG_RUNTIME_DIR` is missing (it has no fallback: the
+    /// socket must be in a directory that the system made for this person).
+    pub fn from_environment(
+        variable: impl Fn(&str) -> Option<String>,
+        config: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
+        let set = |name: &str| {
+            variable(name)
+                .filter(|value| value.starts_with('/'))
+                .map(PathBuf::from)
+        };
+        let under = |name: &'static str, fallback: &str| {
+            set(name)
+                .or_else(|| set("HOME").map(|home| home.join(fallback)))
+                .ok_or(ConfigError::Environment("HOME"))
+        };
+        let config = match config {
+            Some(path) => path,
+            None => under("XDG_CONFIG_HOME", ".config")?.join("sceau/agent.toml"),
+        };
+        Ok(Self {
+            config,
+            session: under("XDG_STATE_HOME", ".local/state")?.join("sceau/session"),
+            socket: set("XDG_RUNTIME_DIR")
+                .ok_or(ConfigError::Environment("XDG_RUNTIME_DIR"))?
+                .join("sceau/agent.sock"),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_only() {
+        for text in [
+            "http://127.0.0.1:8080",
+            "http://[::1]:1",
+            "http://localhost:3",
+            "http://127.8.8.8",
+        ] {
+            assert!(ServerUrl::parse(text).is_ok_and(|url| !url.tls), "{text}");
+        }
+        for text in [
+            "http://sceau.example",
+            "http://127.0.0.1.sceau.example",
+            "http://10.0.0.1",
+            "ftp://127.0.0.1",
+            "127.0.0.1:80",
+            "http://a@127.0.0.1",
+            "https://sceau.example/x",
+        ] {
+            assert!(
+                matches!(ServerUrl::parse(text), Err(ConfigError::Server(_))),
+                "{text}"
+            );
+        }
+        let url = ServerUrl::parse("https://[2001:db8::1]:8443/").unwrap();
+        assert_eq!(
+            (url.host.as_str(), url.port, url.text().as_str()),
+            ("2001:db8::1", 8443, "https://[2001:db8::1]:8443")
+        );
+    }
+
+    #[test]
+    fn relying_party_is_a_lower_case_domain_name() {
+        assert_eq!(
+            RpId::new("sceau.example").unwrap().origin(),
+            "sceau-agent://sceau.example"
+        );
+        for text in ["", "Sceau.example", "a..b", "-a.b", "a/b", "a b", "a:1"] {
+            assert_eq!(RpId::new(text), Err(ConfigError::RpId), "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_and_odd_pins_are_refused() {
+        let base = "server = \"https://sceau.example\"\nrp_id = \"sceau.example\"\n";
+        assert!(Config::parse(base).is_ok());
+        assert!(matches!(
+            Config::parse(&format!("{base}pin = \"1234\"\n")),
+            Err(ConfigError::Malformed(_))
+        ));
+        assert_eq!(
+            Config::parse(&format!("{base}spki_sha256 = [\"AAAA\"]\n")),
+            Err(ConfigError::Pin("AAAA".into()))
+        );
+    }
+
+    #[test]
+    fn places_follow_the_xdg_directories() {
+        let of = |pairs: &'static [(&str, &str)]| {
+            Places::from_environment(
+                |name| {
+                    pairs
+                        .iter()
+                        .find(|(k, _)| *k == name)
+                        .map(|(_, v)| (*v).to_owned())
+                },
+                None,
+            )
+        };
+        let places = of(&[("HOME", "/home/a"), ("XDG_RUNTIME_DIR", "/run/user/1")]).unwrap();
+        assert_eq!(places.config, Path::new("/home/a/.config/sceau/agent.toml"));
+        assert_eq!(
+            places.session,
+            Path::new("/home/a/.local/state/sceau/session")
+        );
+        assert_eq!(places.socket, Path::new("/run/user/1/sceau/agent.sock"));
+        assert_eq!(
+            of(&[("HOME", "/home/a")]),
+            Err(ConfigError::Environment("XDG_RUNTIME_DIR"))
+        );
+        assert_eq!(
+            of(&[("HOME", "relative"), ("XDG_RUNTIME_DIR", "/r")]),
+            Err(ConfigError::Environment("HOME"))
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! Enrolling a key by invitation: open it, show what the registration says, make sure that the authenticator has a PIN, make the credential
+//! over the action's challenge, report it, keep the session that comes with it.
+
+use std::time::Duration;
+
+use sceau_ctap::{Keepalive, Pin};
+use serde::Serialize;
+
+use crate::agent::{Agent, Failure};
+use crate::approval::with_pin;
+use crate::ceremony::Proposal;
+use crate::locale::Language;
+use crate::prompt::{Again, Answer, Progress, Prompt, Question, Secret};
+use crate::reader::{AuthenticatorError, Condition, NewKey, Ready};
+use crate::server::{OpenedEnrolment, Registered, ServerError};
+use crate::session::Session;
+use crate::sign_in::{decoded, path_segment, sound};
+use crate::text;
+
+/// Most algorithms, and most excluded credentials, that an enrolment may name.
+const MAX_LIST: usize = 64;
+
+/// The enrolled key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Enrolled {
+    /// The server's name for it.
+    pub key_id: String,
+    /// Whose it is.
+    pub person: String,
+    /// The model's identifier.
+    pub aaguid: Option<String>,
+    /// The model's name, when the server knows it.
+    pub model: Option<String>,
+    /// Whether a session came with it and was kept.
+    pub signed_in: bool,
+}
+
+/// Enrols the authenticator that is there; waits for one to be put in.
+///
+/// # Errors
+/// [`Failure`]. [`ServerError::Refused`] with code `registration-refused` says why the server does not want that key.
+pub async fn enroll(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    language: Language,
+    invitation: &Secret,
+    label: Option<String>,
+) -> Result<Enrolled, Failure> {
+    let _turn = agent.turn(prompt).await;
+    let opened: OpenedEnrolment = agent
+        .server
+        .post(
+            "/v1/enrolments/open",
+            None,
+            &serde_json::json!({ "invitation": invitation.expose() }),
+        )
+        .await?;
+    let enrolment = path_segment(&opened.enrolment_id)?;
+    let proposal = Proposal::read(opened.action.get().as_bytes(), Vec::new(), agent.now())?;
+    let person = proposal.action().target().id.clone();
+    let proposal = Proposal::read_own(
+        opened.action.get().as_bytes(),
+        Vec::new(),
+        "key.register",
+        &person,
+        agent.now(),
+    )?;
+    if opened.algorithms.is_empty()
+        || opened.algorithms.len() > MAX_LIST
+        || opened.exclude.len() > MAX_LIST
+    {
+        return Err(ServerError::Malformed("enrolment").into());
+    }
+    let exclude = opened
+        .exclude
+        .iter()
+        .map(|id| decoded(id))
+        .collect::<Result<Vec<_>, _>>()?;
+    let user = (
+        decoded(&opened.user.id)?,
+        opened.user.name.clone(),
+        opened.user.display.clone(),
+    );
+    let left = Duration::try_from(proposal.expires_at() - agent.now()).unwrap_or_default();
+    let registering = async {
+        match prompt
+            .ask(Question::Action {
+                action: text::shown(proposal.action(), language, 0)?,
+            })
+            .await
+        {
+            Answer::GoOn => {}
+            _ => return Err(Failure::Declined { reported: false }),
+        }
+        let enrolling = proposal.enrolling(&opened.rp.id, &agent.config.rp_id, agent.now())?;
+        let authenticator = one_authenticator(agent, prompt).await;
+        let authenticator = with_a_pin(agent, prompt, authenticator).await?;
+        let rp = (
+            enrolling.rp_id().as_str().to_owned(),
+            opened.rp.name.clone(),
+        );
+        let client_data_hash = enrolling.client_data_hash();
+        let made = with_pin(
+            prompt,
+            &authenticator,
+            async |pin: Option<Pin>, told: &mut dyn FnMut(Keepalive)| {
+                let key = NewKey {
+                    client_data_hash,
+                    rp: rp.clone(),
+                    user: user.clone(),
+                    algorithms: opened.algorithms.clone(),
+                    exclude: exclude.clone(),
+                };
+                authenticator.register(key, pin, told).await
+            },
+        )
+        .await?;
+        let registered =
+            enrolling.registered(&made.authenticator_data, made.attestation_object())?;
+        prompt.tell(Progress::Reporting);
+        let transports = if authenticator.info.transports.is_empty() {
+            vec!["nfc".to_owned()]
+        } else {
+            authenticator.info.transports.clone()
+        };
+        let body = serde_json::json!({
+            "invitation": invitation.expose(),
+            "response": registered.response(),
+            "transports": transports,
+            "label": label.unwrap_or_else(|| authenticator.name.clone()),
+        });
+        Ok(agent
+            .server
+            .post::<Registered>(
+                &format!("/v1/enrolments/{enrolment}/registration"),
+                None,
+                &body,
+            )
+            .await?)
+    };
+    let registered = tokio::time::timeout(left, registering)
+        .await
+        .map_err(|_| Failure::Withdrawn("expired".into()))??;
+    let signed_in = registered.session.is_some();
+    if let Some(session) = registered.session {
+        agent.sign_in(Session {
+            server: agent.config.server.text(),
+            person: registered.person.clone(),
+            session_id: path_segment(&session.session_id)?,
+            token: sound(session.token)?,
+        })?;
+    }
+    Ok(Enrolled {
+        key_id: registered.key_id,
+        person: registered.person,
+        aaguid: registered.aaguid,
+        model: registered.model,
+        signed_in,
+    })
+}
+
+/// The authenticator to enrol: the only one that is there. With several, the person takes out the others.
+async fn one_authenticator(agent: &Agent, prompt: &mut impl Prompt) -> Ready {
+    let mut told = None;
+    loop {
+        let only = |agent: &Agent| {
+            let authenticators = agent.authenticators.borrow();
+            let mut ready = authenticators.ready();
+            match (ready.pop(), ready.len(), authenticators.is_reading()) {
+                (Some(only), 0, false) => Some(Ok(only)),
+                (_, others, false) if told != Some(others) => Some(Err(others)),
+                _ => None,
+            }
+        };
+        match agent.until(only).await {
+            Ok(authenticator) => return authenticator,
+            Err(others) => {
+                told = Some(others);
+                prompt.tell(if others == 0 {
+                    Progress::InsertKey { keys: Vec::new() }
+                } else {
+                    Progress::OnlyOneKey
+                });
+            }
+        }
+    }
+}
+
+/// Makes sure that the authenticator has a PIN: offers to set one when it has none.
+async fn with_a_pin(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    mut authenticator: Ready,
+) -> Result<Ready, Failure> {
+    let mut again = None;
+    while authenticator.info.options.client_pin == Some(false) {
+        let question = Question::NewPin {
+            authenticator: authenticator.name.clone(),
+            min_length: authenticator.info.min_pin_length,
+            again,
+        };
+        let Answer::Pin(typed) = prompt.ask(question).await else {
+            return Err(Failure::Declined { reported: false });
+        };
+        let pin = Pin::new(typed.expose());
+        again = Some(Again::Unfit);
+        match pin {
+            Ok(pin) => match authenticator.set_pin(pin).await {
+                Ok(info) => {
+                    agent
+                        .authenticators
+                        .borrow_mut()
+                        .describe(authenticator.id, Condition::Ready(info.clone()));
+                    authenticator.info = info;
+                }
+                Err(AuthenticatorError::PinUnfit) => {}
+                Err(e) => return Err(e.into()),
+            },
+            Err(_) => continue,
+        }
+    }
+    Ok(authenticator)
+}

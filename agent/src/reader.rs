@@ -1,0 +1,540 @@
+//! Authenticators: one thread owns each, and runs what it is given, one operation at a time; the daemon's own thread never waits for hardware.
+//!
+//! An authenticator here is one stay of one device: taken out and put back, it is another one, so nothing begun with one is finished with another
+//! (attack 8). An operation that is dropped is cancelled at the authenticator. A device that never answers costs its own thread until it is
+//! unplugged, and the operation's deadline here; the daemon goes on (attack 15).
+//!
+//! Deliberately elsewhere: PC/SC ([`crate::pcsc`]), the protocol ([`sceau_ctap`]).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use sceau_ctap::assertion::Assertion;
+use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, UserVerification};
+use sceau_ctap::client_pin::{self, PinRetries};
+use sceau_ctap::credential::{NewCredential, RelyingParty, User};
+use sceau_ctap::info::{self, AuthenticatorInfo};
+use sceau_ctap::{
+    Clock, Control, Device, Entropy, Error, Keepalive, NoEntropy, Pin, PortError, Refused, Status,
+    WireError,
+};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{mpsc as queue, oneshot};
+
+use crate::pcsc::LinkError;
+
+/// Stack of an authenticator's thread: CBOR and cryptography, nothing recursive beyond [`sceau_ctap`]'s bounds.
+const STACK: usize = 256 * 1024;
+/// The longest that any operation may take, touch included.
+const DEADLINE: Duration = Duration::from_secs(150);
+
+/// Why an authenticator did not do what was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthenticatorError {
+    /// It is gone, or another one is in its place.
+    #[error("the authenticator is gone")]
+    Gone,
+    /// Another program keeps it for itself.
+    #[error("another program keeps the authenticator for itself")]
+    Busy,
+    /// The system refuses access to it.
+    #[error("the system refuses access to the authenticator")]
+    Denied,
+    /// A card that is no FIDO2 authenticator.
+    #[error("this card is not a FIDO2 authenticator")]
+    NotFido,
+    /// Wrong PIN; it cost a try.
+    #[error("wrong PIN")]
+    WrongPin,
+    /// Three wrong PINs in a row: it must be taken out and put back.
+    #[error("locked until it is taken out and put back")]
+    PinLocked,
+    /// No tries left: only a reset helps.
+    #[error("blocked: no PIN tries left")]
+    PinBlocked,
+    /// It has no PIN.
+    #[error("no PIN is set")]
+    PinNotSet,
+    /// Its PIN must be changed first.
+    #[error("the PIN must be changed first")]
+    PinChangeRequired,
+    /// The PIN breaks its rules; nothing was tried.
+    #[error("the PIN is too short, too long, or breaks the authenticator's rules")]
+    PinUnfit,
+    /// It has no way to verify its user.
+    #[error("it cannot verify its user")]
+    NoUserVerification,
+    /// It holds none of the credentials.
+    #[error("it holds none of the keys")]
+    NoCredential,
+    /// It holds a key of this person already.
+    #[error("it is enrolled already")]
+    AlreadyEnrolled,
+    /// Nobody touched it in time.
+    #[error("it was not touched in time")]
+    NotTouched,
+    /// Cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// It did not answer in time.
+    #[error("it does not answer")]
+    Silent,
+    /// Anything else that the protocol knows.
+    #[error("{0}")]
+    Protocol(Error),
+    /// Anything else that PC/SC knows.
+    #[error("PC/SC failed (code {0:#x})")]
+    Reader(u32),
+    /// The system refuses a thread.
+    #[error("the system refuses a thread")]
+    NoThread,
+}
+
+impl From<LinkError> for AuthenticatorError {
+    fn from(error: LinkError) -> Self {
+        match error {
+            LinkError::Gone => Self::Gone,
+            LinkError::Busy => Self::Busy,
+            LinkError::Denied => Self::Denied,
+            LinkError::Failed(code) => Self::Reader(code),
+        }
+    }
+}
+
+impl From<Error> for AuthenticatorError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Status(status) => match status {
+                Status::PIN_INVALID => Self::WrongPin,
+                Status::PIN_AUTH_BLOCKED => Self::PinLocked,
+                Status::PIN_BLOCKED => Self::PinBlocked,
+                Status::PIN_NOT_SET => Self::PinNotSet,
+                Status::PIN_POLICY_VIOLATION => Self::PinUnfit,
+                Status::NO_CREDENTIALS | Status::INVALID_CREDENTIAL => Self::NoCredential,
+                Status::CREDENTIAL_EXCLUDED => Self::AlreadyEnrolled,
+                Status::USER_ACTION_TIMEOUT | Status::ACTION_TIMEOUT => Self::NotTouched,
+                Status::KEEPALIVE_CANCEL => Self::Cancelled,
+                _ => Self::Protocol(error),
+            },
+            Error::Refused(refused) => match refused {
+                Refused::Cancelled => Self::Cancelled,
+                Refused::PinTooShort { .. } | Refused::PinTooLong | Refused::PinCharacter => {
+                    Self::PinUnfit
+                }
+                Refused::PinNotSet => Self::PinNotSet,
+                Refused::PinChangeRequired => Self::PinChangeRequired,
+                Refused::NoUserVerification => Self::NoUserVerification,
+                Refused::NoCredential => Self::NoCredential,
+                _ => Self::Protocol(error),
+            },
+            // A card that another program resets in mid-ceremony has lost everything that was said to it: as good as gone.
+            Error::Wire(WireError::Port(PortError::Gone | PortError::Reset)) => Self::Gone,
+            Error::Wire(WireError::Port(PortError::Denied)) => Self::Denied,
+            Error::Wire(
+                WireError::Silent | WireError::Deadline | WireError::Port(PortError::Timeout),
+            ) => Self::Silent,
+            Error::Wire(WireError::Busy) => Self::Busy,
+            _ => Self::Protocol(error),
+        }
+    }
+}
+
+/// What reaches one authenticator; owned by its thread.
+pub trait Link: Send + 'static {
+    /// Reaches the authenticator, lets `work` talk to it, and leaves it as it was.
+    ///
+    /// # Errors
+    /// The authenticator could not be reached, or is no CTAP authenticator; `work` was not called then.
+    fn with_device(
+        &mut self,
+        work: &mut dyn FnMut(&mut dyn Device),
+    ) -> Result<(), AuthenticatorError>;
+}
+
+type Job = Box<dyn FnOnce(&mut dyn Link) + Send>;
+
+/// An authenticator's thread, from outside. It ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Handle(mpsc::Sender<Job>);
+
+impl Handle {
+    /// Gives `link` a thread.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError::NoThread`].
+    pub fn start(mut link: impl Link) -> Result<Self, AuthenticatorError> {
+        let (jobs, theirs) = mpsc::channel::<Job>();
+        std::thread::Builder::new()
+            .name("authenticator".into())
+            .stack_size(STACK)
+            .spawn(move || {
+                for job in theirs {
+                    job(&mut link);
+                }
+            })
+            .map_err(|_| AuthenticatorError::NoThread)?;
+        Ok(Self(jobs))
+    }
+
+    /// Runs one operation. Dropping the future cancels it at the authenticator.
+    ///
+    /// # Errors
+    /// The operation's own; [`AuthenticatorError::Silent`] when it does not end.
+    pub async fn run<A: Send + 'static>(
+        &self,
+        on_progress: &mut dyn FnMut(Keepalive),
+        work: impl FnOnce(&mut dyn Device, sceau_ctap::Progress<'_>) -> Result<A, Error>
+        + Send
+        + 'static,
+    ) -> Result<A, AuthenticatorError> {
+        let (answer, mut answered) = oneshot::channel();
+        let (progress, mut progressed) = queue::unbounded_channel();
+        let cancel = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::clone(&cancel);
+        let _cancel_when_dropped = CancelOnDrop(cancel);
+        let job: Job =
+            Box::new(move |link| drop(answer.send(perform(link, work, &cancelled, &progress))));
+        self.0.send(job).map_err(|_| AuthenticatorError::Gone)?;
+        let deadline = tokio::time::sleep(DEADLINE);
+        tokio::pin!(deadline);
+        loop {
+            tokio::select! {
+                biased;
+                Some(keepalive) = progressed.recv() => on_progress(keepalive),
+                answer = &mut answered => return answer.unwrap_or(Err(AuthenticatorError::Gone)),
+                () = &mut deadline => return Err(AuthenticatorError::Silent),
+            }
+        }
+    }
+}
+
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn perform<A>(
+    link: &mut dyn Link,
+    work: impl FnOnce(&mut dyn Device, sceau_ctap::Progress<'_>) -> Result<A, Error>,
+    cancelled: &AtomicBool,
+    told: &UnboundedSender<Keepalive>,
+) -> Result<A, AuthenticatorError> {
+    if cancelled.load(Ordering::Relaxed) {
+        return Err(AuthenticatorError::Cancelled);
+    }
+    let mut last = None;
+    let mut progress = |keepalive| {
+        if keepalive != Keepalive::Silent && last != Some(keepalive) {
+            last = Some(keepalive);
+            // Nobody listens when the operation was dropped; then it is cancelled below.
+            let _ = told.send(keepalive);
+        }
+        if cancelled.load(Ordering::Relaxed) {
+            Control::Cancel
+        } else {
+            Control::Continue
+        }
+    };
+    let mut work = Some(work);
+    let mut answer = Err(AuthenticatorError::Gone);
+    link.with_device(&mut |device| {
+        if let Some(work) = work.take() {
+            answer = work(device, &mut progress).map_err(AuthenticatorError::from);
+        }
+    })?;
+    answer
+}
+
+/// What is known of an authenticator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// It is being asked what it is.
+    Reading,
+    /// It answered.
+    Ready(Box<AuthenticatorInfo>),
+    /// It cannot be used, for this reason.
+    Unusable(AuthenticatorError),
+}
+
+/// One authenticator that is there.
+pub struct Authenticator {
+    /// The reader (or the product) that it is in, for people; one line.
+    pub name: String,
+    /// Its thread.
+    pub handle: Handle,
+    /// What it is.
+    pub condition: Condition,
+}
+
+/// The authenticators that are there, by a number that is never used twice.
+#[derive(Default)]
+pub struct Authenticators {
+    there: BTreeMap<u64, Authenticator>,
+    last: u64,
+}
+
+impl Authenticators {
+    /// Takes one in.
+    pub fn arrive(&mut self, name: &str, handle: Handle) -> u64 {
+        self.last += 1;
+        let name = name
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(100)
+            .collect();
+        self.there.insert(
+            self.last,
+            Authenticator {
+                name,
+                handle,
+                condition: Condition::Reading,
+            },
+        );
+        self.last
+    }
+
+    /// It is gone.
+    pub fn leave(&mut self, id: u64) {
+        self.there.remove(&id);
+    }
+
+    /// It said what it is.
+    pub fn describe(&mut self, id: u64, condition: Condition) {
+        if let Some(authenticator) = self.there.get_mut(&id) {
+            authenticator.condition = condition;
+        }
+    }
+
+    /// Whether it is still there.
+    #[must_use]
+    pub fn is_there(&self, id: u64) -> bool {
+        self.there.contains_key(&id)
+    }
+
+    /// Whether one of them is still being asked what it is.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.there
+            .values()
+            .any(|authenticator| authenticator.condition == Condition::Reading)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Authenticator)> {
+        self.there
+            .iter()
+            .map(|(id, authenticator)| (*id, authenticator))
+    }
+
+    /// Those that can be used.
+    #[must_use]
+    pub fn ready(&self) -> Vec<Ready> {
+        let ready = |(id, authenticator): (&u64, &Authenticator)| match &authenticator.condition {
+            Condition::Ready(info) => Some(Ready {
+                id: *id,
+                name: authenticator.name.clone(),
+                handle: authenticator.handle.clone(),
+                info: info.clone(),
+            }),
+            _ => None,
+        };
+        self.there.iter().filter_map(ready).collect()
+    }
+}
+
+/// An authenticator that can be used.
+#[derive(Clone)]
+pub struct Ready {
+    /// Its number.
+    pub id: u64,
+    /// For people.
+    pub name: String,
+    /// What it is.
+    pub info: Box<AuthenticatorInfo>,
+    handle: Handle,
+}
+
+/// A registration, owned by the operation.
+pub struct NewKey {
+    /// SHA-256 of clientDataJSON.
+    pub client_data_hash: [u8; 32],
+    /// The configured relying party, and its name.
+    pub rp: (String, String),
+    /// User handle, account name, display name.
+    pub user: (Vec<u8>, String, String),
+    /// COSE algorithms, best first.
+    pub algorithms: Vec<i64>,
+    /// Credentials that it must not hold yet.
+    pub exclude: Vec<Vec<u8>>,
+}
+
+impl Ready {
+    /// Which of `allow` it holds, asked in silence.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`].
+    pub async fn locate(
+        &self,
+        rp_id: &str,
+        allow: Vec<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, AuthenticatorError> {
+        let (rp_id, info) = (rp_id.to_owned(), self.info.clone());
+        self.handle
+            .run(&mut |_| {}, move |device, _| {
+                ceremony::locate(device, &info, &rp_id, &allow)
+            })
+            .await
+    }
+
+    /// How many PIN tries are left.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`].
+    pub async fn pin_retries(&self) -> Result<PinRetries, AuthenticatorError> {
+        self.handle
+            .run(&mut |_| {}, |device, _| client_pin::pin_retries(device))
+            .await
+    }
+
+    /// Signs with one credential, after PIN and touch.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`]; a wrong PIN costs one of its tries, and is not tried again.
+    pub async fn assert(
+        &self,
+        rp_id: &str,
+        client_data_hash: [u8; 32],
+        credential: Vec<u8>,
+        pin: Option<Pin>,
+        on_progress: &mut dyn FnMut(Keepalive),
+    ) -> Result<Assertion, AuthenticatorError> {
+        let (rp_id, info) = (rp_id.to_owned(), self.info.clone());
+        let work = move |device: &mut dyn Device, progress: sceau_ctap::Progress<'_>| {
+            let request = Authentication {
+                client_data_hash: &client_data_hash,
+                rp_id: &rp_id,
+                allow: std::slice::from_ref(&credential),
+                user_verification: UserVerification::Required,
+            };
+            let assertions = ceremony::authenticate(
+                device,
+                &info,
+                &request,
+                pin.as_ref(),
+                &mut SystemEntropy,
+                progress,
+            )?;
+            assertions
+                .into_iter()
+                .next()
+                .ok_or(Error::Refused(Refused::NoCredential))
+        };
+        self.handle.run(on_progress, work).await
+    }
+
+    /// Makes a credential, after PIN and touch.
+    ///
+    /// # Errors
+    /// As [`Ready::assert`].
+    pub async fn register(
+        &self,
+        key: NewKey,
+        pin: Option<Pin>,
+        on_progress: &mut dyn FnMut(Keepalive),
+    ) -> Result<NewCredential, AuthenticatorError> {
+        let info = self.info.clone();
+        let work = move |device: &mut dyn Device, progress: sceau_ctap::Progress<'_>| {
+            let request = Registration {
+                client_data_hash: &key.client_data_hash,
+                rp: RelyingParty {
+                    id: &key.rp.0,
+                    name: Some(&key.rp.1),
+                },
+                user: User {
+                    id: &key.user.0,
+                    name: Some(&key.user.1),
+                    display_name: Some(&key.user.2),
+                },
+                algorithms: &key.algorithms,
+                exclude: &key.exclude,
+                resident_key: ResidentKey::Discouraged,
+                user_verification: UserVerification::Required,
+                cred_protect: None,
+            };
+            ceremony::register(
+                device,
+                &info,
+                &request,
+                pin.as_ref(),
+                &mut SystemEntropy,
+                progress,
+            )
+        };
+        self.handle.run(on_progress, work).await
+    }
+
+    /// Sets the first PIN, and asks the authenticator again what it is.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError::PinUnfit`] when the PIN breaks its rules.
+    pub async fn set_pin(&self, pin: Pin) -> Result<Box<AuthenticatorInfo>, AuthenticatorError> {
+        let info = self.info.clone();
+        let work = move |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
+            client_pin::check_length(&pin, info.min_pin_length)?;
+            client_pin::set_pin(device, info.pin_protocol()?, &pin, &mut SystemEntropy)?;
+            info::info(device).map(Box::new)
+        };
+        self.handle.run(&mut |_| {}, work).await
+    }
+}
+
+/// Asks an authenticator what it is.
+pub async fn describe(handle: &Handle) -> Condition {
+    match handle
+        .run(&mut |_| {}, |device, _| info::info(device))
+        .await
+    {
+        Ok(info) => Condition::Ready(Box::new(info)),
+        Err(e) => Condition::Unusable(e),
+    }
+}
+
+/// The system's randomness, through the cryptographic library.
+pub struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {
+        aws_lc_rs::rand::fill(out).map_err(|_| NoEntropy)
+    }
+}
+
+/// The system's monotonic clock, for an authenticator's deadlines only.
+pub struct SystemClock(Instant);
+
+impl SystemClock {
+    /// Starts at zero.
+    #[must_use]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "an adapter to hardware: deadlines are measured where the waiting is done"
+    )]
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}

@@ -1,0 +1,478 @@
+//! The daemon's socket: one JSON object per line in both directions, for the same person's processes only (attack 16).
+//!
+//! The directory is 0700 and the socket 0600; beside that, the kernel says who connects, and any other uid is refused before a byte is read.
+//! What does not begin like a JSON object (an HTTP request from a browser that found a way here) ends the connection at once. Lines, clients and
+//! unanswered messages are bounded. Nothing else is listened on.
+//!
+//! A connection carries one request; while its ceremony runs the daemon asks and tells ([`crate::prompt`]). When the client goes away, the ceremony
+//! ends, at the authenticator too.
+
+use std::cell::Cell;
+use std::fs::{DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::agent::{Agent, Failure};
+use crate::approval::{self, Outcome};
+use crate::enrolment;
+use crate::locale::Language;
+use crate::prompt::attached::Attached;
+use crate::prompt::{Refusal, Secret};
+use crate::reader::Condition;
+use crate::sign_in;
+use crate::text;
+
+/// The longest line that a client may send.
+pub const MAX_LINE: usize = 8 * 1024;
+/// Most clients at one time.
+pub const MAX_CLIENTS: usize = 8;
+/// How long a client may take to say what it wants, and to take what it is sent.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a client asks.
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case")]
+enum Op {
+    /// What the agent is doing.
+    Status,
+    /// The authenticators that are there.
+    Keys,
+    /// Prompt for one action.
+    Approve {
+        /// Which; the oldest when absent.
+        id: Option<Uuid>,
+    },
+    /// Refuse one action.
+    Refuse {
+        /// Which.
+        id: Uuid,
+        /// Why.
+        #[serde(flatten)]
+        refusal: Refusal,
+    },
+    /// Enrol a key.
+    Enroll {
+        /// The secret.
+        invitation: Secret,
+        /// A name for the key.
+        label: Option<String>,
+    },
+    /// Sign in by key.
+    SignIn {
+        /// Who.
+        person: Option<String>,
+    },
+    /// Sign out.
+    SignOut,
+    /// Prompt for every action as it arrives.
+    Wait,
+}
+
+/// A request line.
+#[derive(Deserialize)]
+struct Request {
+    /// The language to answer in; the daemon's when absent.
+    lang: Option<Language>,
+    #[serde(flatten)]
+    op: Op,
+}
+
+/// The bound socket; its file is removed when dropped.
+pub struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Binds. A socket that a dead daemon left is replaced; one that answers is not.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::AddrInUse`]: another daemon runs; [`io::ErrorKind::PermissionDenied`]: the directory is not this user's
+    /// alone.
+    pub fn bind(path: &Path) -> io::Result<Self> {
+        let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)?;
+        let metadata = std::fs::symlink_metadata(directory)?;
+        if !metadata.is_dir()
+            || metadata.uid() != rustix::process::geteuid().as_raw()
+            || metadata.mode() & 0o022 != 0
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("{} is not this user's alone", directory.display()),
+            ));
+        }
+        match std::fs::symlink_metadata(path) {
+            Ok(file) if file.file_type().is_socket() => {
+                if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                    return Err(io::Error::new(
+                        io::ErrorKind::AddrInUse,
+                        "another sceau-agent is running",
+                    ));
+                }
+                std::fs::remove_file(path)?;
+            }
+            Ok(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    format!("{} is not a socket", path.display()),
+                ));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        let listener = UnixListener::bind(path)?;
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Serves clients for ever.
+    pub async fn serve(&self, agent: &Rc<Agent>) {
+        let clients = Rc::new(Cell::new(0_usize));
+        loop {
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    tracing::warn!(error = %e, "cannot accept a client");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            if !is_same_user(&stream) || clients.get() >= MAX_CLIENTS {
+                tracing::warn!("a client was refused");
+                continue;
+            }
+            let place = Place::take(&clients);
+            let agent = Rc::clone(agent);
+            tokio::task::spawn_local(async move {
+                let _place = place;
+                serve(&agent, stream).await;
+            });
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+/// Whether the kernel says that the peer is this very user.
+fn is_same_user(stream: &UnixStream) -> bool {
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
+}
+
+/// One of [`MAX_CLIENTS`].
+struct Place(Rc<Cell<usize>>);
+
+impl Place {
+    fn take(clients: &Rc<Cell<usize>>) -> Self {
+        clients.set(clients.get() + 1);
+        Self(Rc::clone(clients))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+async fn serve(agent: &Rc<Agent>, stream: UnixStream) {
+    let (read, write) = stream.into_split();
+    let mut lines = Lines::new(read);
+    let (out, to_write) = mpsc::unbounded_channel();
+    let writer = tokio::task::spawn_local(write_all(write, to_write));
+    if let Ok(Ok(Some(line))) = tokio::time::timeout(PATIENCE, lines.next()).await {
+        let answer = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => {
+                drop(line);
+                let language = request.lang.unwrap_or(agent.language);
+                let (answers, theirs) = mpsc::channel(1);
+                let (gone_tx, gone) = oneshot::channel();
+                let reader = tokio::task::spawn_local(read_all(lines, answers, gone_tx));
+                let mut prompt = Attached::new(theirs, out.clone());
+                let answer = tokio::select! {
+                    biased;
+                    answer = perform(agent, &mut prompt, language, request.op) => Some(answer),
+                    _ = gone => None,
+                };
+                reader.abort();
+                answer.map(|answer| answer.map_err(|failure| (failure, language)))
+            }
+            Err(_) => Some(Err((Failure::Misuse("not a request"), agent.language))),
+        };
+        match answer {
+            Some(Ok(done)) => drop(out.send(json!({ "done": done }))),
+            Some(Err((failure, language))) => drop(out.send(error(&failure, language))),
+            None => tracing::debug!("a client went away"),
+        }
+    }
+    drop(out);
+    drop(tokio::time::timeout(PATIENCE, writer).await);
+}
+
+fn error(failure: &Failure, language: Language) -> Value {
+    json!({ "error": { "code": text::code(failure), "message": text::message(failure, language), "exit": text::exit_code(failure) } })
+}
+
+async fn write_all(mut write: OwnedWriteHalf, mut messages: mpsc::UnboundedReceiver<Value>) {
+    while let Some(message) = messages.recv().await {
+        let mut line = message.to_string();
+        line.push('\n');
+        if !matches!(
+            tokio::time::timeout(PATIENCE, write.write_all(line.as_bytes())).await,
+            Ok(Ok(()))
+        ) {
+            return;
+        }
+    }
+}
+
+/// Forwards answers; says so when the client is gone, or sends what nobody asked for.
+async fn read_all(
+    mut lines: Lines,
+    answers: mpsc::Sender<Zeroizing<Vec<u8>>>,
+    gone: oneshot::Sender<()>,
+) {
+    while let Ok(Some(line)) = lines.next().await {
+        if answers.try_send(line).is_err() {
+            break;
+        }
+    }
+    let _ = gone.send(());
+}
+
+/// Lines that begin like JSON objects; erased after use, since some hold PINs.
+struct Lines {
+    read: OwnedReadHalf,
+    buffer: Zeroizing<Vec<u8>>,
+    filled: usize,
+}
+
+impl Lines {
+    fn new(read: OwnedReadHalf) -> Self {
+        Self {
+            read,
+            buffer: Zeroizing::new(vec![0; MAX_LINE]),
+            filled: 0,
+        }
+    }
+
+    /// The next line, without its line feed; `None` at the end.
+    async fn next(&mut self) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+        loop {
+            let filled = self.buffer.get(..self.filled).unwrap_or_default();
+            if filled.first().is_some_and(|first| *first != b'{') {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            if let Some(end) = filled.iter().position(|byte| *byte == b'\n') {
+                let line = Zeroizing::new(filled.get(..end).unwrap_or_default().to_vec());
+                self.buffer.copy_within(end + 1..self.filled, 0);
+                let left = self.filled - end - 1;
+                if let Some(rest) = self.buffer.get_mut(left..self.filled) {
+                    rest.zeroize();
+                }
+                self.filled = left;
+                return Ok(Some(line));
+            }
+            let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
+            if free.is_empty() {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            match self.read.read(free).await? {
+                0 => return Ok(None),
+                count => self.filled += count,
+            }
+        }
+    }
+}
+
+async fn perform(
+    agent: &Rc<Agent>,
+    prompt: &mut Attached,
+    language: Language,
+    op: Op,
+) -> Result<Value, Failure> {
+    match op {
+        Op::Status => Ok(status(agent)),
+        Op::Keys => keys(agent).await,
+        Op::Approve { id } => {
+            let (id, outcome) = approval::approve(agent, prompt, language, id, &[]).await?;
+            Ok(outcome_json(id, &outcome?))
+        }
+        Op::Refuse { id, refusal } => {
+            let state = approval::refuse(agent, id, &refusal).await?;
+            Ok(json!({ "id": id, "outcome": "refused", "state": state }))
+        }
+        Op::Enroll { invitation, label } => {
+            let enrolled = enrolment::enroll(agent, prompt, language, &invitation, label).await?;
+            Ok(json!(enrolled))
+        }
+        Op::SignIn { person } => {
+            let signed_in = sign_in::sign_in(agent, prompt, language, person).await?;
+            Ok(json!({ "person": signed_in.person, "session_id": signed_in.session_id }))
+        }
+        Op::SignOut => sign_in::sign_out(agent).await.map(|()| json!({})),
+        Op::Wait => wait(agent, prompt, language).await,
+    }
+}
+
+/// Prompts for every action as it arrives, each once, until the client goes away.
+async fn wait(
+    agent: &Rc<Agent>,
+    prompt: &mut Attached,
+    language: Language,
+) -> Result<Value, Failure> {
+    let mut seen: Vec<Uuid> = Vec::new();
+    loop {
+        agent.token()?;
+        let something = |agent: &Agent| {
+            let signed_out = agent.token().is_err();
+            let waits = agent.with_queue(|queue| queue.next(None, &seen, agent.now()).is_some());
+            (signed_out || waits).then_some(())
+        };
+        agent.until(something).await;
+        match approval::approve(agent, prompt, language, None, &seen).await {
+            Ok((id, outcome)) => {
+                seen.push(id);
+                prompt.send(match outcome {
+                    Ok(outcome) => json!({ "event": outcome_json(id, &outcome) }),
+                    Err(failure) => json!({ "event": { "id": id, "outcome": "failed", "code": text::code(&failure), "message": text::message(&failure, language) } }),
+                });
+            }
+            Err(Failure::NothingPending) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn outcome_json(id: Uuid, outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Sealed(state) => json!({ "id": id, "outcome": "sealed", "state": state }),
+        Outcome::Refused(state) => json!({ "id": id, "outcome": "refused", "state": state }),
+        Outcome::Later => json!({ "id": id, "outcome": "later", "state": "pending" }),
+    }
+}
+
+fn status(agent: &Agent) -> Value {
+    let now = agent.now();
+    let pending: Vec<Value> = agent.with_queue(|queue| {
+        let one = |proposal: &crate::ceremony::Proposal| {
+            json!({
+                "id": proposal.id(),
+                "type": text::one_line(proposal.action().kind(), 100),
+                "service": text::one_line(proposal.action().service(), 100),
+                "expires_at": proposal.expires_at().format(&Rfc3339).unwrap_or_default(),
+            })
+        };
+        queue.waiting(now).map(one).collect()
+    });
+    let mut status = json!({
+        "person": agent.person().map(|person| person.id).or_else(|| agent.person_id()),
+        "server": agent.config.server.text(),
+        "rp_id": agent.config.rp_id.as_str(),
+        "pcscd": agent.smart_cards.get(),
+        "authenticators": agent.authenticators.borrow().ready().len(),
+        "pending": pending,
+        "turned_away": agent.with_queue(|queue| queue.turned_away()),
+    });
+    if let (Value::Object(status), Ok(Value::Object(inbox))) =
+        (&mut status, serde_json::to_value(&*agent.inbox()))
+    {
+        status.extend(inbox);
+    }
+    status
+}
+
+async fn keys(agent: &Agent) -> Result<Value, Failure> {
+    let enrolled = agent.keys();
+    let credentials: Vec<Vec<u8>> = enrolled
+        .iter()
+        .filter_map(crate::ceremony::EnrolledKey::credential)
+        .collect();
+    let mut keys = Vec::new();
+    let there: Vec<(u64, String, Condition)> = agent
+        .authenticators
+        .borrow()
+        .iter()
+        .map(|(id, a)| (id, a.name.clone(), a.condition.clone()))
+        .collect();
+    let ready = agent.authenticators.borrow().ready();
+    for (id, name, condition) in there {
+        let mut key =
+            json!({ "id": id, "transport": "pcsc", "reader": name, "serial": null, "model": null });
+        let Value::Object(members) = &mut key else {
+            continue;
+        };
+        match (
+            &condition,
+            ready.iter().find(|authenticator| authenticator.id == id),
+        ) {
+            (Condition::Ready(info), Some(authenticator)) => {
+                let retries = match info.options.client_pin {
+                    Some(true) => authenticator.pin_retries().await.ok(),
+                    _ => None,
+                };
+                let held = if credentials.is_empty() {
+                    None
+                } else {
+                    authenticator
+                        .locate(agent.config.rp_id.as_str(), credentials.clone())
+                        .await
+                        .ok()
+                        .flatten()
+                };
+                let enrolled_as = enrolled
+                    .iter()
+                    .find(|key| held.is_some() && key.credential() == held);
+                members.extend([
+                    ("state".to_owned(), json!("ready")),
+                    ("aaguid".to_owned(), json!(info.aaguid.to_string())),
+                    ("versions".to_owned(), json!(info.versions)),
+                    ("firmware".to_owned(), json!(info.firmware_version)),
+                    ("pin_set".to_owned(), json!(info.options.client_pin == Some(true))),
+                    ("pin_retries".to_owned(), json!(retries.map(|retries| retries.left))),
+                    ("pin_locked".to_owned(), json!(retries.is_some_and(|retries| retries.power_cycle_needed))),
+                    ("enrolled".to_owned(), enrolled_as.map_or(Value::Null, |key| json!({ "key_id": key.key_id, "label": text::one_line(key.name(), 100) }))),
+                ]);
+            }
+            (Condition::Unusable(reason), _) => {
+                members.extend([
+                    ("state".to_owned(), json!("unusable")),
+                    (
+                        "reason".to_owned(),
+                        json!(text::code(&Failure::Authenticator(*reason))),
+                    ),
+                ]);
+            }
+            _ => {
+                members.insert("state".to_owned(), json!("reading"));
+            }
+        }
+        keys.push(key);
+    }
+    Ok(json!({ "keys": keys }))
+}

@@ -1,0 +1,305 @@
+//! What people read, in French and English: failures, prompts' fixed words, and actions through [`sceau_proof::words`].
+
+use sceau_proof::action::Action;
+use sceau_proof::{display, words};
+
+use crate::agent::Failure;
+use crate::ceremony::Unfit;
+use crate::locale::Language;
+use crate::prompt::{Line, Shown};
+use crate::reader::AuthenticatorError;
+use crate::server::ServerError;
+
+/// Text from elsewhere on one line of at most `limit` characters, safe to show.
+#[must_use]
+pub fn one_line(text: &str, limit: usize) -> String {
+    display::show(text, limit).text
+}
+
+/// An action in words, for a prompt.
+///
+/// # Errors
+/// [`Unfit::NotShowable`]: it cannot be shown whole, so it may not be signed.
+pub fn shown(action: &Action, language: Language, waiting: usize) -> Result<Shown, Unfit> {
+    let words = words::describe(action, language.into());
+    if !words.complete {
+        return Err(Unfit::NotShowable);
+    }
+    let line = |line: words::Line| Line {
+        label: line.label,
+        value: line.value,
+        technical: line.technical,
+    };
+    Ok(Shown {
+        id: action.id().to_string(),
+        title: words.sentence,
+        lines: words.lines.into_iter().map(line).collect(),
+        warnings: words.warnings,
+        waiting,
+    })
+}
+
+/// A failure's stable code, in kebab-case.
+#[must_use]
+pub fn code(failure: &Failure) -> &'static str {
+    match failure {
+        Failure::Misuse(_) => "bad-request",
+        Failure::SignedOut => "signed-out",
+        Failure::NothingPending => "nothing-pending",
+        Failure::Declined { .. } => "declined",
+        Failure::Withdrawn(_) => "withdrawn",
+        Failure::Unfit(unfit) => match unfit {
+            Unfit::Invalid(_) => "invalid-action",
+            Unfit::Expired => "expired",
+            Unfit::NotShowable => "not-showable",
+            Unfit::Conflict => "conflicting-action",
+            Unfit::AlreadySettled => "already-settled",
+            Unfit::NotWhatWasAsked => "not-what-was-asked",
+            Unfit::NoKey => "no-key",
+            Unfit::RelyingParty => "wrong-relying-party",
+            Unfit::Answer(_) => "odd-answer",
+        },
+        Failure::Authenticator(error) => match error {
+            AuthenticatorError::Gone => "authenticator-gone",
+            AuthenticatorError::Busy => "authenticator-busy",
+            AuthenticatorError::Denied => "access-denied",
+            AuthenticatorError::NotFido => "not-fido",
+            AuthenticatorError::WrongPin => "wrong-pin",
+            AuthenticatorError::PinLocked => "pin-locked",
+            AuthenticatorError::PinBlocked => "pin-blocked",
+            AuthenticatorError::PinNotSet => "pin-not-set",
+            AuthenticatorError::PinChangeRequired => "pin-change-required",
+            AuthenticatorError::PinUnfit => "pin-unfit",
+            AuthenticatorError::NoUserVerification => "no-user-verification",
+            AuthenticatorError::NoCredential => "no-credential",
+            AuthenticatorError::AlreadyEnrolled => "already-enrolled",
+            AuthenticatorError::NotTouched => "not-touched",
+            AuthenticatorError::Cancelled => "cancelled",
+            AuthenticatorError::Silent => "authenticator-silent",
+            AuthenticatorError::Protocol(_)
+            | AuthenticatorError::Reader(_)
+            | AuthenticatorError::NoThread => "authenticator-failed",
+        },
+        Failure::Server(error) => match error {
+            ServerError::Refused { .. } => "server-refused",
+            ServerError::Unavailable(_) => "server-unavailable",
+            ServerError::Untrusted(_) => "server-untrusted",
+            ServerError::Malformed(_) => "server-malformed",
+        },
+        Failure::File(_) => "file",
+    }
+}
+
+/// The exit code of a command that failed so: 1 no or refused, 2 malformed request, 3 unavailable.
+#[must_use]
+pub fn exit_code(failure: &Failure) -> u8 {
+    match failure {
+        Failure::Misuse(_) => 2,
+        Failure::Server(ServerError::Unavailable(_) | ServerError::Malformed(_))
+        | Failure::File(_) => 3,
+        Failure::Authenticator(
+            AuthenticatorError::Gone
+            | AuthenticatorError::Busy
+            | AuthenticatorError::Denied
+            | AuthenticatorError::Silent
+            | AuthenticatorError::Protocol(_)
+            | AuthenticatorError::Reader(_)
+            | AuthenticatorError::NoThread,
+        ) => 3,
+        _ => 1,
+    }
+}
+
+/// A failure in words.
+#[must_use]
+pub fn message(failure: &Failure, language: Language) -> String {
+    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    match failure {
+        Failure::Misuse(what) => format!(
+            "{}: {what}",
+            pick("demande mal formée", "malformed request")
+        ),
+        Failure::SignedOut => pick(
+            "Personne n'est connecté : lancez « sceau sign-in ».",
+            "Nobody is signed in: run \"sceau sign-in\".",
+        ),
+        Failure::NothingPending => pick("Rien n'attend votre sceau.", "Nothing awaits your seal."),
+        Failure::Declined { reported: true } => pick("Refusé.", "Refused."),
+        Failure::Declined { reported: false } => pick(
+            "Abandonné ; rien n'a été signé, l'action reste en attente.",
+            "Stopped; nothing was signed, the action stays pending.",
+        ),
+        Failure::Withdrawn(state) => match state.as_str() {
+            "expired" => pick(
+                "L'action a expiré ; rien n'a été signé.",
+                "The action has expired; nothing was signed.",
+            ),
+            other => format!(
+                "{} ({}).",
+                pick(
+                    "L'action a été réglée ailleurs",
+                    "The action was settled elsewhere"
+                ),
+                one_line(other, 32)
+            ),
+        },
+        Failure::Unfit(unfit) => unfit_message(unfit, language),
+        Failure::Authenticator(error) => authenticator_message(*error, language),
+        Failure::Server(ServerError::Refused {
+            status,
+            code,
+            detail,
+        }) => {
+            let detail = detail
+                .as_deref()
+                .map(|detail| format!(" — {}", one_line(detail, 300)))
+                .unwrap_or_default();
+            format!(
+                "{} ({status} {}){detail}",
+                pick("Le serveur a refusé", "The server refused"),
+                one_line(code, 60)
+            )
+        }
+        Failure::Server(ServerError::Unavailable(why)) => format!(
+            "{} ({})",
+            pick("Le serveur est injoignable", "The server cannot be reached"),
+            one_line(why, 200)
+        ),
+        Failure::Server(ServerError::Untrusted(why)) => format!(
+            "{} ({})",
+            pick(
+                "Ce n'est pas le serveur configuré ; rien n'a été signé",
+                "This is not the configured server; nothing was signed"
+            ),
+            one_line(why, 200)
+        ),
+        Failure::Server(ServerError::Malformed(why)) => format!(
+            "{} ({why})",
+            pick(
+                "La réponse du serveur est illisible",
+                "The server's answer cannot be read"
+            )
+        ),
+        Failure::File(why) => one_line(why, 300),
+    }
+}
+
+fn unfit_message(unfit: &Unfit, language: Language) -> String {
+    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    match unfit {
+        Unfit::Invalid(why) => format!(
+            "{} ({})",
+            pick(
+                "Ce n'est pas une action valide",
+                "This is not a valid action"
+            ),
+            one_line(&why.to_string(), 200)
+        ),
+        Unfit::Expired => pick(
+            "L'action a expiré ; rien n'a été signé.",
+            "The action has expired; nothing was signed.",
+        ),
+        Unfit::NotShowable => pick(
+            "Cette action est trop longue pour être montrée en entier : elle ne peut pas être scellée.",
+            "This action is too long to be shown whole: it cannot be sealed.",
+        ),
+        Unfit::Conflict => pick(
+            "Le serveur a montré deux actions différentes sous un même numéro ; rien n'a été signé.",
+            "The server showed two different actions under one id; nothing was signed.",
+        ),
+        Unfit::AlreadySettled => pick(
+            "L'action est déjà réglée.",
+            "The action is settled already.",
+        ),
+        Unfit::NotWhatWasAsked => pick(
+            "Le serveur a répondu par une autre action que celle demandée ; rien n'a été signé.",
+            "The server answered with another action than the one asked for; nothing was signed.",
+        ),
+        Unfit::NoKey => pick(
+            "Aucune de vos clés ne peut sceller cette action ici.",
+            "None of your keys can seal this action here.",
+        ),
+        Unfit::RelyingParty => pick(
+            "Le serveur parle au nom d'un autre service que celui configuré ; rien n'a été signé.",
+            "The server speaks for another relying party than the configured one; nothing was signed.",
+        ),
+        Unfit::Answer(why) => format!(
+            "{} ({why})",
+            pick(
+                "La clé a répondu autre chose que demandé ; rien n'a été transmis",
+                "The key answered something else; nothing was reported"
+            )
+        ),
+    }
+}
+
+fn authenticator_message(error: AuthenticatorError, language: Language) -> String {
+    use AuthenticatorError as E;
+    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    match error {
+        E::Gone => pick(
+            "La clé a été retirée ; rien n'a été signé, l'action reste en attente.",
+            "The key was removed; nothing was signed, the action stays pending.",
+        ),
+        E::Busy => pick(
+            "Un autre programme se réserve la clé.",
+            "Another program keeps the key for itself.",
+        ),
+        E::Denied => pick(
+            "Le système refuse l'accès à la clé.",
+            "The system refuses access to the key.",
+        ),
+        E::NotFido => pick(
+            "Cette carte n'est pas une clé FIDO2.",
+            "This card is not a FIDO2 key.",
+        ),
+        E::WrongPin => pick("Code PIN faux.", "Wrong PIN."),
+        E::PinLocked => pick(
+            "Trois codes PIN faux de suite : clé verrouillée. Retirez-la puis remettez-la. Votre administrateur est prévenu.",
+            "Three wrong PINs in a row: the key is locked. Take it out and put it back. Your administrator is told.",
+        ),
+        E::PinBlocked => pick(
+            "Code PIN bloqué : plus d'essai. Voyez votre administrateur.",
+            "PIN blocked: no tries left. See your administrator.",
+        ),
+        E::PinNotSet => pick("Cette clé n'a pas de code PIN.", "This key has no PIN."),
+        E::PinChangeRequired => pick(
+            "Le code PIN de cette clé doit d'abord être changé.",
+            "This key's PIN must be changed first.",
+        ),
+        E::PinUnfit => pick(
+            "Ce code PIN est trop court, trop long ou refusé par la clé.",
+            "This PIN is too short, too long, or refused by the key.",
+        ),
+        E::NoUserVerification => pick(
+            "Cette clé ne sait pas vérifier son porteur.",
+            "This key cannot verify its user.",
+        ),
+        E::NoCredential => pick(
+            "Cette clé n'est pas enrôlée pour vous.",
+            "This key is not enrolled for you.",
+        ),
+        E::AlreadyEnrolled => pick(
+            "Cette clé est déjà enrôlée.",
+            "This key is enrolled already.",
+        ),
+        E::NotTouched => pick(
+            "La clé n'a pas été touchée à temps ; rien n'a été signé.",
+            "The key was not touched in time; nothing was signed.",
+        ),
+        E::Cancelled => pick(
+            "Annulé ; rien n'a été signé.",
+            "Cancelled; nothing was signed.",
+        ),
+        E::Silent => pick("La clé ne répond pas.", "The key does not answer."),
+        E::Protocol(why) => format!("{} ({why})", pick("La clé a échoué", "The key failed")),
+        E::Reader(why) => format!(
+            "{} ({why:#x})",
+            pick("Le lecteur a échoué", "The reader failed")
+        ),
+        E::NoThread => pick(
+            "Le système est à court de ressources.",
+            "The system is out of resources.",
+        ),
+    }
+}
