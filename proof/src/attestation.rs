@@ -12,6 +12,7 @@
 //! Not supported, by name: `android-safetynet` (its service ended in January 2025; its statements prove a phone's state at
 //! a moment, not a key's home) and `compound` (no authenticator of ours makes one).
 
+pub mod anchors;
 mod android_key;
 mod apple;
 mod fido_u2f;
@@ -262,7 +263,7 @@ impl RegistrationError {
             Self::ChallengeMismatch => "challenge-mismatch",
             Self::OriginMismatch => "origin-mismatch",
             Self::CrossOrigin => "cross-origin",
-            Self::TopOriginMismatch => "top-origin-mismatch",
+            Self::TopOriginMismatch => "top-origin",
             Self::AttestationObject(_) | Self::Member(_) => "attestation-object-malformed",
             Self::AuthenticatorData(_) => "authenticator-data-malformed",
             Self::NoCredential => "no-credential",
@@ -282,44 +283,125 @@ impl RegistrationError {
     }
 }
 
-/// Every word that [`RegistrationError::reason`] can give, for `--help` and the documentation.
-pub const REASONS: &[&str] = &[
-    "client-data-malformed",
-    "type-mismatch",
-    "challenge-mismatch",
-    "origin-mismatch",
-    "cross-origin",
-    "top-origin-mismatch",
-    "attestation-object-malformed",
-    "authenticator-data-malformed",
-    "no-credential",
-    "rp-id-mismatch",
-    "user-not-present",
-    "user-not-verified",
-    "backup-state-inconsistent",
-    "credential-key-malformed",
-    "credential-algorithm-unsupported",
-    "unsupported-format",
-    "unsupported-format-android-safetynet",
-    "unsupported-format-compound",
-    "statement-malformed",
-    "statement-algorithm-unsupported",
-    "statement-algorithm-mismatch",
-    "ecdaa-unsupported",
-    "certificate-malformed",
-    "certificate-requirements",
-    "certificate-aaguid-mismatch",
-    "certificate-key-mismatch",
-    "signature-invalid",
-    "nonce-mismatch",
-    "tpm-structure-invalid",
-    "tpm-key-mismatch",
-    "tpm-name-mismatch",
-    "tpm-extra-data-mismatch",
-    "android-key-description-invalid",
-    "android-challenge-mismatch",
-    "android-all-applications",
-    "android-authorization-invalid",
+/// Every word that [`RegistrationError::reason`] can give and what it means, in the order of the checks.
+pub const REASONS: &[(&str, &str)] = &[
+    (
+        "client-data-malformed",
+        "clientDataJSON is not UTF-8, not JSON, or a member is missing, doubled or of another type",
+    ),
+    ("type-mismatch", "client data is not of a registration"),
+    ("challenge-mismatch", "challenge is not the one given"),
+    (
+        "origin-mismatch",
+        "origin is not, exactly, one of those expected",
+    ),
+    (
+        "cross-origin",
+        "the ceremony ran in a frame of another origin",
+    ),
+    (
+        "top-origin",
+        "the top-level origin is not one that may frame us",
+    ),
+    (
+        "attestation-object-malformed",
+        "not CBOR within the budgets, or fmt, attStmt, authData missing or of another type",
+    ),
+    (
+        "authenticator-data-malformed",
+        "lengths disagree with the flags, or bytes are left over",
+    ),
+    ("rp-id-mismatch", "made for another relying party"),
+    ("user-not-present", "nobody touched the authenticator"),
+    (
+        "user-not-verified",
+        "user verification was required and not done",
+    ),
+    (
+        "backup-state-inconsistent",
+        "backed up without being eligible for it",
+    ),
+    ("no-credential", "no attested credential data"),
+    (
+        "credential-key-malformed",
+        "the COSE key disagrees with itself or is not on its curve",
+    ),
+    (
+        "credential-algorithm-unsupported",
+        "a key of an algorithm that we do not know",
+    ),
+    (
+        "unsupported-format",
+        "an attestation format that we do not know",
+    ),
+    (
+        "unsupported-format-android-safetynet",
+        "SafetyNet, whose service has ended",
+    ),
+    ("unsupported-format-compound", "compound statements"),
+    (
+        "statement-malformed",
+        "a member of the statement is missing, of another type or not allowed",
+    ),
+    (
+        "statement-algorithm-unsupported",
+        "alg is none that we verify",
+    ),
+    (
+        "statement-algorithm-mismatch",
+        "alg is not that of the key that signs",
+    ),
+    ("ecdaa-unsupported", "ECDAA, removed from WebAuthn"),
+    (
+        "certificate-malformed",
+        "a certificate does not parse within the budgets",
+    ),
+    (
+        "certificate-requirements",
+        "the leaf does not meet the rules of its format (version, subject, extensions, CA)",
+    ),
+    (
+        "certificate-aaguid-mismatch",
+        "the leaf is for another model than the authenticator data",
+    ),
+    (
+        "certificate-key-mismatch",
+        "the leaf certifies another key than the credential's",
+    ),
+    (
+        "signature-invalid",
+        "the attestation signature does not verify",
+    ),
+    ("nonce-mismatch", "apple: the nonce is not of this ceremony"),
+    (
+        "tpm-structure-invalid",
+        "tpm: certInfo or pubArea does not parse, or is not of a certification",
+    ),
+    (
+        "tpm-key-mismatch",
+        "tpm: pubArea is not the credential's key",
+    ),
+    ("tpm-name-mismatch", "tpm: another object was certified"),
+    (
+        "tpm-extra-data-mismatch",
+        "tpm: certified for another ceremony",
+    ),
+    (
+        "android-key-description-invalid",
+        "android-key: the key description is missing or malformed",
+    ),
+    (
+        "android-challenge-mismatch",
+        "android-key: described for another ceremony",
+    ),
+    (
+        "android-all-applications",
+        "android-key: any application may use the key",
+    ),
+    (
+        "android-authorization-invalid",
+        "android-key: not generated in place, or not for signing only",
+    ),
 ];
 
 /// A registration whose bytes, ceremony and attestation signature were verified. Whether its maker is trusted is another

@@ -121,17 +121,80 @@ impl<'a> TrustVerdict<'a> {
     }
 }
 
-/// Every reason word besides those of [`PathError`] and of metadata's standings.
-pub const REASONS: &[&str] = &[
-    "path-to-anchor",
-    "path-to-metadata-root",
-    "no-trust-source",
-    "no-attestation",
-    "self-attestation",
-    "time-not-given",
-    "model-unknown",
-    "attestation-type-not-of-model",
-    "aaguid-not-of-anchor",
+/// Every word of [`TrustVerdict::reason`] and what it means.
+pub const REASONS: &[(&str, &str)] = &[
+    (
+        "path-to-anchor",
+        "the chain ends at one of the anchors given",
+    ),
+    (
+        "path-to-metadata-root",
+        "the chain ends at a root that metadata has for that model",
+    ),
+    ("no-trust-source", "neither anchors nor metadata were given"),
+    ("time-not-given", "no clock, hence no trust"),
+    ("revoked", "metadata: the model is revoked"),
+    (
+        "attestation-key-compromise",
+        "metadata: attestation keys of the model leaked",
+    ),
+    (
+        "user-verification-bypass",
+        "metadata: its user verification can be bypassed",
+    ),
+    (
+        "user-key-remote-compromise",
+        "metadata: its keys can be extracted from afar",
+    ),
+    (
+        "user-key-physical-compromise",
+        "metadata: its keys can be extracted by who holds it",
+    ),
+    (
+        "status-unknown",
+        "metadata: a status in effect that we do not know",
+    ),
+    ("status-missing", "metadata: no status in effect"),
+    ("no-attestation", "the authenticator proves nothing"),
+    ("self-attestation", "the credential vouches for itself"),
+    (
+        "model-unknown",
+        "metadata does not know the model, and there are no anchors",
+    ),
+    (
+        "attestation-type-not-of-model",
+        "metadata: that model makes no such attestation",
+    ),
+    (
+        "aaguid-not-of-anchor",
+        "the anchor may not vouch for that model",
+    ),
+    ("unknown-root", "no known anchor signed the chain"),
+    (
+        "chain-signature-invalid",
+        "a certificate is not signed by its issuer",
+    ),
+    (
+        "issuer-not-authority",
+        "an issuer may not sign certificates, or not so far down",
+    ),
+    (
+        "critical-extension-unknown",
+        "a critical extension that we do not understand",
+    ),
+    (
+        "certificate-not-yet-valid",
+        "a certificate on the path is not yet valid",
+    ),
+    (
+        "certificate-expired",
+        "a certificate on the path has expired",
+    ),
+    (
+        "chain-too-long",
+        "more certificates or signatures than the budget",
+    ),
+    ("no-certificate", "no chain"),
 ];
 
 /// Judges trust at `at` (a time given by the caller; `None`: nothing is trusted).
@@ -148,8 +211,14 @@ pub fn judge<'a>(
         .metadata
         .and_then(|metadata| entry_of(registration, metadata));
     let untrusted = |reason| TrustVerdict::no(Trust::Untrusted, reason, entry);
+    // What proves nothing needs no clock to be refused.
+    let proves_nothing = match registration.attestation_type() {
+        AttestationType::None => Some("no-attestation"),
+        AttestationType::SelfSigned => Some("self-attestation"),
+        AttestationType::Basic | AttestationType::AttCa | AttestationType::AnonCa => None,
+    };
     let Some(at) = at else {
-        return untrusted("time-not-given");
+        return untrusted(proves_nothing.unwrap_or("time-not-given"));
     };
     // Bad news counts whatever the attestation.
     if let Some(entry) = entry
@@ -158,10 +227,8 @@ pub fn judge<'a>(
     {
         return untrusted(reason);
     }
-    match registration.attestation_type() {
-        AttestationType::None => return untrusted("no-attestation"),
-        AttestationType::SelfSigned => return untrusted("self-attestation"),
-        AttestationType::Basic | AttestationType::AttCa | AttestationType::AnonCa => {}
+    if let Some(reason) = proves_nothing {
+        return untrusted(reason);
     }
     let mut failure = "model-unknown";
     if let Some(entry) = entry {

@@ -12,6 +12,12 @@ use serde_json::{Value, json};
 
 mod action;
 mod assertion;
+mod evidence;
+mod log;
+mod piv;
+mod roots;
+mod metadata;
+mod registration;
 
 /// Longest input that is read; metadata BLOBs and evidence of large actions are a few MiB.
 const MAX_INPUT: u64 = 64 << 20;
@@ -32,7 +38,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Assertion(assertion::Args),
+    Registration(registration::Args),
+    Metadata(metadata::Args),
     Action(action::Args),
+    Evidence(evidence::Args),
+    Log(log::Args),
+    Piv(piv::Args),
 }
 
 /// What a subcommand found: one JSON object, and whether the answer is yes.
@@ -52,7 +63,12 @@ enum Failure {
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Assertion(args) => assertion::run(&args),
+        Command::Registration(args) => registration::run(&args),
+        Command::Metadata(args) => metadata::run(&args),
         Command::Action(args) => action::run(&args),
+        Command::Evidence(args) => evidence::run(&args),
+        Command::Log(args) => log::run(&args),
+        Command::Piv(args) => piv::run(&args),
     };
     let (object, status) = match result {
         Ok(Outcome { yes: true, object }) => (object, 0),
@@ -66,6 +82,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::from(status),
         Err(_) => ExitCode::from(3),
     }
+}
+
+/// A time of the command line, RFC 3339.
+fn parse_time(text: &str) -> Result<time::OffsetDateTime, time::error::Parse> {
+    time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339)
 }
 
 /// Reads a whole file, or standard input for `-`. A file that does not exist is a usage error.
