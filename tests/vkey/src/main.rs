@@ -32,6 +32,9 @@ use firmware::{Application, Device, Settings};
 use hid::Socket;
 use misbehave::Misbehave;
 use model::{Attestation, MakeModel};
+use piv::Shim;
+use piv::model::{MakePivModel, PivModel};
+use piv::provision::MakeCard;
 use sock::Sock;
 use touch::Mode;
 use vpcd::Slot;
@@ -54,6 +57,8 @@ enum Command {
     Vpcd(Vpcd),
     Sock(SockOptions),
     MakeModel(MakeModel),
+    MakePivModel(MakePivModel),
+    MakeCard(MakeCard),
     Say(Say),
 }
 
@@ -79,6 +84,12 @@ struct Vpcd {
     /// FIDO2: keep the reader waiting for a touch instead of sending NFC keep-alives to clients that ask for them.
     #[arg(long)]
     no_keep_alive: bool,
+    /// PIV: model that the card is, a directory made by `make-piv-model`. Without it, keys are not attested.
+    #[arg(long, value_name = "DIR")]
+    piv_attestation: Option<PathBuf>,
+    /// PIV: the card's serial number.
+    #[arg(long, default_value_t = 25_000_001)]
+    serial: u32,
     /// PIV: speak T=0 instead of T=1.
     #[arg(long)]
     t0: bool,
@@ -149,6 +160,8 @@ fn main() -> ExitCode {
         Command::Vpcd(options) => vpcd(&options).map(|()| true),
         Command::Sock(options) => sock(options).map(|()| true),
         Command::MakeModel(options) => model::make(&options).map(|()| true),
+        Command::MakePivModel(options) => piv::model::make(&options).map(|()| true),
+        Command::MakeCard(options) => piv::provision::make(&options).map(|()| true),
         Command::Say(options) => control::say(&options.socket, &options.words),
     };
     match result {
@@ -185,7 +198,19 @@ fn vpcd(options: &Vpcd) -> anyhow::Result<()> {
     if options.piv {
         let device = options.common.device(Application::Piv, false)?;
         let fault: card::Fault = Arc::new(Mutex::new(options.misbehave.map(Misbehave::new)));
-        let card = Card::new(Arc::clone(&device), false, None, Arc::clone(&fault));
+        let model = options
+            .piv_attestation
+            .as_deref()
+            .map(PivModel::read)
+            .transpose()?;
+        let shim = Shim::open(
+            options.common.state.join("piv"),
+            model,
+            options.serial,
+            Arc::clone(&device.touch),
+            Duration::from_millis(options.common.presence_timeout),
+        )?;
+        let card = Card::new(Arc::clone(&device), false, Some(shim), Arc::clone(&fault));
         let atr = if options.t0 {
             vpcd::atr_t0()
         } else {

@@ -94,10 +94,10 @@ impl Misbehave {
 }
 
 fn with_first_byte(mut answer: Vec<u8>, change: impl FnOnce(u8) -> u8) -> Vec<u8> {
-    if answer.len() > 2 {
-        if let Some(first) = answer.first_mut() {
-            *first = change(*first);
-        }
+    if answer.len() > 2
+        && let Some(first) = answer.first_mut()
+    {
+        *first = change(*first);
     }
     answer
 }

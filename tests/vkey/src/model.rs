@@ -155,12 +155,18 @@ impl Root {
         )
     }
 
+    /// Its private key, PKCS #8 PEM.
+    pub fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
     /// The issuer that signs certificates under this root.
     pub fn issuer(&self) -> anyhow::Result<Issuer<'_, &KeyPair>> {
         Ok(Issuer::from_ca_cert_pem(&self.certificate, &self.key)?)
     }
 
-    fn organisation(&self) -> anyhow::Result<String> {
+    /// The organisation in its name.
+    pub fn organisation(&self) -> anyhow::Result<String> {
         let (_, pem) = x509_parser::pem::parse_x509_pem(self.certificate.as_bytes())?;
         let certificate = pem.parse_x509()?;
         let organisation = certificate
@@ -248,7 +254,8 @@ fn p256_scalar(pkcs8: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(scalar.to_vec())
 }
 
-fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+/// Writes a file that only its owner reads.
+pub fn write_secret(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut file = fs::OpenOptions::new()
         .write(true)

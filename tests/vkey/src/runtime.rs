@@ -280,19 +280,25 @@ impl platform::UserInterface for Front {
 type Endpoint<'a> = ServiceEndpoint<'a, Backend, BackendContext>;
 
 /// The system call: runs the service on the spot.
-pub struct Syscall<'a>(Rc<RefCell<(Service<Board<'a>, Backends>, Vec<Endpoint<'a>>)>>);
+pub struct Syscall<'a>(Rc<RefCell<Kernel<'a>>>);
+
+struct Kernel<'a> {
+    service: Service<Board<'a>, Backends>,
+    endpoints: Vec<Endpoint<'a>>,
+}
 
 impl<'a> Syscall<'a> {
     /// A service with one client.
     pub fn new(board: Board<'a>, endpoint: Endpoint<'a>) -> Self {
         let service = Service::with_dispatch(board, Backends::default());
-        Self(Rc::new(RefCell::new((service, vec![endpoint]))))
+        let endpoints = vec![endpoint];
+        Self(Rc::new(RefCell::new(Kernel { service, endpoints })))
     }
 }
 
 impl platform::Syscall for Syscall<'_> {
     fn syscall(&mut self) {
-        let (service, endpoints) = &mut *self.0.borrow_mut();
+        let Kernel { service, endpoints } = &mut *self.0.borrow_mut();
         service.process(endpoints);
     }
 }

@@ -73,6 +73,7 @@ struct State {
     mode: Mode,
     since: Option<Instant>,
     pressed: bool,
+    cancelled: bool,
     requests: u64,
     touches: u64,
     winks: u64,
@@ -93,6 +94,7 @@ impl Touch {
                 mode,
                 since: None,
                 pressed: false,
+                cancelled: false,
                 requests: 0,
                 touches: 0,
                 winks: 0,
@@ -124,8 +126,10 @@ impl Touch {
     /// Cancels the command in progress, as CTAPHID_CANCEL does. Returns whether there was one.
     pub fn cancel(&self) -> bool {
         let was_working = self.interrupt.interrupt();
+        let mut state = self.lock();
+        state.cancelled = state.since.is_some();
         self.changed.notify_all();
-        was_working
+        was_working || state.cancelled
     }
 
     /// Waits until the key blinks for at least the `count`th time (or, with no count, is blinking), or until the time is up.
@@ -159,6 +163,7 @@ impl Touch {
         let mut state = self.lock();
         state.since = Some(Instant::now());
         state.pressed = false;
+        state.cancelled = false;
         state.requests += 1;
         self.changed.notify_all();
     }
@@ -169,6 +174,22 @@ impl Touch {
         state.since = None;
         state.pressed = false;
         self.changed.notify_all();
+    }
+
+    /// For what stands in front of a firmware: asks for a touch, as the firmware would. False when none came.
+    pub fn ask(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        self.begin();
+        let touched = loop {
+            if self.poll() != Level::None {
+                break true;
+            }
+            if Instant::now() >= deadline || self.lock().cancelled {
+                break false;
+            }
+        };
+        self.end();
+        touched
     }
 
     /// Firmware: the key winks.
