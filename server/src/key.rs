@@ -86,6 +86,10 @@ pub struct KeyRecord {
     pub transports: Vec<String>,
     /// Highest signature counter seen.
     pub sign_count: u32,
+    /// Backup eligibility at enrolment; always false while policy is what it is, and never changes.
+    pub backup_eligible: bool,
+    /// SHA-256 of the key record of docs/evidence.md.
+    pub record_sha256: [u8; 32],
     /// Whether it counts.
     pub state: KeyState,
 }

@@ -4,10 +4,17 @@
 //! become state in `desk` alone; what proves something is checked by `sceau_proof`.
 
 pub mod action;
+pub mod attestation;
+pub mod config;
 pub mod desk;
 pub mod gate;
+mod hub;
 pub mod id;
 pub mod key;
 pub mod person;
+pub mod policy;
 pub mod port;
+pub mod rate;
 pub mod session;
+pub mod store;
+mod writer;

@@ -1,0 +1,495 @@
+//! Configuration: a TOML file, every key also as `SCEAU_SECTION__KEY` in the environment. Secrets are never in it: it names files.
+//!
+//! Paths are relative to the file's own folder. Unknown keys are errors: a misspelt protection is none.
+//! Trusts the file and the environment: whoever writes them is the administrator.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, de};
+use time::Duration;
+
+use crate::id::ServiceId;
+use crate::rate::Limits;
+
+/// A span of time, written `90s`, `5m`, `8h`, `3d` or `500ms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// For timers; zero when negative.
+    #[must_use]
+    pub fn as_std(self) -> std::time::Duration {
+        std::time::Duration::try_from(self.0).unwrap_or_default()
+    }
+
+    /// Reads `90s`, `5m`, `8h`, `3d`, `500ms`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let split = text.find(|c: char| !c.is_ascii_digit())?;
+        let (number, unit) = text.split_at_checked(split)?;
+        let number: i64 = number.parse().ok()?;
+        let unit = match unit {
+            "ms" => return Some(Self(Duration::milliseconds(number))),
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86400,
+            _ => return None,
+        };
+        Some(Self(Duration::seconds(number.checked_mul(unit)?)))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.whole_seconds();
+        match seconds {
+            s if self.0.subsec_nanoseconds() != 0 => write!(
+                f,
+                "{}ms",
+                s * 1000 + i64::from(self.0.subsec_milliseconds())
+            ),
+            s if s % 86400 == 0 && s != 0 => write!(f, "{}d", s / 86400),
+            s if s % 3600 == 0 && s != 0 => write!(f, "{}h", s / 3600),
+            s if s % 60 == 0 && s != 0 => write!(f, "{}m", s / 60),
+            s => write!(f, "{s}s"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| de::Error::custom("a span of time is written 90s, 5m, 8h, 3d or 500ms"))
+    }
+}
+
+/// `[server]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Where the API listens.
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// The https origin by which browsers reach it; also in links.
+    pub public_url: String,
+    /// WebAuthn's relying party id: fixed for ever, since every key is bound to it.
+    pub rp_id: String,
+    /// How people call this server.
+    #[serde(default = "default_rp_name")]
+    pub rp_name: String,
+    /// Certificate chain (PEM). Without it only loopback is served.
+    #[serde(default)]
+    pub tls_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[serde(default)]
+    pub tls_key: Option<PathBuf>,
+    /// Name of this instance; instances of one store have different ones.
+    #[serde(default = "default_instance")]
+    pub instance: String,
+    /// How long a sealed session lives.
+    #[serde(default = "default_session")]
+    pub session_lifetime: Span,
+    /// How long an invitation is good.
+    #[serde(default = "default_invitation")]
+    pub invitation_lifetime: Span,
+    /// Connections served at one time.
+    #[serde(default = "default_connections")]
+    pub connections: usize,
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8440))
+}
+fn default_rp_name() -> String {
+    "Sceau".to_owned()
+}
+fn default_instance() -> String {
+    "main".to_owned()
+}
+fn default_session() -> Span {
+    Span(Duration::hours(12))
+}
+fn default_invitation() -> Span {
+    Span(Duration::days(3))
+}
+fn default_connections() -> usize {
+    12_000
+}
+
+/// `[store]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSection {
+    /// `sqlite:PATH` or `postgres://…`.
+    pub url: String,
+    /// Connections for reading.
+    #[serde(default = "default_readers")]
+    pub readers: u32,
+    /// Commits do not wait for the disk. For measuring alone.
+    #[serde(default)]
+    pub danger_no_durability: bool,
+}
+
+fn default_readers() -> u32 {
+    4
+}
+
+/// `[keys]`: files that `init` writes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// ES256 private key that signs permits (PKCS#8 PEM, 0600).
+    pub permit: PathBuf,
+    /// Ed25519 seed that signs the log's checkpoints (0600).
+    pub log: PathBuf,
+    /// The log's verification key, for auditors; written beside.
+    pub log_vkey: PathBuf,
+    /// The log's origin; fixed for ever.
+    pub log_origin: String,
+}
+
+/// `[policy]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySection {
+    /// The rules.
+    pub file: PathBuf,
+}
+
+/// `[attestation]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attestation {
+    /// Folder of vendors' anchors (PEM).
+    pub anchors: PathBuf,
+    /// Which models are wanted (TOML); without it every attested hardware key with user verification.
+    #[serde(default)]
+    pub models: Option<PathBuf>,
+}
+
+/// `[[service]]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Identifier.
+    pub id: ServiceId,
+    /// SHA-256 of its token, hexadecimal.
+    pub token_sha256: String,
+}
+
+/// The whole file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`.
+    pub server: Server,
+    /// `[store]`.
+    pub store: StoreSection,
+    /// `[keys]`.
+    pub keys: Keys,
+    /// `[policy]`.
+    pub policy: PolicySection,
+    /// `[attestation]`.
+    pub attestation: Attestation,
+    /// `[limit]`.
+    #[serde(default)]
+    pub limit: Limits,
+    /// `[[service]]`.
+    #[serde(default)]
+    pub service: Vec<Service>,
+    /// `[gate]`, read by the gate itself.
+    #[serde(default)]
+    pub gate: Option<toml::Table>,
+    /// The folder of the file, for the gate's relative paths.
+    #[serde(skip)]
+    pub folder: PathBuf,
+}
+
+/// The configuration cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Does not parse, or a key is unknown or missing.
+    #[error("{0}")]
+    Malformed(String),
+    /// Parses, and makes no sense.
+    #[error("{key}: {problem}")]
+    Rejected {
+        /// Which key.
+        key: &'static str,
+        /// Why.
+        problem: &'static str,
+    },
+}
+
+impl Config {
+    /// Reads the file, with `environment` (`SCEAU_SECTION__KEY` → value) over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(
+        path: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        })?;
+        let folder = path
+            .parent()
+            .filter(|p| !p.as_os_str().is_empty())
+            .unwrap_or(Path::new("."))
+            .to_owned();
+        Self::parse(&text, environment, folder)
+    }
+
+    /// As [`Config::load`], from text.
+    ///
+    /// # Errors
+    /// `Malformed`, `Rejected`.
+    pub fn parse(
+        text: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+        folder: PathBuf,
+    ) -> Result<Self, ConfigError> {
+        let mut table: toml::Table =
+            toml::from_str(text).map_err(|error| ConfigError::Malformed(error.to_string()))?;
+        for (name, value) in environment {
+            if let Some(name) = name
+                .strip_prefix("SCEAU_")
+                .filter(|name| name.contains("__"))
+            {
+                overlay(&mut table, &name.to_ascii_lowercase(), &value);
+            }
+        }
+        let mut config: Self = toml::Value::Table(table)
+            .try_into()
+            .map_err(|error: toml::de::Error| ConfigError::Malformed(error.to_string()))?;
+        config.resolve(&folder);
+        config.folder = folder;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn resolve(&mut self, folder: &Path) {
+        let paths = [
+            Some(&mut self.keys.permit),
+            Some(&mut self.keys.log),
+            Some(&mut self.keys.log_vkey),
+            Some(&mut self.policy.file),
+            Some(&mut self.attestation.anchors),
+            self.attestation.models.as_mut(),
+            self.server.tls_cert.as_mut(),
+            self.server.tls_key.as_mut(),
+        ];
+        for path in paths.into_iter().flatten() {
+            *path = folder.join(&path);
+        }
+        if let Some(path) = self.store.url.strip_prefix("sqlite:") {
+            // `sqlite://relative`, `sqlite:relative` and `sqlite:///absolute` alike.
+            let path = folder.join(path.strip_prefix("//").unwrap_or(path));
+            self.store.url = format!("sqlite://{}", path.display());
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let reject = |key, problem| Err(ConfigError::Rejected { key, problem });
+        let server = &self.server;
+        let host = server
+            .public_url
+            .strip_prefix("https://")
+            .or_else(|| server.public_url.strip_prefix("http://localhost"))
+            .or_else(|| server.public_url.strip_prefix("http://127.0.0.1"));
+        let Some(rest) = host else {
+            return reject(
+                "server.public_url",
+                "is an https origin (plain http for localhost alone)",
+            );
+        };
+        if rest.contains('/') || rest.contains('?') {
+            return reject(
+                "server.public_url",
+                "is an origin: scheme, host and port, nothing more",
+            );
+        }
+        if server.rp_id.is_empty()
+            || server.rp_id.contains(['/', ':', ' '])
+            || server.rp_id != server.rp_id.to_ascii_lowercase()
+        {
+            return reject("server.rp_id", "is a lower-case host name");
+        }
+        if server.instance.is_empty() || server.instance.len() > 64 {
+            return reject("server.instance", "has 1 to 64 characters");
+        }
+        if server.tls_cert.is_some() != server.tls_key.is_some() {
+            return reject(
+                "server.tls_cert",
+                "needs server.tls_key, and the other way round",
+            );
+        }
+        if server.tls_cert.is_none() && !server.listen.ip().is_loopback() {
+            return reject("server.listen", "without TLS only loopback is served");
+        }
+        if server.session_lifetime.0 <= Duration::ZERO
+            || server.session_lifetime.0 > Duration::days(31)
+        {
+            return reject("server.session_lifetime", "is between 1s and 31d");
+        }
+        for service in &self.service {
+            if service.id.as_str() == crate::policy::OWN_SERVICE {
+                return reject("service.id", "`sceau` is the server itself");
+            }
+            if !hex::decode(&service.token_sha256).is_ok_and(|digest| digest.len() == 32) {
+                return reject(
+                    "service.token_sha256",
+                    "is the SHA-256 of the token, 64 hexadecimal digits",
+                );
+            }
+            if self
+                .service
+                .iter()
+                .filter(|other| {
+                    other.id == service.id || other.token_sha256 == service.token_sha256
+                })
+                .count()
+                > 1
+            {
+                return reject("service.id", "each service has its own id and token");
+            }
+        }
+        Ok(())
+    }
+
+    /// The browser's origin.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.server.public_url
+    }
+
+    /// The agent's origin.
+    #[must_use]
+    pub fn agent_origin(&self) -> String {
+        format!("sceau-agent://{}", self.server.rp_id)
+    }
+}
+
+fn overlay(table: &mut toml::Table, name: &str, value: &str) {
+    let mut parts: Vec<&str> = name.split("__").collect();
+    let Some(last) = parts.pop() else { return };
+    let mut place = table;
+    for part in parts {
+        let entry = place
+            .entry(part)
+            .or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        let toml::Value::Table(inner) = entry else {
+            return;
+        };
+        place = inner;
+    }
+    place.insert(last.to_owned(), scalar(value));
+}
+
+/// `true`, numbers and quoted strings as TOML reads them; anything else is text.
+fn scalar(value: &str) -> toml::Value {
+    toml::from_str::<toml::Table>(&format!("v = {value}"))
+        .ok()
+        .and_then(|mut table| table.remove("v"))
+        .filter(|value| !value.is_datetime())
+        .unwrap_or_else(|| toml::Value::String(value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = r#"
+        [server]
+        public_url = "https://sceau.example"
+        rp_id = "sceau.example"
+        [store]
+        url = "sqlite:sceau.db"
+        [keys]
+        permit = "permit.pem"
+        log = "log.key"
+        log_vkey = "log.vkey"
+        log_origin = "sceau.example/log"
+        [policy]
+        file = "policy.toml"
+        [attestation]
+        anchors = "anchors"
+    "#;
+
+    fn parse(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let environment = environment
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::parse(text, environment, PathBuf::from("/etc/sceau"))
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = parse(MINIMAL, &[]).unwrap();
+        assert_eq!(config.keys.permit, Path::new("/etc/sceau/permit.pem"));
+        assert_eq!(config.store.url, "sqlite:///etc/sceau/sceau.db");
+        assert!(config.server.listen.ip().is_loopback());
+    }
+
+    #[test]
+    fn the_environment_overrides_every_key() {
+        let config = parse(
+            MINIMAL,
+            &[
+                ("SCEAU_SERVER__LISTEN", "127.0.0.1:9"),
+                ("SCEAU_LIMIT__PENDING", "7"),
+                ("SCEAU_STORE__URL", "postgres:///sceau"),
+                ("SCEAU_LOG", "ignored"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.server.listen.port(), 9);
+        assert_eq!(config.limit.pending, 7);
+        assert_eq!(config.store.url, "postgres:///sceau");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_an_error() {
+        let text = MINIMAL.replace("rp_id =", "rp_idd =");
+        assert!(matches!(parse(&text, &[]), Err(ConfigError::Malformed(_))));
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_is_refused() {
+        let outside = parse(MINIMAL, &[("SCEAU_SERVER__LISTEN", "0.0.0.0:8440")]);
+        assert_eq!(
+            outside.err(),
+            Some(ConfigError::Rejected {
+                key: "server.listen",
+                problem: "without TLS only loopback is served"
+            })
+        );
+    }
+
+    #[test]
+    fn spans_read_and_print() {
+        for text in ["90s", "5m", "8h", "3d", "500ms"] {
+            assert_eq!(
+                Span::parse(text).map(|span| span.to_string()),
+                Some(text.to_owned())
+            );
+        }
+        for text in ["", "5", "m", "-5s", "5 m", "99999999999999999999s"] {
+            assert_eq!(Span::parse(text), None, "{text}");
+        }
+    }
+}

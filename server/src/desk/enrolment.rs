@@ -1,0 +1,348 @@
+//! Enrolment: an invitation is opened (a `key.register` action is born), and a registration that answers that action's challenge
+//! makes a key. What proves the authenticator genuine and wanted is `attestation`; here it becomes state.
+
+use std::sync::Arc;
+
+use sceau_proof::evidence::{EnrolledKey, Fido2Registration, KeyRecord as EvidenceKey};
+use serde_json::{Value, json};
+use time::Duration;
+use zeroize::Zeroizing;
+
+use super::open::{about, birth};
+use super::sign_in::{open_sealed, token_digest};
+use super::{DeskError, Shared, digest, own};
+use crate::action::{ActionRecord, NewAction, State, Target};
+use crate::attestation::Accepted;
+use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
+use crate::key::{KeyRecord, KeyState, KeyType};
+use crate::person::{Person, PersonState};
+use crate::policy::{Decision, OWN_SERVICE, by_own_key};
+use crate::store::key::Registration;
+use crate::store::session::{Invitation, InvitationState};
+use crate::store::{action, key, person, session};
+use crate::writer::{Command, Fault, Tx};
+
+/// An invitation that was opened: what the authenticator must be asked.
+#[derive(Debug, Clone)]
+pub struct OpenedEnrolment {
+    /// Its name.
+    pub id: EnrolmentId,
+    /// The `key.register` action whose challenge the new key signs.
+    pub action: ActionRecord,
+    /// Who is enrolled.
+    pub person: Person,
+    /// Credentials of theirs that must not be enrolled again, base64url.
+    pub exclude: Vec<String>,
+}
+
+/// A registration as it arrives. A claim: nothing is checked yet.
+#[derive(Debug, Clone)]
+pub struct RegistrationClaim {
+    /// `clientDataJSON`, verbatim.
+    pub client_data_json: Vec<u8>,
+    /// `attestationObject`, verbatim.
+    pub attestation_object: Vec<u8>,
+    /// Transports that the authenticator's client saw.
+    pub transports: Vec<String>,
+    /// How its owner calls it.
+    pub label: Option<String>,
+}
+
+/// What became of a registration.
+pub struct Registered {
+    /// The new key.
+    pub key: KeyRecord,
+    /// Its model, in words, when known.
+    pub model: Option<String>,
+    /// A session, since the key has just shown itself.
+    pub session: SessionId,
+    /// Its token, shown once.
+    pub token: Zeroizing<String>,
+}
+
+/// Loads the invitation of a secret, if it may still be used.
+async fn invited(tx: &mut Tx<'_>, secret_sha256: &[u8; 32]) -> Result<(Invitation, Person), Fault> {
+    let invitation = session::invitation(tx.connection, secret_sha256)
+        .await?
+        .ok_or(DeskError::NotFound)?;
+    if invitation.state == InvitationState::Used {
+        return Err(DeskError::AlreadySettled(State::Executed).into());
+    }
+    if tx.now >= invitation.expires_at {
+        return Err(DeskError::Expired.into());
+    }
+    let person = person::load(tx.connection, &invitation.person)
+        .await?
+        .ok_or(DeskError::UnknownPerson)?;
+    if person.state == PersonState::Suspended {
+        return Err(DeskError::Forbidden.into());
+    }
+    Ok((invitation, person))
+}
+
+/// `Desk::open_enrolment`.
+pub(super) struct OpenEnrolment {
+    pub(super) shared: Arc<Shared>,
+    pub(super) secret_sha256: [u8; 32],
+}
+
+impl Command for OpenEnrolment {
+    type Output = Result<OpenedEnrolment, DeskError>;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let (invitation, person) = invited(tx, &self.secret_sha256).await?;
+        let asked = NewAction {
+            kind: "key.register".to_owned(),
+            service: OWN_SERVICE
+                .parse()
+                .map_err(|_| DeskError::Misuse("own service"))?,
+            requester: person.id.clone(),
+            target: Target {
+                kind: "person".to_owned(),
+                id: person.id.to_string(),
+                display: person.display.clone(),
+            },
+            params: json!({ "enrolment_id": invitation.id, "rp_id": self.shared.rp_id })
+                .as_object()
+                .cloned()
+                .unwrap_or_default(),
+            request: None,
+            words: None,
+        };
+        if let Err(limited) = self.shared.limited(tx, &person.id, false).await? {
+            return Ok(Err(limited));
+        }
+        let decision = Decision::Require(by_own_key(), Duration::minutes(10));
+        let action = birth(tx, &self.shared, &asked, &person, None, decision).await?;
+        session::move_invitation(
+            tx.connection,
+            invitation.id,
+            InvitationState::Opened,
+            action.id,
+        )
+        .await?;
+        let exclude = key::of_person(tx.connection, &person.id)
+            .await?
+            .iter()
+            .map(|key| sceau_proof::base64url::encode(&key.credential_id))
+            .collect();
+        Ok(Ok(OpenedEnrolment {
+            id: invitation.id,
+            action,
+            person,
+            exclude,
+        }))
+    }
+}
+
+/// Why a registration was refused: the help-desk reads it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistrationRefused {
+    /// Kebab-case; docs/attestation.md lists them.
+    pub reason: String,
+    /// One sentence more.
+    pub detail: String,
+}
+
+/// `Desk::register`, after `attestation::judge`.
+pub(super) struct Register {
+    pub(super) shared: Arc<Shared>,
+    pub(super) enrolment: EnrolmentId,
+    pub(super) secret_sha256: [u8; 32],
+    pub(super) action: ActionId,
+    pub(super) claim: RegistrationClaim,
+    pub(super) judged: Result<Accepted, RegistrationRefused>,
+}
+
+impl Command for Register {
+    type Output = Result<Registered, RegistrationRefused>;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let (invitation, person) = invited(tx, &self.secret_sha256).await?;
+        if invitation.id != self.enrolment || invitation.action != Some(self.action) {
+            return Err(DeskError::NotFound.into());
+        }
+        let (record, standing) = action::load(tx.connection, self.action)
+            .await?
+            .ok_or(DeskError::NotFound)?;
+        let standing = standing.approve(tx.now, true)?;
+        let judged = match &self.judged {
+            Ok(accepted)
+                if key::credential_known(tx.connection, &accepted.credential_id).await? =>
+            {
+                Err(RegistrationRefused {
+                    reason: "credential-known".into(),
+                    detail: "This key is enrolled already.".into(),
+                })
+            }
+            judged => judged.clone(),
+        };
+        let accepted = match judged {
+            Ok(accepted) => accepted,
+            Err(refused) => {
+                let entry = about(tx, "enrolment.refused", &record)
+                    .datum("reason", refused.reason.as_str());
+                tx.append(entry, Some(record.id), &[("person", person.id.as_str())])
+                    .await?;
+                return Ok(Err(refused));
+            }
+        };
+        let key = self.save_key(tx, &record, &person.id, &accepted).await?;
+        if person.state == PersonState::Inert {
+            person::set_state(tx.connection, &person.id, PersonState::Active).await?;
+        }
+        session::move_invitation(
+            tx.connection,
+            invitation.id,
+            InvitationState::Used,
+            record.id,
+        )
+        .await?;
+        let (session, token) = open_sealed(tx, &self.shared, &person.id, record.id).await?;
+        let record = ActionRecord {
+            result: Some(json!({ "key_id": key.id })),
+            ..record
+        };
+        own::executed(tx, &self.shared, record, standing).await?;
+        Ok(Ok(Registered {
+            key,
+            model: accepted.model,
+            session,
+            token,
+        }))
+    }
+}
+
+impl Register {
+    async fn save_key(
+        &self,
+        tx: &mut Tx<'_>,
+        record: &ActionRecord,
+        person: &PersonId,
+        accepted: &Accepted,
+    ) -> Result<KeyRecord, Fault> {
+        let id = KeyId(tx.ports.uuid(tx.now)?);
+        let evidence = EvidenceKey {
+            v: sceau_proof::evidence::VERSION,
+            key_id: id.to_string(),
+            person: person.to_string(),
+            rp_id: self.shared.rp_id.clone(),
+            origins: self.shared.origins.clone(),
+            enrolled_at: tx.now.replace_nanosecond(0).unwrap_or(tx.now),
+            key: EnrolledKey::Fido2 {
+                credential_id: accepted.credential_id.clone(),
+                public_key_cose: accepted.public_key_cose.clone(),
+                registration: Fido2Registration {
+                    action: record.document.as_bytes().to_vec(),
+                    client_data_json: self.claim.client_data_json.clone(),
+                    attestation_object: self.claim.attestation_object.clone(),
+                },
+            },
+        };
+        let evidence: Value = evidence
+            .to_value()
+            .map_err(|_| DeskError::Misuse("key record"))?;
+        let key = KeyRecord {
+            id,
+            person: person.clone(),
+            kind: KeyType::Fido2,
+            credential_id: accepted.credential_id.clone(),
+            public_key_cose: accepted.public_key_cose.clone(),
+            aaguid: accepted.aaguid.clone(),
+            label: self
+                .claim
+                .label
+                .clone()
+                .or_else(|| accepted.model.clone())
+                .unwrap_or_else(|| "key".to_owned()),
+            transports: self.claim.transports.clone(),
+            sign_count: accepted.sign_count,
+            backup_eligible: accepted.backup_eligible,
+            record_sha256: digest(&evidence)?,
+            state: KeyState::Live,
+        };
+        let registration = Registration {
+            record: evidence.to_string().into_bytes(),
+            attestation: accepted.verdict.clone(),
+        };
+        key::insert(tx.connection, &key, &registration, tx.now).await?;
+        let entry = about(tx, "key.enrolled", record)
+            .subject("key", id)
+            .digest("key", key.record_sha256)
+            .datum("aaguid", accepted.aaguid.as_str())
+            .datum("attestation", accepted.verdict.clone());
+        tx.append(entry, Some(record.id), &[("person", person.as_str())])
+            .await?;
+        Ok(key)
+    }
+}
+
+/// Mints the secret of the invitation that an executed `key.enroll` gave, when its requester first looks. Only its digest is kept,
+/// so it can be shown once and never again.
+pub(super) struct Reveal {
+    pub(super) action: ActionId,
+}
+
+impl Command for Reveal {
+    type Output = Option<(Invitation, Zeroizing<String>)>;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let Some(invitation) = session::unrevealed(tx.connection, self.action).await? else {
+            return Ok(None);
+        };
+        let secret = super::secret(tx.ports)?;
+        session::reveal_invitation(tx.connection, invitation.id, &token_digest(&secret)).await?;
+        let entry = tx
+            .entry("invitation.revealed")
+            .subject("action", self.action)
+            .subject("enrolment", invitation.id);
+        tx.append(entry, None, &[]).await?;
+        Ok(Some((invitation, secret)))
+    }
+}
+
+/// The first administrators, written by `init` into an empty store.
+pub(super) struct Found {
+    pub(super) shared: Arc<Shared>,
+    pub(super) persons: Vec<Person>,
+}
+
+impl Command for Found {
+    /// Each person's invitation.
+    type Output = Vec<(PersonId, EnrolmentId, Zeroizing<String>)>;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        if person::count(tx.connection).await? != 0 {
+            return Err(DeskError::Forbidden.into());
+        }
+        let mut invitations = Vec::new();
+        for founder in &self.persons {
+            person::insert(tx.connection, founder, tx.now).await?;
+            let secret = super::secret(tx.ports)?;
+            let invitation = Invitation {
+                id: EnrolmentId(tx.ports.uuid(tx.now)?),
+                person: founder.id.clone(),
+                state: InvitationState::New,
+                enroll_action: None,
+                action: None,
+                expires_at: tx.now + self.shared.invitation_lifetime.0,
+            };
+            session::insert_invitation(
+                tx.connection,
+                &invitation,
+                Some(&token_digest(&secret)),
+                tx.now,
+            )
+            .await?;
+            let roles: Vec<&str> = founder.roles.iter().map(crate::id::Role::as_str).collect();
+            let entry = tx
+                .entry("person.created")
+                .subject("enrolment", invitation.id)
+                .datum("roles", json!(roles));
+            tx.append(entry, None, &[("person", founder.id.as_str())])
+                .await?;
+            invitations.push((founder.id.clone(), invitation.id, secret));
+        }
+        Ok(invitations)
+    }
+}

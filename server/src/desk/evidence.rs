@@ -1,0 +1,284 @@
+//! The evidence bundle of docs/evidence.md, put together from the store; and the log's files, for auditors and witnesses.
+
+use sceau_proof::assertion::AssertionResponse;
+use sceau_proof::evidence::{
+    Approval, Bundle, LogRecord, LoggedEntry, Opening, PermitRecord, PolicyRecord, Response,
+    State as EvidenceState, VERSION,
+};
+use sceau_proof::log::tile::{self, Row, Tile};
+use sceau_proof::log::{Checkpoint, Entry, Node, inclusion_proof, tree};
+use sceau_proof::permit::Jwks;
+use serde_json::{Value, json};
+use sqlx::{AnyConnection, Row as _};
+
+use super::{Desk, DeskError};
+use crate::action::{ActionRecord, State};
+use crate::id::ActionId;
+use crate::store::log::{Hashes, StoredEntry};
+use crate::store::{self, StoreError};
+
+/// What a bundle or file could not be made from.
+fn broken(what: &'static str) -> DeskError {
+    DeskError::Misuse(what)
+}
+
+impl Desk {
+    /// Everything that one action left behind, checkable offline.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`; `Misuse` when the store does not fit together.
+    pub async fn evidence(&self, id: ActionId) -> Result<Bundle, DeskError> {
+        let record = self.action(id).await?.ok_or(DeskError::NotFound)?;
+        let mut connection = self.reader().await?;
+        // One snapshot of the head; everything older than it is immutable.
+        let head = self.stored(store::log::head(&mut connection).await)?;
+        let size = head.frontier.size();
+        let checkpoint = self.sign_checkpoint(size, head.frontier.root())?;
+        let mut entries = self.stored(store::log::entries_of(&mut connection, id).await)?;
+        entries.retain(|entry| entry.index < size);
+        let approvals = self
+            .bundle_approvals(&mut connection, id, &mut entries, size)
+            .await?;
+        entries.sort_by_key(|entry| entry.index);
+        entries.dedup_by_key(|entry| entry.index);
+        let policy = self
+            .policy_record(&mut connection, &record, &entries)
+            .await?;
+        let mut logged = Vec::with_capacity(entries.len());
+        for entry in entries {
+            logged.push(self.logged(&mut connection, entry, size).await?);
+        }
+        Ok(Bundle {
+            v: VERSION,
+            action: record.document.as_bytes().to_vec(),
+            state: word(record.state),
+            policy,
+            approvals,
+            permit: record.permit.clone().map(|jws| PermitRecord {
+                jws,
+                issuer: self.public_url().to_owned(),
+                jwks: self.jwks(),
+            }),
+            log: LogRecord {
+                checkpoint,
+                entries: logged,
+            },
+            timestamps: Vec::new(),
+        })
+    }
+
+    /// The approvals, and the `key.enrolled` entries of their keys.
+    async fn bundle_approvals(
+        &self,
+        connection: &mut AnyConnection,
+        id: ActionId,
+        entries: &mut Vec<StoredEntry>,
+        size: u64,
+    ) -> Result<Vec<Approval>, DeskError> {
+        let mut approvals = Vec::new();
+        for approval in self.stored(store::action::approvals(connection, id).await)? {
+            let registration = self
+                .stored(store::key::registration(connection, approval.key).await)?
+                .ok_or(broken("approval without key"))?;
+            let key: Value = serde_json::from_slice(&registration.record)
+                .map_err(|_| broken("stored key record does not parse"))?;
+            if let Some(registered) = registered_by(&key) {
+                let of_key = self.stored(store::log::entries_of(connection, registered).await)?;
+                entries.extend(of_key.into_iter().filter(|entry| {
+                    entry.index < size
+                        && Entry::parse(&entry.body)
+                            .is_ok_and(|parsed| parsed.kind() == "key.enrolled")
+                }));
+            }
+            approvals.push(Approval {
+                person: approval.person.to_string(),
+                key,
+                response: super::response(
+                    &approval.client_data_json,
+                    &approval.authenticator_data,
+                    &approval.signature,
+                )?,
+            });
+        }
+        Ok(approvals)
+    }
+
+    async fn policy_record(
+        &self,
+        connection: &mut AnyConnection,
+        record: &ActionRecord,
+        entries: &[StoredEntry],
+    ) -> Result<PolicyRecord, DeskError> {
+        let sha256 = entries
+            .iter()
+            .filter_map(|entry| Entry::parse(&entry.body).ok())
+            .find(|entry| matches!(entry.kind(), "action.requested" | "action.denied"))
+            .and_then(|entry| entry.sha256_of("policy").copied())
+            .ok_or(broken("action without its first entry"))?;
+        let text = self.stored(policy_text(connection, &sha256).await)?;
+        let decision = match (&record.requirement, &record.denial) {
+            (Some(requirement), _) => json!({ "requirement": requirement }),
+            (None, denial) => {
+                json!({ "denial": { "reason": denial.as_ref().map(|d| d.reason.as_str()) } })
+            }
+        };
+        Ok(PolicyRecord {
+            sha256,
+            text,
+            decision,
+        })
+    }
+
+    async fn logged(
+        &self,
+        connection: &mut AnyConnection,
+        entry: StoredEntry,
+        size: u64,
+    ) -> Result<LoggedEntry, DeskError> {
+        let nodes = tree::inclusion_nodes(entry.index, size)
+            .map_err(|_| broken("entry beyond the head"))?;
+        let mut hashes = Hashes::default();
+        self.stored(hashes.fetch(connection, &nodes).await)?;
+        let inclusion =
+            inclusion_proof(&hashes, entry.index, size).map_err(|_| broken("log lacks a hash"))?;
+        let openings: std::collections::BTreeMap<String, Opening> = match &entry.openings {
+            Some(text) => {
+                serde_json::from_str(text).map_err(|_| broken("stored openings do not parse"))?
+            }
+            None => Default::default(),
+        };
+        Ok(LoggedEntry {
+            index: entry.index,
+            leaf: entry.body,
+            inclusion,
+            openings,
+        })
+    }
+
+    fn sign_checkpoint(
+        &self,
+        size: u64,
+        root: sceau_proof::log::Hash,
+    ) -> Result<String, DeskError> {
+        let note = Checkpoint::new(&self.inner.shared.log_origin, size, root)
+            .sign(&self.inner.log_key)
+            .map_err(|_| broken("checkpoint was not signed"))?;
+        Ok(note.to_string())
+    }
+
+    /// The newest checkpoint, a signed note.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn checkpoint(&self) -> Result<String, DeskError> {
+        let mut connection = self.reader().await?;
+        let head = self.stored(store::log::head(&mut connection).await)?;
+        self.sign_checkpoint(head.frontier.size(), head.frontier.root())
+    }
+
+    /// One file of the log (docs/log.md); `None` when the log does not reach so far.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn log_tile(&self, tile: &Tile) -> Result<Option<Vec<u8>>, DeskError> {
+        let mut connection = self.reader().await?;
+        let size = self
+            .stored(store::log::head(&mut connection).await)?
+            .frontier
+            .size();
+        let first = tile.index.saturating_mul(256);
+        let end = first.saturating_add(u64::from(tile.width));
+        match tile.row {
+            Row::Entries => {
+                if end > size {
+                    return Ok(None);
+                }
+                let entries =
+                    self.stored(store::log::entries(&mut connection, first, end).await)?;
+                if entries.len() != usize::from(tile.width) {
+                    return Err(broken("log lacks an entry"));
+                }
+                Ok(Some(
+                    tile::bundle(entries.iter().map(|entry| entry.body.as_slice()))
+                        .map_err(|_| broken("entry"))?,
+                ))
+            }
+            Row::Hashes(level) => {
+                if end > tile::hashes_at(level, size) {
+                    return Ok(None);
+                }
+                let level = level.saturating_mul(8);
+                let mut hashes = Hashes::default();
+                let nodes: Vec<Node> = (first..end).map(|index| Node { level, index }).collect();
+                match nodes.first() {
+                    Some(_) => {
+                        self.stored(hashes.fetch_range(&mut connection, level, first, end).await)?
+                    }
+                    None => return Ok(None),
+                }
+                Ok(Some(
+                    tile::tile_bytes(&hashes, tile).map_err(|_| broken("log lacks a hash"))?,
+                ))
+            }
+        }
+    }
+
+    /// The keys that permits are signed with.
+    #[must_use]
+    pub fn jwks(&self) -> Jwks {
+        Jwks {
+            keys: vec![self.inner.shared.permit_key.jwk().clone()],
+        }
+    }
+}
+
+/// The `key.register` action of a key record.
+fn registered_by(key: &Value) -> Option<ActionId> {
+    let action = key.pointer("/registration/action")?.as_str()?;
+    let bytes = sceau_proof::base64url::decode(action).ok()?;
+    Some(ActionId(
+        sceau_proof::action::Action::parse(&bytes).ok()?.id(),
+    ))
+}
+
+async fn policy_text(
+    connection: &mut AnyConnection,
+    sha256: &[u8; 32],
+) -> Result<Option<String>, StoreError> {
+    let row = sqlx::query("SELECT body FROM policy_text WHERE sha256 = $1")
+        .bind(sha256.to_vec())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    String::from_utf8(row.try_get("body")?)
+        .map(Some)
+        .map_err(|_| StoreError::Corrupt("policy text"))
+}
+
+fn word(state: State) -> EvidenceState {
+    match state {
+        State::Pending => EvidenceState::Pending,
+        State::Approved => EvidenceState::Approved,
+        State::Executed => EvidenceState::Executed,
+        State::Consumed => EvidenceState::Consumed,
+        State::Refused => EvidenceState::Refused,
+        State::Denied => EvidenceState::Denied,
+        State::Expired => EvidenceState::Expired,
+    }
+}
+
+/// The response of docs/evidence.md; the credential id is the key record's and not repeated.
+pub(super) fn response(
+    client_data_json: &[u8],
+    authenticator_data: &[u8],
+    signature: &[u8],
+) -> Result<Value, DeskError> {
+    Response::Fido2(AssertionResponse {
+        client_data_json: client_data_json.to_vec(),
+        authenticator_data: authenticator_data.to_vec(),
+        signature: signature.to_vec(),
+        credential_id: None,
+    })
+    .to_value()
+    .map_err(|_| broken("response"))
+}

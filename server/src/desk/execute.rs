@@ -1,0 +1,200 @@
+//! The one use of an approved action: permits, introspection, and the gate's consume-then-report.
+
+use std::sync::Arc;
+
+use sceau_proof::log::entry::sha256;
+use sceau_proof::permit::{self, Claims};
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+
+use super::open::about;
+use super::settle::save;
+use super::{DeskError, Shared};
+use crate::action::{ActionRecord, Execution, Outcome, Standing, State, Verification};
+use crate::id::{ActionId, ServiceId};
+use crate::store::action;
+use crate::writer::{Command, Fault, Tx};
+
+/// Signs a permit for an approved action and logs its digest: a permit without its entry is a stolen key's.
+pub(super) async fn permit(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    record: &ActionRecord,
+) -> Result<String, Fault> {
+    let issued_at = tx.now.replace_nanosecond(0).unwrap_or(tx.now);
+    let pin = record
+        .requirement
+        .as_ref()
+        .is_none_or(|requirement| requirement.verification == Verification::Pin);
+    let amr: &[&str] = if pin {
+        &["pop", "hwk", "pin", "mfa"]
+    } else {
+        &["pop", "hwk"]
+    };
+    let document: serde_json::Value = serde_json::from_str(&record.document)
+        .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
+    let mut detail = json!({ "type": record.kind, "action_id": record.id });
+    for member in ["target", "params", "request"] {
+        if let (Some(value), Some(detail)) = (document.get(member), detail.as_object_mut()) {
+            detail.insert(member.to_owned(), value.clone());
+        }
+    }
+    let claims = Claims {
+        iss: shared.public_url.clone(),
+        aud: record.service.to_string(),
+        sub: record.requester.to_string(),
+        jti: record.id.0,
+        iat: issued_at,
+        exp: (issued_at + permit::MAX_LIFETIME).min(last_second(record.expires_at, issued_at)),
+        action_sha256: record.sha256,
+        authorization_details: vec![detail],
+        acr: if pin { "eidas3" } else { "eidas2" }.to_owned(),
+        amr: amr.iter().map(|word| (*word).to_owned()).collect(),
+        approvals: record
+            .approvals
+            .iter()
+            .map(|approval| permit::Approval {
+                person: approval.person.to_string(),
+                key_id: approval.key_id.to_string(),
+                at: approval.at,
+            })
+            .collect(),
+    };
+    let jws = permit::sign(
+        &shared.permit_key,
+        &claims,
+        &aws_lc_rs::rand::SystemRandom::new(),
+    )
+    .map_err(|_| DeskError::Misuse("permit was not signed"))?;
+    let entry = about(tx, "permit.issued", record)
+        .subject("permit", record.id)
+        .digest("permit", sha256(jws.as_bytes()));
+    tx.append(entry, Some(record.id), &[]).await?;
+    Ok(jws)
+}
+
+/// A permit never outlives its action, and lives at least a second.
+fn last_second(expires_at: OffsetDateTime, issued_at: OffsetDateTime) -> OffsetDateTime {
+    expires_at.max(issued_at + Duration::SECOND)
+}
+
+async fn usable(
+    tx: &mut Tx<'_>,
+    id: ActionId,
+    service: Option<&ServiceId>,
+) -> Result<(ActionRecord, Standing), Fault> {
+    let (record, standing) = action::load(tx.connection, id)
+        .await?
+        .ok_or(DeskError::NotFound)?;
+    if service.is_some_and(|service| *service != record.service) {
+        return Err(DeskError::NotFound.into());
+    }
+    let standing = standing.usable(tx.now)?;
+    Ok((record, standing))
+}
+
+/// `Desk::issue_permit`.
+pub(super) struct IssuePermit {
+    pub(super) shared: Arc<Shared>,
+    pub(super) action: ActionId,
+    pub(super) service: ServiceId,
+}
+
+impl Command for IssuePermit {
+    type Output = String;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<String, Fault> {
+        let (record, _) = usable(tx, self.action, Some(&self.service)).await?;
+        permit(tx, &self.shared, &record).await
+    }
+}
+
+/// `Desk::introspect` with `consume=true`: the use is the service's, and nobody reports.
+pub(super) struct UsePermit {
+    pub(super) shared: Arc<Shared>,
+    pub(super) action: ActionId,
+    pub(super) service: ServiceId,
+    pub(super) permit_sha256: [u8; 32],
+}
+
+impl Command for UsePermit {
+    type Output = ActionRecord;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<ActionRecord, Fault> {
+        let (record, standing) = usable(tx, self.action, Some(&self.service)).await?;
+        let standing = standing.consume(tx.now)?;
+        let entry = about(tx, "permit.consumed", &record)
+            .subject("permit", record.id)
+            .digest("permit", self.permit_sha256);
+        tx.append(entry, Some(record.id), &[]).await?;
+        save(tx, &self.shared, record, standing).await
+    }
+}
+
+/// `Desk::consume`: the gate takes the use and will report.
+pub(super) struct Begin {
+    pub(super) shared: Arc<Shared>,
+    pub(super) action: ActionId,
+}
+
+impl Command for Begin {
+    /// The record, and a fresh permit for the upstream.
+    type Output = (ActionRecord, String);
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let (mut record, standing) = usable(tx, self.action, None).await?;
+        let standing = standing.start(tx.now)?;
+        let permit = permit(tx, &self.shared, &record).await?;
+        let entry = about(tx, "permit.consumed", &record)
+            .subject("permit", record.id)
+            .digest("permit", sha256(permit.as_bytes()));
+        tx.append(entry, Some(record.id), &[]).await?;
+        record.execution = Some(Execution {
+            started_at: tx.now,
+            finished_at: None,
+            upstream_status: None,
+            failure: None,
+        });
+        let record = save(tx, &self.shared, record, standing).await?;
+        Ok((record, permit))
+    }
+}
+
+/// `Desk::record_execution`.
+pub(super) struct Finish {
+    pub(super) shared: Arc<Shared>,
+    pub(super) action: ActionId,
+    pub(super) outcome: Outcome,
+}
+
+impl Command for Finish {
+    type Output = ActionRecord;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<ActionRecord, Fault> {
+        let (mut record, standing) = action::load(tx.connection, self.action)
+            .await?
+            .ok_or(DeskError::NotFound)?;
+        let started_at = standing.started_at().ok_or(match standing.state() {
+            State::Pending | State::Approved => DeskError::StillPending,
+            state => DeskError::AlreadySettled(state),
+        })?;
+        let (status, failure) = match &self.outcome {
+            Outcome::Answered { upstream_status } => (Some(*upstream_status), None),
+            Outcome::Unknown { failure } => (None, Some((*failure).to_owned())),
+        };
+        let standing = standing.finish(status.is_some())?;
+        let entry = match status {
+            Some(status) => about(tx, "action.executed", &record).datum("status", status),
+            None => about(tx, "action.outcome-unknown", &record)
+                .datum("reason", failure.clone().unwrap_or_default()),
+        };
+        tx.append(entry, Some(record.id), &[]).await?;
+        record.execution = Some(Execution {
+            started_at,
+            finished_at: Some(tx.now),
+            upstream_status: status,
+            failure,
+        });
+        save(tx, &self.shared, record, standing).await
+    }
+}

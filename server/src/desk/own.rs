@@ -1,0 +1,281 @@
+//! The server's own actions (service `sceau`), executed in the transaction of their last approval:
+//! `session.open`, `key.enroll`, `key.revoke`, `person.suspend`, `person.restore`. (`key.register` is executed by its registration.)
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::open::about;
+use super::settle::save;
+use super::{DeskError, Shared};
+use crate::action::{ActionRecord, Standing};
+use crate::id::{EnrolmentId, KeyId, PersonId, Role};
+use crate::key::KeyState;
+use crate::person::{Person, PersonState};
+use crate::session::SessionState;
+use crate::store::session::{Invitation, InvitationState};
+use crate::store::{key, person, session};
+use crate::writer::{Fault, Tx};
+
+/// A text parameter.
+pub(super) fn text<'v>(
+    params: &'v Map<String, Value>,
+    name: &'static str,
+) -> Result<&'v str, DeskError> {
+    params
+        .get(name)
+        .and_then(Value::as_str)
+        .ok_or(DeskError::Malformed(name))
+}
+
+/// `params.person` of `key.enroll`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Invited {
+    pub(super) id: PersonId,
+    pub(super) display: Option<String>,
+    pub(super) roles: BTreeSet<Role>,
+}
+
+impl Invited {
+    pub(super) fn read(params: &Map<String, Value>) -> Result<Self, DeskError> {
+        let person = params
+            .get("person")
+            .and_then(Value::as_object)
+            .ok_or(DeskError::Malformed("params.person"))?;
+        let id = text(person, "id")?
+            .parse()
+            .map_err(|_| DeskError::Malformed("params.person.id"))?;
+        let display = match person.get("display") {
+            None => None,
+            Some(Value::String(display)) => Some(display_name(display)?),
+            Some(_) => return Err(DeskError::Malformed("params.person.display")),
+        };
+        let mut roles = BTreeSet::new();
+        let named = match person.get("roles") {
+            None => &[],
+            Some(Value::Array(named)) if named.len() <= 32 => named.as_slice(),
+            Some(_) => return Err(DeskError::Malformed("params.person.roles")),
+        };
+        for role in named {
+            let role = role
+                .as_str()
+                .and_then(|role| role.parse().ok())
+                .ok_or(DeskError::Malformed("params.person.roles"))?;
+            roles.insert(role);
+        }
+        Ok(Self { id, display, roles })
+    }
+}
+
+/// A person's name: bounded, no control characters.
+pub(super) fn display_name(text: &str) -> Result<String, DeskError> {
+    if text.trim().is_empty() || text.len() > 200 || text.chars().any(char::is_control) {
+        return Err(DeskError::Malformed("display"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Does what was approved.
+pub(super) async fn execute(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    mut record: ActionRecord,
+    standing: Standing,
+) -> Result<ActionRecord, Fault> {
+    let document: Value = serde_json::from_str(&record.document)
+        .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
+    let none = Map::new();
+    let params = document
+        .get("params")
+        .and_then(Value::as_object)
+        .unwrap_or(&none);
+    record.result = match record.kind.as_str() {
+        "session.open" => Some(seal_session(tx, shared, &record).await?),
+        "key.enroll" => Some(enroll(tx, shared, &record, params).await?),
+        "key.revoke" => Some(revoke(tx, &record, params).await?),
+        "person.suspend" => Some(suspend(tx, &record, params).await?),
+        "person.restore" => Some(restore(tx, &record, params).await?),
+        _ => return Err(DeskError::Misuse("no such action of ours").into()),
+    };
+    executed(tx, shared, record, standing).await
+}
+
+/// Approved and done in one step.
+pub(super) async fn executed(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    mut record: ActionRecord,
+    standing: Standing,
+) -> Result<ActionRecord, Fault> {
+    let standing = standing.start(tx.now)?.finish(true)?;
+    let entry = about(tx, "action.executed", &record);
+    tx.append(entry, Some(record.id), &[]).await?;
+    record.execution = Some(crate::action::Execution {
+        started_at: tx.now,
+        finished_at: Some(tx.now),
+        upstream_status: None,
+        failure: None,
+    });
+    save(tx, shared, record, standing).await
+}
+
+async fn seal_session(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    record: &ActionRecord,
+) -> Result<Value, Fault> {
+    let id = session::of_action(tx.connection, record.id)
+        .await?
+        .ok_or(DeskError::Misuse("sign-in without session"))?;
+    let until = tx.now + shared.session_lifetime.0;
+    session::set_state(tx.connection, id, SessionState::Active, Some(until)).await?;
+    let entry = tx
+        .entry("session.opened")
+        .subject("session", id)
+        .subject("action", record.id);
+    tx.append(entry, None, &[("person", record.requester.as_str())])
+        .await?;
+    Ok(json!({ "session_id": id }))
+}
+
+async fn enroll(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    record: &ActionRecord,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    let invited = Invited::read(params)?;
+    if person::load(tx.connection, &invited.id).await?.is_none() {
+        let created = Person {
+            id: invited.id.clone(),
+            display: invited
+                .display
+                .ok_or(DeskError::Misuse("new person without name"))?,
+            roles: invited.roles,
+            state: PersonState::Inert,
+            parent: Some(record.requester.clone()),
+        };
+        person::insert(tx.connection, &created, tx.now).await?;
+        let roles: Vec<&str> = created.roles.iter().map(Role::as_str).collect();
+        let entry = tx
+            .entry("person.created")
+            .subject("action", record.id)
+            .datum("roles", json!(roles));
+        let personal = [
+            ("person", created.id.as_str()),
+            ("parent", record.requester.as_str()),
+        ];
+        tx.append(entry, None, &personal).await?;
+    }
+    let invitation = Invitation {
+        id: EnrolmentId(tx.ports.uuid(tx.now)?),
+        person: invited.id,
+        state: InvitationState::New,
+        enroll_action: Some(record.id),
+        action: None,
+        expires_at: tx.now + shared.invitation_lifetime.0,
+    };
+    session::insert_invitation(tx.connection, &invitation, None, tx.now).await?;
+    Ok(json!({ "enrolment_id": invitation.id }))
+}
+
+async fn revoke(
+    tx: &mut Tx<'_>,
+    record: &ActionRecord,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    let id: KeyId = text(params, "key_id")?
+        .parse()
+        .map_err(|_| DeskError::Malformed("key_id"))?;
+    let found = key::load(tx.connection, id)
+        .await?
+        .ok_or(DeskError::NotFound)?;
+    key::set_state(tx.connection, id, KeyState::Revoked, "revoked").await?;
+    let entry = tx
+        .entry("key.revoked")
+        .subject("key", id)
+        .subject("action", record.id);
+    let entry = entry
+        .digest("key", found.record_sha256)
+        .datum("reason", "revoked");
+    tx.append(entry, None, &[("person", found.person.as_str())])
+        .await?;
+    Ok(json!({ "key_id": id }))
+}
+
+async fn suspend(
+    tx: &mut Tx<'_>,
+    record: &ActionRecord,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    let id: PersonId = text(params, "person")?
+        .parse()
+        .map_err(|_| DeskError::Malformed("person"))?;
+    person::set_state(tx.connection, &id, PersonState::Suspended).await?;
+    let sessions = session::suspend_all(tx.connection, &id).await?;
+    let entry = tx
+        .entry("person.suspended")
+        .subject("action", record.id)
+        .datum("sessions", sessions);
+    tx.append(entry, None, &[("person", id.as_str())]).await?;
+    Ok(json!({ "person": id, "sessions": sessions }))
+}
+
+async fn restore(
+    tx: &mut Tx<'_>,
+    record: &ActionRecord,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    let id: PersonId = text(params, "person")?
+        .parse()
+        .map_err(|_| DeskError::Malformed("person"))?;
+    let keys = key::of_person(tx.connection, &id).await?;
+    // Someone without a live key is as new: inert until one is enrolled.
+    let live = keys.iter().any(|key| key.state == KeyState::Live);
+    let state = if live {
+        PersonState::Active
+    } else {
+        PersonState::Inert
+    };
+    person::set_state(tx.connection, &id, state).await?;
+    let entry = tx
+        .entry("person.restored")
+        .subject("action", record.id)
+        .datum("state", state.as_str());
+    tx.append(entry, None, &[("person", id.as_str())]).await?;
+    Ok(json!({ "person": id, "state": state.as_str() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(value: Value) -> Result<Invited, DeskError> {
+        Invited::read(value.as_object().unwrap())
+    }
+
+    #[test]
+    fn an_invited_person_is_named_plainly() {
+        let invited = read(
+            json!({"person": {"id": "bmartin", "display": "Benoît Martin", "roles": ["manager"]}}),
+        )
+        .unwrap();
+        assert_eq!(invited.roles.len(), 1);
+        for (person, what) in [
+            (json!({"id": "b martin"}), "params.person.id"),
+            (json!({"id": "b", "display": "a\nb"}), "display"),
+            (json!({"id": "b", "display": ""}), "display"),
+            (
+                json!({"id": "b", "roles": "manager"}),
+                "params.person.roles",
+            ),
+            (json!({"id": "b", "roles": [1]}), "params.person.roles"),
+        ] {
+            assert_eq!(
+                read(json!({ "person": person })),
+                Err(DeskError::Malformed(what))
+            );
+        }
+        assert_eq!(read(json!({})), Err(DeskError::Malformed("params.person")));
+    }
+}

@@ -1,0 +1,165 @@
+//! Sign-in by key: a pending session and the `session.open` action that seals it; suspension and end.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::open::birth;
+use super::{DeskError, Shared};
+use crate::action::{ActionRecord, NewAction, Target};
+use crate::id::{PersonId, SessionId};
+use crate::person::PersonState;
+use crate::policy::{Decision, OWN_SERVICE, Question};
+use crate::session::{OpenedSession, Session, SessionKind, SessionState};
+use crate::store::{key, person, session};
+use crate::writer::{Command, Fault, Tx};
+
+/// SHA-256 of a token's or invitation's text, under which it is kept. The text has 256 random bits: no salt is needed.
+pub(super) fn token_digest(token: &str) -> [u8; 32] {
+    sceau_proof::log::entry::sha256(token.as_bytes())
+}
+
+/// `Desk::open_session`. A refusal is an output: it may leave an entry.
+pub(super) struct OpenSession {
+    pub(super) shared: Arc<Shared>,
+    pub(super) person: PersonId,
+    pub(super) kind: SessionKind,
+}
+
+impl Command for OpenSession {
+    type Output = Result<OpenedSession, DeskError>;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let person = person::load(tx.connection, &self.person)
+            .await?
+            .ok_or(DeskError::UnknownPerson)?;
+        if let Err(limited) = self.shared.limited(tx, &person.id, true).await? {
+            return Ok(Err(limited));
+        }
+        if person.state != PersonState::Active {
+            let entry = tx
+                .entry("session.refused")
+                .datum("reason", format!("person-{}", person.state.as_str()));
+            tx.append(entry, None, &[("person", person.id.as_str())])
+                .await?;
+            return Ok(Err(DeskError::UnknownPerson));
+        }
+        let id = SessionId(tx.ports.uuid(tx.now)?);
+        let service = OWN_SERVICE
+            .parse()
+            .map_err(|_| DeskError::Misuse("own service"))?;
+        let asked = NewAction {
+            kind: "session.open".to_owned(),
+            service,
+            requester: person.id.clone(),
+            target: Target {
+                kind: "session".to_owned(),
+                id: id.to_string(),
+                display: self.kind.as_str().to_owned(),
+            },
+            params: json!({ "kind": self.kind })
+                .as_object()
+                .cloned()
+                .unwrap_or_default(),
+            request: None,
+            words: None,
+        };
+        let decision: Decision = self.shared.policy.decide(Question {
+            kind: &asked.kind,
+            service: &asked.service,
+            requester: &person,
+            target_roles: &person.roles,
+        });
+        let action = birth(tx, &self.shared, &asked, &person, None, decision).await?;
+        let (opened, keys) = self.insert(tx, id, &action).await?;
+        Ok(Ok(OpenedSession {
+            id,
+            token: opened,
+            action,
+            keys,
+        }))
+    }
+}
+
+impl OpenSession {
+    async fn insert(
+        &self,
+        tx: &mut Tx<'_>,
+        id: SessionId,
+        action: &ActionRecord,
+    ) -> Result<(Zeroizing<String>, Vec<crate::key::KeySummary>), Fault> {
+        let token = super::secret(tx.ports)?;
+        let opened = Session {
+            id,
+            person: self.person.clone(),
+            kind: self.kind,
+            state: SessionState::Pending,
+            action: action.id,
+            expires_at: action.expires_at,
+        };
+        session::insert(tx.connection, &opened, &token_digest(&token), tx.now).await?;
+        let keys = key::of_person(tx.connection, &self.person).await?;
+        Ok((token, super::live(&keys)))
+    }
+}
+
+/// Ends or suspends one session.
+pub(super) struct CloseSession {
+    pub(super) session: SessionId,
+    pub(super) state: SessionState,
+    pub(super) reason: &'static str,
+}
+
+impl Command for CloseSession {
+    type Output = ();
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        let found = session::load(tx.connection, self.session, tx.now)
+            .await?
+            .ok_or(DeskError::NotFound)?;
+        if !matches!(found.state, SessionState::Pending | SessionState::Active) {
+            return Ok(());
+        }
+        session::set_state(tx.connection, found.id, self.state, None).await?;
+        let kind = if self.state == SessionState::Suspended {
+            "session.suspended"
+        } else {
+            "session.ended"
+        };
+        let entry = tx
+            .entry(kind)
+            .subject("session", found.id)
+            .datum("reason", self.reason);
+        tx.append(entry, None, &[("person", found.person.as_str())])
+            .await?;
+        Ok(())
+    }
+}
+
+/// Opens an active session at once: after a registration, whose new key has just shown itself.
+pub(super) async fn open_sealed(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    person: &PersonId,
+    action: crate::id::ActionId,
+) -> Result<(SessionId, Zeroizing<String>), Fault> {
+    let token = super::secret(tx.ports)?;
+    let id = SessionId(tx.ports.uuid(tx.now)?);
+    let opened = Session {
+        id,
+        person: person.clone(),
+        kind: SessionKind::Agent,
+        state: SessionState::Active,
+        action,
+        expires_at: tx.now + shared.session_lifetime.0,
+    };
+    session::insert(tx.connection, &opened, &token_digest(&token), tx.now).await?;
+    let entry = tx
+        .entry("session.opened")
+        .subject("session", id)
+        .subject("action", action);
+    tx.append(entry, None, &[("person", person.as_str())])
+        .await?;
+    Ok((id, token))
+}

@@ -1,0 +1,202 @@
+//! Rows of enrolled keys, with their attestation kept verbatim for evidence and for being judged again.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+use time::OffsetDateTime;
+
+use super::{StoreError, parse, to_json, to_ms};
+use crate::id::{ActionId, KeyId, PersonId};
+use crate::key::{KeyRecord, KeyState, KeyType};
+
+/// What enrolment verified, kept verbatim.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// The key record of docs/evidence.md, canonical JSON: public key, origins, and the registration verbatim.
+    pub record: Vec<u8>,
+    /// The verdicts at enrolment, as JSON: format, type, anchor, model.
+    pub attestation: serde_json::Value,
+}
+
+fn read(row: &AnyRow) -> Result<KeyRecord, StoreError> {
+    let kind = match row.try_get::<&str, _>("kind")? {
+        "fido2" => KeyType::Fido2,
+        "piv" => KeyType::Piv,
+        _ => return Err(StoreError::Corrupt("key kind")),
+    };
+    Ok(KeyRecord {
+        id: parse(row.try_get("id")?, "key id")?,
+        person: parse(row.try_get("person")?, "key person")?,
+        kind,
+        credential_id: row.try_get("credential_id")?,
+        public_key_cose: row.try_get("public_key_cose")?,
+        aaguid: row.try_get("aaguid")?,
+        label: row.try_get("label")?,
+        transports: serde_json::from_str(row.try_get("transports")?)
+            .map_err(|_| StoreError::Corrupt("transports"))?,
+        sign_count: u32::try_from(row.try_get::<i64, _>("sign_count")?)
+            .map_err(|_| StoreError::Corrupt("counter"))?,
+        backup_eligible: row.try_get::<i64, _>("backup_eligible")? != 0,
+        record_sha256: row
+            .try_get::<Vec<u8>, _>("record_sha256")?
+            .try_into()
+            .map_err(|_| StoreError::Corrupt("key record digest"))?,
+        state: KeyState::from_word(row.try_get("state")?)
+            .ok_or(StoreError::Corrupt("key state"))?,
+    })
+}
+
+/// One key; `None` when there is none.
+pub async fn load(
+    connection: &mut AnyConnection,
+    id: KeyId,
+) -> Result<Option<KeyRecord>, StoreError> {
+    sqlx::query(
+        "SELECT id, person, kind, credential_id, public_key_cose, aaguid, label, transports, sign_count,
+             backup_eligible, record_sha256, state
+         FROM enrolled_key WHERE id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?
+    .as_ref()
+    .map(read)
+    .transpose()
+}
+
+/// All keys of a person, oldest first.
+pub async fn of_person(
+    connection: &mut AnyConnection,
+    person: &PersonId,
+) -> Result<Vec<KeyRecord>, StoreError> {
+    sqlx::query(
+        "SELECT id, person, kind, credential_id, public_key_cose, aaguid, label, transports, sign_count,
+             backup_eligible, record_sha256, state
+         FROM enrolled_key WHERE person = $1 ORDER BY created_ms, id",
+    )
+    .bind(person.as_str().to_owned())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(read)
+    .collect()
+}
+
+/// Whether a credential is enrolled already, for anyone.
+pub async fn credential_known(
+    connection: &mut AnyConnection,
+    credential_id: &[u8],
+) -> Result<bool, StoreError> {
+    Ok(
+        sqlx::query("SELECT id FROM enrolled_key WHERE credential_id = $1")
+            .bind(credential_id.to_vec())
+            .fetch_optional(connection)
+            .await?
+            .is_some(),
+    )
+}
+
+/// What enrolment kept of a key.
+pub async fn registration(
+    connection: &mut AnyConnection,
+    id: KeyId,
+) -> Result<Option<Registration>, StoreError> {
+    let Some(row) = sqlx::query("SELECT record, attestation FROM enrolled_key WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Registration {
+        record: row.try_get("record")?,
+        attestation: serde_json::from_str(row.try_get("attestation")?)
+            .map_err(|_| StoreError::Corrupt("attestation"))?,
+    }))
+}
+
+/// Writes a new key.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    key: &KeyRecord,
+    registration: &Registration,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO enrolled_key (id, person, kind, credential_id, public_key_cose, aaguid, label, transports, sign_count,
+             backup_eligible, state, record, record_sha256, attestation, created_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+    )
+    .bind(key.id.to_string())
+    .bind(key.person.as_str().to_owned())
+    .bind(match key.kind {
+        KeyType::Fido2 => "fido2",
+        KeyType::Piv => "piv",
+    })
+    .bind(key.credential_id.clone())
+    .bind(key.public_key_cose.clone())
+    .bind(key.aaguid.clone())
+    .bind(key.label.clone())
+    .bind(to_json(&key.transports)?)
+    .bind(i64::from(key.sign_count))
+    .bind(i64::from(key.backup_eligible))
+    .bind(key.state.as_str())
+    .bind(registration.record.clone())
+    .bind(key.record_sha256.to_vec())
+    .bind(to_json(&registration.attestation)?)
+    .bind(to_ms(now))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps a genuine response that was refused, beside the entry that tells of it.
+pub(crate) async fn flag(
+    connection: &mut AnyConnection,
+    entry: u64,
+    action: ActionId,
+    key: KeyId,
+    response: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO flagged (entry, action, enrolled_key, response) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(i64::try_from(entry).unwrap_or(i64::MAX))
+    .bind(action.to_string())
+    .bind(key.to_string())
+    .bind(response.to_vec())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A use: the counter moves and the time is kept.
+pub(crate) async fn used(
+    connection: &mut AnyConnection,
+    id: KeyId,
+    sign_count: u32,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE enrolled_key SET sign_count = $2, used_ms = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(i64::from(sign_count))
+        .bind(to_ms(now))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Changes whether a key counts; a revoked key never comes back.
+pub(crate) async fn set_state(
+    connection: &mut AnyConnection,
+    id: KeyId,
+    state: KeyState,
+    reason: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE enrolled_key SET state = $2, state_reason = $3 WHERE id = $1 AND state <> 'revoked'")
+        .bind(id.to_string())
+        .bind(state.as_str())
+        .bind(reason.to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
+}

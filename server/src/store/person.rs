@@ -1,0 +1,129 @@
+//! Rows of persons, their roles and lineage.
+
+use std::collections::BTreeSet;
+
+use sqlx::{AnyConnection, Row as _};
+use time::OffsetDateTime;
+
+use super::{StoreError, parse, to_ms};
+use crate::id::{ActionId, PersonId};
+use crate::person::{Person, PersonState};
+
+/// One person; `None` when there is none.
+pub async fn load(
+    connection: &mut AnyConnection,
+    id: &PersonId,
+) -> Result<Option<Person>, StoreError> {
+    let Some(row) = sqlx::query("SELECT display, state, parent FROM person WHERE id = $1")
+        .bind(id.as_str().to_owned())
+        .fetch_optional(&mut *connection)
+        .await?
+    else {
+        return Ok(None);
+    };
+    let mut roles = BTreeSet::new();
+    for row in sqlx::query("SELECT role FROM person_role WHERE person = $1")
+        .bind(id.as_str().to_owned())
+        .fetch_all(&mut *connection)
+        .await?
+    {
+        roles.insert(parse(row.try_get::<&str, _>("role")?, "role")?);
+    }
+    Ok(Some(Person {
+        id: id.clone(),
+        display: row.try_get("display")?,
+        roles,
+        state: PersonState::from_word(row.try_get("state")?)
+            .ok_or(StoreError::Corrupt("person state"))?,
+        parent: row
+            .try_get::<Option<String>, _>("parent")?
+            .map(|id| parse(&id, "person parent"))
+            .transpose()?,
+    }))
+}
+
+/// Everyone whom this person descends from, nearest first.
+pub async fn ancestors(
+    connection: &mut AnyConnection,
+    id: &PersonId,
+) -> Result<Vec<PersonId>, StoreError> {
+    let rows = sqlx::query(
+        "WITH RECURSIVE lineage (id, parent, depth) AS (
+             SELECT id, parent, 0 FROM person WHERE id = $1
+             UNION ALL
+             SELECT person.id, person.parent, lineage.depth + 1 FROM person JOIN lineage ON person.id = lineage.parent
+             WHERE lineage.depth < 1000
+         ) SELECT id FROM lineage WHERE depth > 0 ORDER BY depth",
+    )
+    .bind(id.as_str().to_owned())
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| parse(row.try_get::<&str, _>("id")?, "person id"))
+        .collect()
+}
+
+/// Everyone who holds a role that this action's approvers must hold.
+pub async fn role_holders(
+    connection: &mut AnyConnection,
+    action: ActionId,
+) -> Result<Vec<PersonId>, StoreError> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT person_role.person FROM action_role JOIN person_role ON person_role.role = action_role.role
+         WHERE action_role.action = $1",
+    )
+    .bind(action.to_string())
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| parse(row.try_get::<&str, _>("person")?, "person id"))
+        .collect()
+}
+
+/// Writes a new person and their roles.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    person: &Person,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO person (id, display, state, parent, created_ms) VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(person.id.as_str().to_owned())
+    .bind(person.display.clone())
+    .bind(person.state.as_str())
+    .bind(person.parent.as_ref().map(|id| id.as_str().to_owned()))
+    .bind(to_ms(now))
+    .execute(&mut *connection)
+    .await?;
+    for role in &person.roles {
+        sqlx::query("INSERT INTO person_role (person, role) VALUES ($1, $2)")
+            .bind(person.id.as_str().to_owned())
+            .bind(role.as_str().to_owned())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Changes whether a person may act.
+pub(crate) async fn set_state(
+    connection: &mut AnyConnection,
+    id: &PersonId,
+    state: PersonState,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE person SET state = $2 WHERE id = $1")
+        .bind(id.as_str().to_owned())
+        .bind(state.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// How many persons there are: an empty store may be initialised.
+pub async fn count(connection: &mut AnyConnection) -> Result<i64, StoreError> {
+    Ok(sqlx::query("SELECT COUNT(*) AS n FROM person")
+        .fetch_one(connection)
+        .await?
+        .try_get("n")?)
+}

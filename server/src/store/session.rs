@@ -1,0 +1,282 @@
+//! Rows of sessions and invitations. Secrets are kept as SHA-256 alone.
+
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
+use time::OffsetDateTime;
+
+use super::{StoreError, from_ms, parse, to_ms};
+use crate::id::{ActionId, EnrolmentId, PersonId, SessionId};
+use crate::person::PersonState;
+use crate::session::{Session, SessionKind, SessionState};
+
+fn read(row: &AnyRow, now: OffsetDateTime) -> Result<Session, StoreError> {
+    let stored = SessionState::from_word(row.try_get("state")?)
+        .ok_or(StoreError::Corrupt("session state"))?;
+    let person_state = PersonState::from_word(row.try_get("person_state")?)
+        .ok_or(StoreError::Corrupt("person state"))?;
+    let expires_at = from_ms(row.try_get("expires_ms")?)?;
+    let state = match stored {
+        SessionState::Pending | SessionState::Active if now >= expires_at => SessionState::Ended,
+        SessionState::Pending | SessionState::Active if person_state == PersonState::Suspended => {
+            SessionState::Suspended
+        }
+        other => other,
+    };
+    Ok(Session {
+        id: parse(row.try_get("id")?, "session id")?,
+        person: parse(row.try_get("person")?, "session person")?,
+        kind: SessionKind::from_word(row.try_get("kind")?)
+            .ok_or(StoreError::Corrupt("session kind"))?,
+        state,
+        action: parse(row.try_get("action")?, "session action")?,
+        expires_at,
+    })
+}
+
+/// The session of a token's digest, time and its person's state counted in.
+pub async fn by_token(
+    connection: &mut AnyConnection,
+    token_sha256: &[u8],
+    now: OffsetDateTime,
+) -> Result<Option<Session>, StoreError> {
+    sqlx::query(
+        "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
+             person.state AS person_state
+         FROM session JOIN person ON person.id = session.person WHERE session.token_sha256 = $1",
+    )
+    .bind(token_sha256.to_vec())
+    .fetch_optional(connection)
+    .await?
+    .map(|row| read(&row, now))
+    .transpose()
+}
+
+/// The session of that name.
+pub async fn load(
+    connection: &mut AnyConnection,
+    id: SessionId,
+    now: OffsetDateTime,
+) -> Result<Option<Session>, StoreError> {
+    sqlx::query(
+        "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
+             person.state AS person_state
+         FROM session JOIN person ON person.id = session.person WHERE session.id = $1",
+    )
+    .bind(id.to_string())
+    .fetch_optional(connection)
+    .await?
+    .map(|row| read(&row, now))
+    .transpose()
+}
+
+/// Writes a new session.
+pub(crate) async fn insert(
+    connection: &mut AnyConnection,
+    session: &Session,
+    token_sha256: &[u8],
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO session (id, token_sha256, person, kind, state, action, created_ms, expires_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(session.id.to_string())
+    .bind(token_sha256.to_vec())
+    .bind(session.person.as_str().to_owned())
+    .bind(session.kind.as_str())
+    .bind(session.state.as_str())
+    .bind(session.action.to_string())
+    .bind(to_ms(now))
+    .bind(to_ms(session.expires_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Moves a session that is pending or active; others stay as they are.
+pub(crate) async fn set_state(
+    connection: &mut AnyConnection,
+    id: SessionId,
+    state: SessionState,
+    expires_at: Option<OffsetDateTime>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE session SET state = $2, expires_ms = COALESCE($3, expires_ms)
+         WHERE id = $1 AND state IN ('pending', 'active')",
+    )
+    .bind(id.to_string())
+    .bind(state.as_str())
+    .bind(expires_at.map(to_ms))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The sign-in that an action seals.
+pub(crate) async fn of_action(
+    connection: &mut AnyConnection,
+    action: ActionId,
+) -> Result<Option<SessionId>, StoreError> {
+    sqlx::query("SELECT id FROM session WHERE action = $1 AND state = 'pending'")
+        .bind(action.to_string())
+        .fetch_optional(connection)
+        .await?
+        .map(|row| parse(row.try_get("id")?, "session id"))
+        .transpose()
+}
+
+/// Suspends every live session of a person; how many there were.
+pub(crate) async fn suspend_all(
+    connection: &mut AnyConnection,
+    person: &PersonId,
+) -> Result<u64, StoreError> {
+    Ok(sqlx::query("UPDATE session SET state = 'suspended' WHERE person = $1 AND state IN ('pending', 'active')")
+        .bind(person.as_str().to_owned())
+        .execute(connection)
+        .await?
+        .rows_affected())
+}
+
+/// One enrolment, from invitation to registered key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// Its name.
+    pub id: EnrolmentId,
+    /// Who is invited.
+    pub person: PersonId,
+    /// `new`, `opened` or `used`.
+    pub state: InvitationState,
+    /// The `key.enroll` action that asked for it; `None` for the first administrators.
+    pub enroll_action: Option<ActionId>,
+    /// The `key.register` action, once opened.
+    pub action: Option<ActionId>,
+    /// When it ends.
+    pub expires_at: OffsetDateTime,
+}
+
+/// Where an invitation stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvitationState {
+    /// Not opened yet.
+    New,
+    /// A registration was begun; opening again begins another.
+    Opened,
+    /// A key was registered: never again.
+    Used,
+}
+
+impl InvitationState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Opened => "opened",
+            Self::Used => "used",
+        }
+    }
+}
+
+fn read_invitation(row: &AnyRow) -> Result<Invitation, StoreError> {
+    let state = match row.try_get::<&str, _>("state")? {
+        "new" => InvitationState::New,
+        "opened" => InvitationState::Opened,
+        "used" => InvitationState::Used,
+        _ => return Err(StoreError::Corrupt("invitation state")),
+    };
+    let action = |column| -> Result<Option<ActionId>, StoreError> {
+        row.try_get::<Option<String>, _>(column)?
+            .map(|id| parse(&id, "invitation action"))
+            .transpose()
+    };
+    Ok(Invitation {
+        id: parse(row.try_get("id")?, "invitation id")?,
+        person: parse(row.try_get("person")?, "invitation person")?,
+        state,
+        enroll_action: action("enroll_action")?,
+        action: action("action")?,
+        expires_at: from_ms(row.try_get("expires_ms")?)?,
+    })
+}
+
+/// The invitation of a secret's digest.
+pub async fn invitation(
+    connection: &mut AnyConnection,
+    secret_sha256: &[u8],
+) -> Result<Option<Invitation>, StoreError> {
+    sqlx::query("SELECT id, person, state, enroll_action, action, expires_ms FROM invitation WHERE secret_sha256 = $1")
+        .bind(secret_sha256.to_vec())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(read_invitation)
+        .transpose()
+}
+
+/// The invitation that an executed `key.enroll` gave, while its secret was never shown.
+pub async fn unrevealed(
+    connection: &mut AnyConnection,
+    enroll_action: ActionId,
+) -> Result<Option<Invitation>, StoreError> {
+    sqlx::query(
+        "SELECT id, person, state, enroll_action, action, expires_ms FROM invitation
+         WHERE enroll_action = $1 AND secret_sha256 IS NULL",
+    )
+    .bind(enroll_action.to_string())
+    .fetch_optional(connection)
+    .await?
+    .as_ref()
+    .map(read_invitation)
+    .transpose()
+}
+
+/// Writes a new invitation; without a digest its secret is minted when it is first shown.
+pub(crate) async fn insert_invitation(
+    connection: &mut AnyConnection,
+    invitation: &Invitation,
+    secret_sha256: Option<&[u8]>,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO invitation (id, person, secret_sha256, state, enroll_action, created_ms, expires_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(invitation.id.to_string())
+    .bind(invitation.person.as_str().to_owned())
+    .bind(secret_sha256.map(<[u8]>::to_vec))
+    .bind(invitation.state.as_str())
+    .bind(invitation.enroll_action.map(|id| id.to_string()))
+    .bind(to_ms(now))
+    .bind(to_ms(invitation.expires_at))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The secret was minted: only its digest is kept.
+pub(crate) async fn reveal_invitation(
+    connection: &mut AnyConnection,
+    id: EnrolmentId,
+    secret_sha256: &[u8],
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE invitation SET secret_sha256 = $2 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(secret_sha256.to_vec())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Moves an invitation on.
+pub(crate) async fn move_invitation(
+    connection: &mut AnyConnection,
+    id: EnrolmentId,
+    state: InvitationState,
+    action: ActionId,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE invitation SET state = $2, action = $3 WHERE id = $1")
+        .bind(id.to_string())
+        .bind(state.as_str())
+        .bind(action.to_string())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
