@@ -162,9 +162,7 @@ impl Target {
     /// # Errors
     /// `Query` when an escape is broken or a name is empty.
     pub fn pairs(&self) -> Result<Vec<(String, String)>, NotCanonical> {
-        self.query
-            .as_deref()
-            .map_or(Ok(Vec::new()), |query| form_pairs(query))
+        self.query.as_deref().map_or(Ok(Vec::new()), form_pairs)
     }
 }
 

@@ -1,0 +1,294 @@
+//! `/.sceau/*`: the gate's own paths on the application's public name (docs/api.md). Never forwarded.
+
+use std::time::Duration;
+
+use http::header::SET_COOKIE;
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::action::{ActionRecord, State};
+use crate::gate::client::{ClientKind, Language, Notice, empty, json_answer, own_path};
+use crate::gate::forward::Body;
+use crate::gate::hold::Landing;
+use crate::gate::page;
+use crate::gate::passage::{Asked, desk_notice, sign_in_first};
+use crate::gate::session::{Visitor, is_cross_site};
+use crate::id::{ActionId, PersonId};
+use crate::session::{Session, SessionKind};
+
+/// The largest body of these paths.
+const BODY_LIMIT: usize = 4 * 1024;
+/// The longest wait that can be asked for.
+const MAX_WAIT: u64 = 60;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignIn {
+    person: PersonId,
+}
+
+pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> Response<Body> {
+    if !crate::gate::canon::is_safe(&parts.method) && is_cross_site(&parts.headers, &asked.base) {
+        let (fr, en) = (
+            "Cette demande vient d’un autre site.",
+            "This request comes from another site.",
+        );
+        return Notice::new(StatusCode::FORBIDDEN, "cross-site", fr, en).answer(&asked.client);
+    }
+    let segments: Vec<&str> = asked.target.segments().iter().map(String::as_str).collect();
+    match (&parts.method, segments.get(1..).unwrap_or_default()) {
+        (&Method::GET, ["page.js"]) => page::script(),
+        (&Method::GET, ["page.css"]) => page::style(),
+        (&Method::GET, ["sign-in"]) => page::sign_in(asked.client.language, &next(asked)),
+        (&Method::POST, ["session"]) => open(asked, parts, body).await,
+        (&Method::GET, ["session"]) => state(asked).await,
+        (&Method::DELETE, ["session"]) => end(asked).await,
+        (&Method::GET, ["actions", id]) => action(asked, parts, id).await,
+        _ => Notice::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Rien ici.",
+            "Nothing here.",
+        )
+        .answer(&asked.client),
+    }
+}
+
+fn query(asked: &Asked<'_>, name: &str) -> Option<String> {
+    let pairs = asked.target.pairs().unwrap_or_default();
+    pairs
+        .into_iter()
+        .find(|(other, _)| other == name)
+        .map(|(_, value)| value)
+}
+
+fn next(asked: &Asked<'_>) -> String {
+    query(asked, "next")
+        .and_then(|url| own_path(&url, &asked.base))
+        .unwrap_or_else(|| "/".to_owned())
+}
+
+fn wait(asked: &Asked<'_>) -> Duration {
+    let seconds = query(asked, "wait")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0);
+    Duration::from_secs(seconds.min(MAX_WAIT))
+}
+
+async fn open(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> Response<Body> {
+    let malformed = || {
+        let (fr, en) = (
+            "Il faut {\"person\": …} en JSON.",
+            "JSON {\"person\": …} is needed.",
+        );
+        Notice::new(StatusCode::BAD_REQUEST, "malformed", fr, en).answer(&asked.client)
+    };
+    let json = parts
+        .headers
+        .get("content-type")
+        .and_then(|kind| kind.to_str().ok())
+        .is_some_and(|kind| {
+            kind.split(';')
+                .next()
+                .is_some_and(|kind| kind.trim() == "application/json")
+        });
+    if !json {
+        return malformed();
+    }
+    let read = tokio::time::timeout(
+        Duration::from_secs(10),
+        Limited::new(body, BODY_LIMIT).collect(),
+    );
+    let Ok(Ok(collected)) = read.await else {
+        return malformed();
+    };
+    let Ok(SignIn { person }) = serde_json::from_slice(&collected.to_bytes()) else {
+        return malformed();
+    };
+    match asked
+        .gate
+        .desk
+        .open_session(person, SessionKind::Gate)
+        .await
+    {
+        Ok(opened) => {
+            let mut response = json_answer(
+                StatusCode::CREATED,
+                &json!({"action_id": opened.action.id.to_string()}),
+            );
+            if let Some(cookie) = asked.gate.cookies.set(&opened.token) {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+            response
+        }
+        Err(error) => desk_notice(&error).answer(&asked.client),
+    }
+}
+
+fn session(visitor: &Visitor) -> Option<&Session> {
+    match visitor {
+        Visitor::Pending(session) | Visitor::Active(session) | Visitor::Suspended(session) => {
+            Some(session)
+        }
+        Visitor::Nobody => None,
+    }
+}
+
+async fn state(asked: &Asked<'_>) -> Response<Body> {
+    let Some(session) = session(&asked.visitor) else {
+        return json_answer(StatusCode::OK, &json!({"state": "ended", "person": null}));
+    };
+    let session = match asked.gate.desk.wait_session(session.id, wait(asked)).await {
+        Ok(Some(session)) => session,
+        Ok(None) => return json_answer(StatusCode::OK, &json!({"state": "ended", "person": null})),
+        Err(error) => return desk_notice(&error).answer(&asked.client),
+    };
+    let person = session.is_active().then(|| session.person.to_string());
+    json_answer(
+        StatusCode::OK,
+        &json!({"state": session.state.as_str(), "person": person}),
+    )
+}
+
+async fn end(asked: &Asked<'_>) -> Response<Body> {
+    if let Some(session) = session(&asked.visitor)
+        && let Err(error) = asked.gate.desk.end_session(session.id).await
+    {
+        return desk_notice(&error).answer(&asked.client);
+    }
+    let mut response = empty(StatusCode::NO_CONTENT);
+    if let Some(cookie) = asked.gate.cookies.clear() {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// An action's page, or its state for programs and the page's own script; for the session that asked, only.
+async fn action(asked: &Asked<'_>, parts: &Parts, id: &str) -> Response<Body> {
+    let unknown = || {
+        Notice::new(
+            StatusCode::NOT_FOUND,
+            "unknown-action",
+            "Action inconnue.",
+            "Unknown action.",
+        )
+    };
+    let Some(session) = asked.visitor.active() else {
+        return sign_in_first(asked, Some(asked.target.path().to_owned()));
+    };
+    let Ok(id) = id.parse::<ActionId>() else {
+        return unknown().answer(&asked.client);
+    };
+    let found = asked.gate.desk.action(id).await;
+    let record = match found {
+        Ok(Some(record)) if record.session == Some(session.id) => record,
+        Ok(_) => return unknown().answer(&asked.client),
+        Err(error) => return desk_notice(&error).answer(&asked.client),
+    };
+    let text = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+    };
+    let html = asked.client.kind == ClientKind::Navigation
+        && !text("accept").starts_with("application/json");
+    if html {
+        let words = words(&record, asked.client.language);
+        return page::action(
+            asked.client.language,
+            &id.to_string(),
+            &words,
+            record.state.as_str(),
+        );
+    }
+    let record = match asked.gate.desk.wait(id, wait(asked)).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return unknown().answer(&asked.client),
+        Err(error) => return desk_notice(&error).answer(&asked.client),
+    };
+    json_answer(StatusCode::OK, &status(asked, &record))
+}
+
+fn status(asked: &Asked<'_>, record: &ActionRecord) -> serde_json::Value {
+    let landing = asked.gate.holds.landing(record.id);
+    let next = record
+        .state
+        .is_final()
+        .then(|| landing.map(|landing| next_page(&landing, record.state, &asked.base)));
+    let reason = record
+        .refusal
+        .as_ref()
+        .or(record.denial.as_ref())
+        .map(|settlement| settlement.reason.as_str());
+    json!({
+        "action_id": record.id.to_string(),
+        "state": record.state.as_str(),
+        "reason": reason,
+        "upstream_status": record.execution.as_ref().and_then(|execution| execution.upstream_status),
+        "next": next.flatten(),
+    })
+}
+
+/// Where a person goes on: where the application's answer leads, else the page that they came from.
+fn next_page(landing: &Landing, state: State, base: &str) -> String {
+    let led = landing
+        .location
+        .as_deref()
+        .filter(|_| state == State::Executed);
+    let own = led.and_then(|url| own_path(url, base));
+    let foreign = led
+        .filter(|url| url.starts_with("https://"))
+        .map(str::to_owned);
+    own.or(foreign)
+        .or_else(|| landing.from.clone())
+        .unwrap_or_else(|| "/".to_owned())
+}
+
+fn words(record: &ActionRecord, language: Language) -> String {
+    let document: serde_json::Value = serde_json::from_str(&record.document).unwrap_or_default();
+    let language = if language == Language::Fr { "fr" } else { "en" };
+    let said = document
+        .pointer(&format!("/words/{language}"))
+        .and_then(|text| text.as_str());
+    said.unwrap_or(&record.kind).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_go_on_where_the_application_leads_them() {
+        let base = "https://portal.example";
+        let landing = |location: &str| Landing {
+            location: Some(location.to_owned()),
+            from: Some("/list".to_owned()),
+        };
+        let next = |location: &str, state| next_page(&landing(location), state, base);
+        assert_eq!(next("/accounts/7", State::Executed), "/accounts/7");
+        assert_eq!(
+            next("https://portal.example/accounts/7?x=1", State::Executed),
+            "/accounts/7?x=1"
+        );
+        assert_eq!(
+            next("https://elsewhere.example/", State::Executed),
+            "https://elsewhere.example/"
+        );
+        assert_eq!(next("/accounts/7", State::Refused), "/list");
+        for odd in [
+            "javascript:alert(1)",
+            "//evil.example",
+            "data:text/html,x",
+            "http://evil.example",
+        ] {
+            assert_eq!(next(odd, State::Executed), "/list", "{odd}");
+        }
+        assert_eq!(next_page(&Landing::default(), State::Executed, base), "/");
+    }
+}

@@ -1,0 +1,173 @@
+//! The gate's own pages, small and plain: sign-in, an action that waits, a notice. No inline script or style, and a
+//! content security policy of their own; the application's pages are never touched.
+
+use bytes::Bytes;
+use http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, Response};
+
+use crate::gate::client::{Language, Notice, with_type};
+use crate::gate::forward::Body;
+
+const SCRIPT: &str = include_str!("page.js");
+const STYLE: &str = include_str!("page.css");
+
+fn html(language: Language, title: &str, body: &str) -> Response<Body> {
+    let lang = if language == Language::Fr { "fr" } else { "en" };
+    let title = escape(title);
+    let text = format!(
+        "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
+         <link rel=\"stylesheet\" href=\"/.sceau/page.css\">\n<script src=\"/.sceau/page.js\" defer></script>\n</head>\n\
+         <body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+    );
+    protect(with_type("text/html; charset=utf-8", text))
+}
+
+fn protect(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'; \
+             frame-ancestors 'none'; base-uri 'none'",
+        ),
+    );
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    response
+}
+
+/// The script of all pages.
+#[must_use]
+pub(super) fn script() -> Response<Body> {
+    protect(with_type(
+        "text/javascript; charset=utf-8",
+        Bytes::from_static(SCRIPT.as_bytes()),
+    ))
+}
+
+/// The style of all pages.
+#[must_use]
+pub(super) fn style() -> Response<Body> {
+    protect(with_type(
+        "text/css; charset=utf-8",
+        Bytes::from_static(STYLE.as_bytes()),
+    ))
+}
+
+/// A notice.
+#[must_use]
+pub(super) fn notice(notice: &Notice, language: Language) -> Response<Body> {
+    let (title, back) = match language {
+        Language::Fr => ("Demande non exécutée", "Se connecter avec sa clé"),
+        Language::En => ("Request not executed", "Sign in with your key"),
+    };
+    let body = format!(
+        "<p role=\"alert\">{}</p>\n<p class=\"code\">{}</p>\n<p><a href=\"/.sceau/sign-in\">{back}</a></p>",
+        escape(notice.text(language)),
+        escape(&notice.code)
+    );
+    html(language, title, &body)
+}
+
+/// The sign-in page; `next` is where the person goes afterwards.
+#[must_use]
+pub(super) fn sign_in(language: Language, next: &str) -> Response<Body> {
+    let [title, person, button, wait, refused, limited] = match language {
+        Language::Fr => [
+            "Connexion par clé",
+            "Votre identifiant",
+            "Se connecter",
+            "Touchez votre clé : votre agent vous demande de sceller cette connexion.",
+            "Connexion refusée ou expirée.",
+            "Impossible pour le moment. Réessayez plus tard.",
+        ],
+        Language::En => [
+            "Sign in with your key",
+            "Your identifier",
+            "Sign in",
+            "Touch your key: your agent asks you to seal this sign-in.",
+            "The sign-in was refused or has expired.",
+            "Not possible now. Try again later.",
+        ],
+    };
+    let body = format!(
+        "<form id=\"sign-in\" data-next=\"{}\">\n<label for=\"person\">{person}</label>\n\
+         <input id=\"person\" name=\"person\" autocomplete=\"username\" maxlength=\"64\" required autofocus>\n\
+         <button>{button}</button>\n</form>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-wait=\"{wait}\" \
+         data-refused=\"{refused}\" data-error=\"{limited}\"></p>",
+        escape(next)
+    );
+    html(language, title, &body)
+}
+
+/// The page of an action that waits for approval: what it is, and where it stands.
+#[must_use]
+pub(super) fn action(language: Language, id: &str, words: &str, state: &str) -> Response<Body> {
+    let [title, wait, approved, executed, refused, back] = match language {
+        Language::Fr => [
+            "En attente de la clé",
+            "La demande attend une clé. Cette page continue d’elle-même.",
+            "Demande approuvée.",
+            "Demande exécutée.",
+            "Demande refusée ou expirée : rien n’a été exécuté.",
+            "Continuer",
+        ],
+        Language::En => [
+            "Waiting for the key",
+            "The request waits for a key. This page goes on by itself.",
+            "Request approved.",
+            "Request executed.",
+            "Request refused or expired: nothing was executed.",
+            "Continue",
+        ],
+    };
+    let body = format!(
+        "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{}\" data-state=\"{}\" \
+         data-pending=\"{wait}\" data-approved=\"{approved}\" data-executed=\"{executed}\" data-refused=\"{refused}\">{wait}</p>\n\
+         <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>",
+        escape(words),
+        escape(id),
+        escape(state)
+    );
+    html(language, title, &body)
+}
+
+/// Text for HTML content and quoted attributes.
+#[must_use]
+pub(super) fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn pages_escape_and_run_nothing_inline() {
+        let page = action(Language::En, "0193", "<script>\"x\"</script>", "pending");
+        assert!(
+            page.headers()[CONTENT_SECURITY_POLICY]
+                .to_str()
+                .unwrap()
+                .starts_with("default-src 'none'; script-src 'self';")
+        );
+        let body = page.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(text.contains("&lt;script&gt;&quot;x&quot;&lt;/script&gt;"));
+        assert_eq!(text.matches("<script").count(), 1);
+        assert!(!text.contains(" style=") && !text.contains("onclick"));
+    }
+}

@@ -1,0 +1,812 @@
+//! One request's way through the gate: judged, then passed, held or refused.
+//!
+//! The order matters and is the argument for fail-safety: one meaning first (`canon`), then whose session, then the route;
+//! only what a safe method asks, or a route frees, goes on without an action. Everything else is held.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use zeroize::Zeroizing;
+
+use crate::action::{ActionRecord, NewAction, RequestDigest};
+use crate::desk::DeskError;
+use crate::gate::body::Fields;
+use crate::gate::canon::{self, NotCanonical, Target};
+use crate::gate::client::{self, Client, ClientKind, Notice, full};
+use crate::gate::forward::{Body, ForwardError, Origin, request_headers};
+use crate::gate::hold::{Absence, Failure, FlightKey, Full, Held, Ride, Start, incoming};
+use crate::gate::meaning::{MeaningError, Reading};
+use crate::gate::route::{Hold, Met, Purpose};
+use crate::gate::session::{Visitor, is_cross_site, visitor};
+use crate::gate::{Gate, Site, misdirected, own, verify};
+use crate::id::ActionId;
+use crate::session::Session;
+
+/// How long a held body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most of a look-up's answer that is read, and how long it may take.
+const DISPLAY_LIMIT: usize = 256 * 1024;
+const DISPLAY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// A request whose meaning is settled, and who sent it.
+pub(super) struct Asked<'a> {
+    pub(super) gate: &'a Arc<Gate>,
+    pub(super) site: &'a Arc<Site>,
+    pub(super) origin: Origin,
+    /// `scheme://host`.
+    pub(super) base: String,
+    pub(super) client: Client,
+    pub(super) visitor: Visitor,
+    pub(super) target: Target,
+}
+
+/// Answers a request. Never fails: what goes wrong is told to the client.
+pub(super) async fn answer(
+    gate: &Arc<Gate>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let host = match canon::host(&parts.uri, &parts.headers) {
+        Ok(host) => host,
+        Err(error) => return refused(error, &Client::read(&parts.headers, "")),
+    };
+    let base = format!("{}://{host}", gate.scheme);
+    let client = Client::read(&parts.headers, &base);
+    let Some(site) = gate.site(&host) else {
+        let notice = Notice::new(
+            misdirected(),
+            "unknown-host",
+            "Aucune application ici.",
+            "No application here.",
+        );
+        return notice.answer(&client);
+    };
+    // HTTP/1 targets are paths: an absolute form would let two names be said at once.
+    let absolute = parts.version < Version::HTTP_2 && parts.uri.authority().is_some();
+    let target = match Target::parse(&parts.uri) {
+        Ok(target) if !absolute => target,
+        Ok(_) => return refused(NotCanonical::Form, &client),
+        Err(error) => return refused(error, &client),
+    };
+    let visitor = match visitor(&gate.desk, gate.cookies, &parts.headers).await {
+        Ok(visitor) => visitor,
+        Err(error) => return desk_notice(&error).answer(&client),
+    };
+    let origin = Origin {
+        peer: peer.ip().to_canonical(),
+        scheme: gate.scheme,
+        host,
+    };
+    let asked = Asked {
+        gate,
+        site,
+        origin,
+        base,
+        client,
+        visitor,
+        target,
+    };
+    let first = asked.target.segments().first().map(String::as_str);
+    if first == Some(".sceau") {
+        return own::answer(&asked, &parts, body).await;
+    }
+    if site.app.forward_auth && asked.target.path() == "/gate/verify" {
+        return verify::answer(&asked, &parts).await;
+    }
+    if let Visitor::Suspended(_) = asked.visitor {
+        return suspended().answer(&asked.client);
+    }
+    match pass(&asked, parts, body).await {
+        Ok(response) => response,
+        Err(Refusal::Answered(response)) => *response,
+        Err(Refusal::NotCanonical(error)) => refused(error, &asked.client),
+    }
+}
+
+/// Why a request stops here.
+pub(super) enum Refusal {
+    NotCanonical(NotCanonical),
+    Answered(Box<Response<Body>>),
+}
+
+impl From<NotCanonical> for Refusal {
+    fn from(error: NotCanonical) -> Self {
+        Self::NotCanonical(error)
+    }
+}
+
+async fn pass(asked: &Asked<'_>, parts: Parts, body: Incoming) -> Result<Response<Body>, Refusal> {
+    let app = &asked.site.app;
+    let query = asked.target.query();
+    let method = canon::effective_method(&parts.method, &parts.headers, query, &[], app.overrides)?;
+    let met = app.find(&method, &asked.target)?;
+    if canon::is_safe(&method) {
+        if has_body(&parts.headers) {
+            return Err(NotCanonical::SafeWithBody.into());
+        }
+        return match &met {
+            Some(Met { route, .. }) if matches!(route.purpose, Purpose::Hold(_)) => {
+                held(asked, parts, Zeroizing::default(), method, met).await
+            }
+            _ => ungated(asked, parts, body, met.as_ref()).await,
+        };
+    }
+    let free = met
+        .as_ref()
+        .is_some_and(|met| matches!(met.route.purpose, Purpose::Free { .. }));
+    if free && !app.overrides.body {
+        return ungated(asked, parts, body, met.as_ref()).await;
+    }
+    if !free {
+        may_ask(asked, &parts.headers)?;
+    }
+    // From here on the body decides: it may replace the method, and it is what will be executed.
+    let bytes = read(asked, &parts.headers, body).await?;
+    let texts = match Fields::read(&parts.headers, &bytes) {
+        Ok(fields) => fields.texts(),
+        Err(error) => {
+            return Err(bad_body(&error.to_string(), "body")
+                .answer(&asked.client)
+                .into());
+        }
+    };
+    let replaced =
+        canon::effective_method(&parts.method, &parts.headers, query, &texts, app.overrides)?;
+    let met = if replaced == method {
+        met
+    } else {
+        app.find(&replaced, &asked.target)?
+    };
+    match &met {
+        Some(Met { route, .. }) if matches!(route.purpose, Purpose::Free { .. }) => {
+            stream(asked, parts, full(bytes::Bytes::from_owner(bytes))).await
+        }
+        _ => {
+            may_ask(asked, &parts.headers)?;
+            held(asked, parts, bytes, replaced, met).await
+        }
+    }
+}
+
+impl From<Response<Body>> for Refusal {
+    fn from(response: Response<Body>) -> Self {
+        Self::Answered(Box::new(response))
+    }
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| length != "0");
+    length || headers.contains_key(TRANSFER_ENCODING)
+}
+
+/// Before anybody is prompted: not from another site's page, and with a session that a key has sealed.
+fn may_ask(asked: &Asked<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
+    if is_cross_site(headers, &asked.base) {
+        let fr = "Cette demande vient de la page d’un autre site.";
+        let en = "This request comes from another site's page.";
+        return Err(Notice::new(StatusCode::FORBIDDEN, "cross-site", fr, en)
+            .answer(&asked.client)
+            .into());
+    }
+    match &asked.visitor {
+        Visitor::Active(_) => Ok(()),
+        _ => Err(sign_in_first(asked, None).into()),
+    }
+}
+
+/// Leads to the sign-in page, and from there back to `here` or to the page that the client came from.
+pub(super) fn sign_in_first(asked: &Asked<'_>, here: Option<String>) -> Response<Body> {
+    let from = here
+        .or_else(|| asked.client.from.clone())
+        .unwrap_or_else(|| "/".to_owned());
+    let page = format!("/.sceau/sign-in?next={}", query_escape(&from));
+    let notice = Notice::new(
+        StatusCode::UNAUTHORIZED,
+        "sign-in-needed",
+        "Connectez-vous d’abord avec votre clé.",
+        "Sign in with your key first.",
+    )
+    .with("sign_in_url", format!("{}{page}", asked.base));
+    client::lead(&asked.client, &notice, &page, StatusCode::UNAUTHORIZED)
+}
+
+fn query_escape(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
+                char::from(byte).to_string()
+            }
+            byte => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// The held body, bounded in size and time.
+async fn read(
+    asked: &Asked<'_>,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let limit = asked.site.app.body_limit;
+    let too_large = || {
+        let fr = "Le corps de la demande est trop grand.";
+        let en = "The request's body is too large.";
+        Notice::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", fr, en)
+            .with("limit", limit)
+            .answer(&asked.client)
+    };
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(too_large().into());
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(Zeroizing::new(collected.to_bytes().to_vec())),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large().into()),
+        Ok(Err(_)) => Err(bad_body("the body broke off", "body")
+            .answer(&asked.client)
+            .into()),
+        Err(_) => {
+            let fr = "Le corps de la demande n’arrive pas.";
+            let en = "The request's body does not arrive.";
+            Err(
+                Notice::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", fr, en)
+                    .answer(&asked.client)
+                    .into(),
+            )
+        }
+    }
+}
+
+/// Forwards without holding: bodies stream both ways.
+async fn ungated(
+    asked: &Asked<'_>,
+    mut parts: Parts,
+    body: Incoming,
+    met: Option<&Met<'_>>,
+) -> Result<Response<Body>, Refusal> {
+    if asked.site.app.session_always && asked.visitor.active().is_none() {
+        let free = met.is_some_and(|met| matches!(met.route.purpose, Purpose::Free { .. }));
+        if !free {
+            let here = (parts.method == Method::GET).then(|| asked.target.path_and_query());
+            return Err(sign_in_first(asked, here).into());
+        }
+    }
+    if parts.version <= Version::HTTP_11 && wants_websocket(&parts.headers) {
+        let allowed =
+            met.is_some_and(|met| matches!(met.route.purpose, Purpose::Free { upgrade: true }));
+        if !allowed {
+            let fr = "Ce chemin n’accepte pas de WebSocket.";
+            let en = "This path takes no WebSocket: give it a route with upgrade = true.";
+            return Err(
+                Notice::new(StatusCode::FORBIDDEN, "upgrade-not-freed", fr, en)
+                    .answer(&asked.client)
+                    .into(),
+            );
+        }
+        return upgrade(asked, parts).await;
+    }
+    parts.headers.remove(UPGRADE);
+    stream(asked, parts, body.map_err(Into::into).boxed_unsync()).await
+}
+
+impl Asked<'_> {
+    fn person(&self) -> Option<&str> {
+        self.visitor.active().map(|session| session.person.as_str())
+    }
+}
+
+async fn stream(asked: &Asked<'_>, parts: Parts, body: Body) -> Result<Response<Body>, Refusal> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.uri_mut() = parts.uri;
+    *request.headers_mut() = request_headers(&parts.headers, &asked.origin, asked.person());
+    match asked.site.forwarder.stream(request).await {
+        Ok(response) => Ok(incoming(response)),
+        Err(error) => Err(upstream_notice(error).answer(&asked.client).into()),
+    }
+}
+
+fn wants_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Joins client and application when the latter agrees to switch; only ever a WebSocket, on a route that frees it.
+async fn upgrade(asked: &Asked<'_>, mut parts: Parts) -> Result<Response<Body>, Refusal> {
+    let Some(on_client) = parts.extensions.remove::<hyper::upgrade::OnUpgrade>() else {
+        return Err(NotCanonical::Headers.into());
+    };
+    let unreachable = |error| Refusal::from(upstream_notice(error).answer(&asked.client));
+    let sender = asked.site.forwarder.connect().await.map_err(unreachable)?;
+    let mut request = Request::new(full(bytes::Bytes::new()));
+    *request.uri_mut() = origin_form(&parts.uri);
+    *request.headers_mut() = request_headers(&parts.headers, &asked.origin, asked.person());
+    request
+        .headers_mut()
+        .insert("connection", HeaderValue::from_static("upgrade"));
+    request
+        .headers_mut()
+        .insert(UPGRADE, HeaderValue::from_static("websocket"));
+    let mut response = sender.send(request).await.map_err(unreachable)?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(incoming(response));
+    }
+    let on_upstream = hyper::upgrade::on(&mut response);
+    tokio::spawn(async move {
+        if let (Ok(client), Ok(upstream)) = tokio::join!(on_client, on_upstream) {
+            let _ = tokio::io::copy_bidirectional(
+                &mut TokioIo::new(client),
+                &mut TokioIo::new(upstream),
+            )
+            .await;
+        }
+    });
+    let mut switched = incoming(response);
+    switched
+        .headers_mut()
+        .insert("connection", HeaderValue::from_static("upgrade"));
+    switched
+        .headers_mut()
+        .insert(UPGRADE, HeaderValue::from_static("websocket"));
+    Ok(switched)
+}
+
+pub(super) fn origin_form(uri: &Uri) -> Uri {
+    uri.path_and_query()
+        .cloned()
+        .map_or_else(Uri::default, Uri::from)
+}
+
+/// Holds a request: describes it, asks, and tells the client in its own way.
+async fn held(
+    asked: &Asked<'_>,
+    parts: Parts,
+    body: Zeroizing<Vec<u8>>,
+    method: Method,
+    met: Option<Met<'_>>,
+) -> Result<Response<Body>, Refusal> {
+    may_ask(asked, &parts.headers)?;
+    let Some(session) = asked.visitor.active() else {
+        return Err(sign_in_first(asked, None).into());
+    };
+    let (hold, path) = match met {
+        Some(Met { route, path }) => match &route.purpose {
+            Purpose::Hold(hold) => (Some(hold.as_ref()), path),
+            Purpose::Free { .. } => (None, path),
+        },
+        None => (None, BTreeMap::new()),
+    };
+    let sha256: [u8; 32] = digest(&body);
+    let request = RequestDigest {
+        method: method.as_str().to_owned(),
+        path: asked.target.path_and_query(),
+        body_sha256: hex::encode(sha256),
+    };
+    let key = FlightKey {
+        session: session.id,
+        service: asked.site.app.service.clone(),
+        method: request.method.clone(),
+        target: request.path.clone(),
+        body_sha256: sha256,
+    };
+    let start = match repeated(asked, &parts.headers, session, &request).await? {
+        Some(record) => Start::Adopt(Box::new(record)),
+        None => Start::Open(Box::new(
+            describe(asked, &parts, &body, session, hold, &path, request).await?,
+        )),
+    };
+    let absence = match asked.client.kind {
+        ClientKind::Htmx | ClientKind::Navigation => Absence::Defer,
+        ClientKind::Script | ClientKind::Api => Absence::Park,
+    };
+    let patience = if asked.client.impatient {
+        Duration::ZERO
+    } else {
+        asked.site.app.hold
+    };
+    let make = || {
+        let held = Held {
+            session: session.id,
+            service: asked.site.app.service.clone(),
+            method: parts.method.clone(),
+            target: origin_form(&parts.uri),
+            headers: request_headers(&parts.headers, &asked.origin, asked.person()),
+            body,
+            from: asked.client.from.clone(),
+        };
+        (held, start)
+    };
+    let seat = match asked.gate.holds.join(key, &asked.site.forwarder, make) {
+        Ok(seat) => seat,
+        Err(Full) => return Err(too_many(None).answer(&asked.client).into()),
+    };
+    Ok(told(asked, seat.ride(patience, absence).await))
+}
+
+pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut sha256 = [0; 32];
+    sha256.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes).as_ref());
+    sha256
+}
+
+/// The action that `Sceau-Action` names, when it is this session's and stands for these very bytes.
+pub(super) async fn repeated(
+    asked: &Asked<'_>,
+    headers: &HeaderMap,
+    session: &Session,
+    request: &RequestDigest,
+) -> Result<Option<ActionRecord>, Refusal> {
+    let Some(name) = headers.get("sceau-action") else {
+        return Ok(None);
+    };
+    let unknown = || {
+        let fr = "Cette action n’est pas connue pour cette session.";
+        let en = "This action is not known for this session.";
+        Refusal::from(
+            Notice::new(StatusCode::NOT_FOUND, "unknown-action", fr, en).answer(&asked.client),
+        )
+    };
+    let id: ActionId = name
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(unknown)?;
+    let record = match asked.gate.desk.action(id).await {
+        Ok(Some(record)) => record,
+        Ok(None) => return Err(unknown()),
+        Err(error) => return Err(desk_notice(&error).answer(&asked.client).into()),
+    };
+    if record.session != Some(session.id) || record.service != asked.site.app.service {
+        return Err(unknown());
+    }
+    let document: serde_json::Value = serde_json::from_str(&record.document).unwrap_or_default();
+    let same = document.get("request").is_some_and(|signed| {
+        let member = |name: &str| signed.get(name).and_then(|value| value.as_str());
+        member("method") == Some(&request.method)
+            && member("path") == Some(&request.path)
+            && member("body_sha256") == Some(&request.body_sha256)
+    });
+    if !same {
+        let fr = "Cette action porte sur une autre demande.";
+        let en = "This action stands for another request.";
+        return Err(
+            Notice::new(StatusCode::CONFLICT, "different-request", fr, en)
+                .answer(&asked.client)
+                .into(),
+        );
+    }
+    Ok(Some(record))
+}
+
+async fn describe(
+    asked: &Asked<'_>,
+    parts: &Parts,
+    body: &[u8],
+    session: &Session,
+    hold: Option<&Hold>,
+    path: &BTreeMap<String, String>,
+    request: RequestDigest,
+) -> Result<NewAction, Refusal> {
+    let fields = match Fields::read(&parts.headers, body) {
+        Ok(fields) => fields,
+        Err(error) => {
+            return Err(bad_body(&error.to_string(), "body")
+                .answer(&asked.client)
+                .into());
+        }
+    };
+    let reading = match Reading::new(hold, path, &asked.target, &parts.headers, &fields) {
+        Ok(reading) => reading,
+        Err(MeaningError::NotCanonical(error)) => return Err(error.into()),
+        Err(error @ MeaningError::Duplicate(_)) => {
+            return Err(bad_body(&error.to_string(), "duplicate")
+                .answer(&asked.client)
+                .into());
+        }
+        Err(error @ MeaningError::Missing(_)) => {
+            return Err(bad_body(&error.to_string(), "missing-parameter")
+                .answer(&asked.client)
+                .into());
+        }
+    };
+    let mut displays = BTreeMap::new();
+    for (name, display) in hold.iter().flat_map(|hold| &hold.display) {
+        let page = display
+            .get
+            .fill(|name| query_escape(&reading.text(name)).replace('/', "%2F"));
+        if let Some(text) = look_up(asked, &parts.headers, &page, display.json.as_deref()).await {
+            displays.insert(name.clone(), text);
+        }
+    }
+    let meaning = reading.describe(hold, &request.method, &asked.target, &displays);
+    Ok(NewAction {
+        kind: meaning.kind,
+        service: asked.site.app.service.clone(),
+        requester: session.person.clone(),
+        target: meaning.target,
+        params: meaning.params,
+        request: Some(request),
+        words: Some(meaning.words),
+    })
+}
+
+/// A name to show: a page of the application, fetched with the caller's own cookies. Absent when anything is odd.
+async fn look_up(
+    asked: &Asked<'_>,
+    headers: &HeaderMap,
+    page: &str,
+    json: Option<&str>,
+) -> Option<String> {
+    let uri: Uri = page.parse().ok()?;
+    Target::parse(&uri).ok()?;
+    let mut given = HeaderMap::new();
+    for name in ["cookie", "authorization", "accept-language", "user-agent"] {
+        for value in headers.get_all(name) {
+            given.append(http::HeaderName::from_static(name), value.clone());
+        }
+    }
+    let accept = if json.is_some() {
+        "application/json"
+    } else {
+        "text/html"
+    };
+    let mut request = Request::new(full(bytes::Bytes::new()));
+    *request.uri_mut() = uri;
+    *request.headers_mut() = request_headers(&given, &asked.origin, asked.person());
+    request
+        .headers_mut()
+        .insert("accept", HeaderValue::from_static(accept));
+    let fetched = async {
+        let response = asked.site.forwarder.stream(request).await.ok()?;
+        if response.status() != StatusCode::OK {
+            return None;
+        }
+        let bytes = Limited::new(response.into_body(), DISPLAY_LIMIT)
+            .collect()
+            .await
+            .ok()?
+            .to_bytes();
+        let text = std::str::from_utf8(&bytes).ok()?;
+        match json {
+            Some(pointer) => {
+                let value: serde_json::Value = serde_json::from_str(text).ok()?;
+                value.pointer(pointer)?.as_str().map(str::to_owned)
+            }
+            None => title(text),
+        }
+    };
+    tokio::time::timeout(DISPLAY_TIMEOUT, fetched).await.ok()?
+}
+
+/// The text of a page's `<title>`, with the five entities that escaping makes.
+fn title(html: &str) -> Option<String> {
+    let lower = html.to_ascii_lowercase();
+    let open = lower.find("<title")?;
+    let start = open + lower.get(open..)?.find('>')? + 1;
+    let end = start + lower.get(start..)?.find("</title")?;
+    let text = html
+        .get(start..end)?
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let text = text
+        .replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&#39;", "'")
+        .replace("&amp;", "&");
+    (!text.is_empty()).then_some(text)
+}
+
+/// How a ride ended, told to this kind of client.
+fn told(asked: &Asked<'_>, ride: Ride) -> Response<Body> {
+    match ride {
+        Ride::Answer(response) => response,
+        Ride::Waits(action) => approval_needed(asked, action),
+        Ride::AnsweredElsewhere(action) => {
+            let fr = "La même demande a déjà reçu la réponse de l’application.";
+            let en = "The same request has already got the application's answer.";
+            Notice::new(StatusCode::CONFLICT, "answered-elsewhere", fr, en)
+                .with("action_id", action.to_string())
+                .answer(&asked.client)
+        }
+        Ride::Failed(action, failure) => {
+            let mut notice = failure_notice(&failure);
+            if let Some(action) = action {
+                notice = notice.with("action_id", action.to_string());
+            }
+            notice.answer(&asked.client)
+        }
+    }
+}
+
+/// The answer when a request waits and its connection does not.
+pub(super) fn approval_needed(asked: &Asked<'_>, action: ActionId) -> Response<Body> {
+    let page = format!("/.sceau/actions/{action}");
+    let url = format!("{}{page}", asked.base);
+    let notice = Notice::new(
+        StatusCode::UNAUTHORIZED,
+        "approval-needed",
+        "Cette demande attend une clé. Elle n’est pas encore exécutée.",
+        "This request waits for a key. It has not been executed yet.",
+    )
+    .with("action_id", action.to_string())
+    .with("approve_url", url.clone())
+    .with("status_url", url);
+    client::lead(&asked.client, &notice, &page, StatusCode::CONFLICT)
+}
+
+fn failure_notice(failure: &Failure) -> Notice {
+    let new = Notice::new;
+    match failure {
+        Failure::Desk(error) => desk_notice(error),
+        Failure::Denied(reason) => new(
+            StatusCode::FORBIDDEN,
+            "denied",
+            "La politique de sécurité interdit cette demande.",
+            "The policy forbids this request.",
+        )
+        .with("reason", reason.clone()),
+        Failure::Refused(reason) => new(
+            StatusCode::FORBIDDEN,
+            "refused",
+            "Cette demande a été refusée. Rien n’a été exécuté.",
+            "This request was refused. Nothing was executed.",
+        )
+        .with("reason", reason.clone()),
+        Failure::Expired => new(
+            StatusCode::FORBIDDEN,
+            "expired",
+            "Aucune clé n’a approuvé cette demande à temps. Rien n’a été exécuté.",
+            "No key approved this request in time. Nothing was executed.",
+        ),
+        Failure::Used => new(
+            StatusCode::CONFLICT,
+            "already-used",
+            "Cette action a déjà servi ; elle n’est jamais rejouée.",
+            "This action has been used; it is never replayed.",
+        ),
+        Failure::SessionGone => suspended(),
+        Failure::Unreachable => upstream_notice(ForwardError::Unreachable),
+        Failure::Unknown => new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "outcome-unknown",
+            "La demande est partie et l’application n’a pas répondu : vérifiez avant de recommencer.",
+            "The request was sent and the application did not answer: check before you ask again.",
+        ),
+    }
+}
+
+fn upstream_notice(error: ForwardError) -> Notice {
+    let status = match error {
+        ForwardError::Late => StatusCode::GATEWAY_TIMEOUT,
+        ForwardError::Unreachable | ForwardError::Lost => StatusCode::BAD_GATEWAY,
+    };
+    let fr = "L’application ne répond pas.";
+    Notice::new(
+        status,
+        "application-unavailable",
+        fr,
+        "The application does not answer.",
+    )
+}
+
+/// What the desk would not do.
+pub(super) fn desk_notice(error: &DeskError) -> Notice {
+    let new = Notice::new;
+    match error {
+        DeskError::Limited { retry_after } => too_many(Some(*retry_after)),
+        DeskError::Malformed(part) => new(
+            StatusCode::BAD_REQUEST,
+            "malformed",
+            "Cette demande ne peut pas être décrite exactement.",
+            "This request cannot be described exactly.",
+        )
+        .with("part", *part),
+        DeskError::UnknownPerson | DeskError::Forbidden | DeskError::NotAnApprover(_) => new(
+            StatusCode::FORBIDDEN,
+            "not-allowed",
+            "Cette personne ne peut pas demander cela.",
+            "This person cannot ask for this.",
+        ),
+        DeskError::NotFound => new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Action inconnue.",
+            "Unknown action.",
+        ),
+        DeskError::Expired => new(
+            StatusCode::FORBIDDEN,
+            "expired",
+            "Délai dépassé.",
+            "Too late.",
+        ),
+        DeskError::AlreadySettled(_) | DeskError::AlreadyUsed | DeskError::StillPending => new(
+            StatusCode::CONFLICT,
+            "already-settled",
+            "Action déjà close.",
+            "The action is already settled.",
+        ),
+        _ => new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "Sceau est indisponible : rien n’est exécuté sans lui.",
+            "Sceau is unavailable: nothing is executed without it.",
+        ),
+    }
+}
+
+fn too_many(retry_after: Option<Duration>) -> Notice {
+    let fr = "Trop de demandes en attente.";
+    let mut notice = Notice::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too-many",
+        fr,
+        "Too many requests are waiting.",
+    );
+    notice.retry_after = Some(retry_after.map_or(10, |after| after.as_secs().max(1)));
+    notice
+}
+
+/// A suspended session, at its next request.
+pub(super) fn suspended() -> Notice {
+    Notice::new(
+        StatusCode::FORBIDDEN,
+        "session-suspended",
+        "Cette session a été suspendue. Adressez-vous à votre administrateur.",
+        "This session was suspended. Ask your administrator.",
+    )
+}
+
+fn bad_body(detail: &str, code: &str) -> Notice {
+    let fr = format!("La demande est ambiguë ou mal formée ({detail}).");
+    Notice::new(
+        StatusCode::BAD_REQUEST,
+        code,
+        &fr,
+        &format!("The request is ambiguous or malformed: {detail}."),
+    )
+}
+
+pub(super) fn refused(error: NotCanonical, client: &Client) -> Response<Body> {
+    let (fr, en) = (
+        format!("Demande refusée : {error}."),
+        format!("Request refused: {error}."),
+    );
+    Notice::new(StatusCode::BAD_REQUEST, error.code(), &fr, &en).answer(client)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_are_found_and_read() {
+        assert_eq!(
+            title("<html><TITLE lang=fr> Jean\n Dupont &amp; fils</Title>").as_deref(),
+            Some("Jean Dupont & fils")
+        );
+        for none in ["", "<title>", "<title></title>", "no"] {
+            assert_eq!(title(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn a_way_back_survives_in_a_query() {
+        assert_eq!(query_escape("/a?b=c&d=é#x"), "/a%3Fb%3Dc%26d%3D%C3%A9%23x");
+    }
+}
