@@ -2,6 +2,7 @@
 //!
 //! It knows the products only as an outsider does: by their commands, configuration files and sockets. Nothing of ours is mocked.
 
+pub mod house;
 pub mod http;
 pub mod key;
 pub mod narrator;

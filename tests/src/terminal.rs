@@ -5,7 +5,7 @@ use std::{process::Command, time::Duration};
 use anyhow::{Context, Result, bail};
 use rexpect::{
     process::WaitStatus,
-    reader::Options,
+    reader::{Options, ReadUntil, Regex},
     session::{PtySession, spawn_with_options},
 };
 
@@ -48,6 +48,38 @@ impl Terminal {
         self.session
             .exp_regex(pattern)
             .with_context(|| format!("{}: awaited /{pattern}/", self.shown))
+    }
+
+    /// Plays a person who answers what is asked: for each pair, text that the terminal may show (a pattern) and the line typed then.
+    /// Goes on until the command ends; returns its exit code and everything that stood on the terminal.
+    ///
+    /// # Errors
+    /// When neither a known question nor the end comes in time; the message quotes what came instead.
+    pub fn answer(mut self, answers: &[(&str, &str)]) -> Result<(i32, String)> {
+        let mut transcript = String::new();
+        let patterns: Vec<Regex> = answers
+            .iter()
+            .map(|(question, _)| Regex::new(question))
+            .collect::<Result<_, _>>()?;
+        loop {
+            let mut awaited: Vec<ReadUntil> =
+                patterns.iter().cloned().map(ReadUntil::Regex).collect();
+            awaited.push(ReadUntil::EOF);
+            let (before, found) = self
+                .session
+                .exp_any(awaited)
+                .with_context(|| format!("{}: after\n{transcript}", self.shown))?;
+            transcript.push_str(&before);
+            transcript.push_str(&found);
+            let question = patterns
+                .iter()
+                .position(|pattern| !found.is_empty() && pattern.is_match(&found));
+            let Some(question) = question else { break };
+            self.type_line(answers[question].1)?;
+        }
+        let (code, rest) = self.end()?;
+        transcript.push_str(&rest);
+        Ok((code, transcript))
     }
 
     /// Types a line.

@@ -16,6 +16,23 @@ use crate::{
     terminal::Terminal,
 };
 
+/// Everybody's PIN in these stories.
+pub const PIN: &str = "4711-tulipe";
+
+/// What a person answers to the agent's questions, in either language.
+fn answers<'a>(consent: &'a str, pin: &'a str, reason: &'a str) -> [(&'static str, &'a str); 5] {
+    [
+        (
+            r"(Seal this action\?|Sceller cette action \?) [^\n]*: $",
+            consent,
+        ),
+        (r"(Why|Pourquoi ?)\? [^\n]*: $", reason),
+        (r"(New PIN|Nouveau code PIN ?): $", pin),
+        (r"(The same once more|Le même, encore une fois ?): $", pin),
+        (r"(PIN of the key|Code PIN de la clé) [^\n]*: $", pin),
+    ]
+}
+
 /// The first port of vsmartcard's driver; each reader takes two.
 const FIRST_PORT: u16 = 0x8C7B;
 
@@ -179,6 +196,60 @@ impl Workstation {
         let mut command = self.command("sceau");
         command.args(arguments);
         Terminal::start(command, Duration::from_secs(30))
+    }
+
+    /// The person enrols the key that is in the reader, by an invitation; returns what stood on the terminal.
+    ///
+    /// # Errors
+    /// When the command does not end with 0.
+    pub fn enroll(&self, invitation: &Path) -> Result<String> {
+        let terminal =
+            self.sceau(&["enroll", "--invitation-file", &invitation.to_string_lossy()])?;
+        let (code, transcript) = terminal.answer(&answers("y", PIN, "1"))?;
+        anyhow::ensure!(
+            code == 0,
+            "{} could not enrol ({code}):\n{transcript}",
+            self.person
+        );
+        Ok(transcript)
+    }
+
+    /// The person reads an action and seals it with PIN and touch; returns the exit code and what stood on the terminal.
+    ///
+    /// # Errors
+    /// When the command does not end.
+    pub fn approve(&self, action: &str) -> Result<(i32, String)> {
+        self.answer_action(action, "y", PIN)
+    }
+
+    /// The person reads an action and says: this is not me.
+    ///
+    /// # Errors
+    /// When the command does not end.
+    pub fn not_me(&self, action: &str) -> Result<(i32, String)> {
+        self.answer_action(action, "n", PIN)
+    }
+
+    /// The person reads an action, answers it with `consent`, and types this PIN when asked.
+    ///
+    /// # Errors
+    /// When the command does not end.
+    pub fn answer_action(&self, action: &str, consent: &str, pin: &str) -> Result<(i32, String)> {
+        self.sceau(&["approve", action])?
+            .answer(&answers(consent, pin, "1"))
+    }
+
+    /// The bearer of the agent's session, read from the person's own file.
+    ///
+    /// # Errors
+    /// When nobody is signed in here.
+    pub fn session(&self) -> Result<String> {
+        let text = fs::read_to_string(self.folder.join("state/sceau/session"))?;
+        let session: serde_json::Value = serde_json::from_str(&text)?;
+        session["token"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| anyhow::anyhow!("no token in the session file"))
     }
 
     /// Restarts the PC/SC daemon, as an upgrade of it would.

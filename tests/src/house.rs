@@ -1,0 +1,463 @@
+//! A whole house: the sample service, Sceau's server with its gate before it, and the people who were enrolled.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+
+use crate::{
+    http::{Answer, Client},
+    key::Model,
+    place,
+    process::Running,
+    workstation::{Server, Workstation},
+};
+
+/// Where the API listens, on the test's own loopback.
+pub const API: &str = "127.0.0.1:8440";
+/// Where the gate listens: the application's public name.
+pub const GATE: &str = "127.0.0.1:8441";
+/// Where the sample service listens; only the gate should talk to it.
+pub const PORTAL: &str = "127.0.0.1:8442";
+/// The relying party's id.
+pub const RP_ID: &str = "sceau.example";
+/// The portal's own password of its account manager.
+pub const PASSWORD: &str = "tulipe-noire";
+
+const SERVICE_TOKEN: &str = "c2VydmljZS10b2tlbi1mb3ItdGhlLXNhbXBsZS1zdG9yeQ";
+
+/// The running house.
+pub struct House {
+    folder: PathBuf,
+    server: Option<Running>,
+    portal: Running,
+}
+
+/// The people of the December 2025 story, each enrolled at a workstation of their own.
+pub struct People {
+    /// First administrator.
+    pub admin: Workstation,
+    /// Second administrator.
+    pub second: Workstation,
+    /// Help-desk operator.
+    pub operator: Workstation,
+    /// Account manager.
+    pub manager: Workstation,
+}
+
+impl House {
+    /// Founds a house in `folder` whose server trusts the makers of `models`: configuration, `init`, sample service, server and gate.
+    ///
+    /// # Errors
+    /// When a part does not start; the message quotes what it printed.
+    pub fn found(folder: &Path, models: &[&Model]) -> Result<Self> {
+        let sceau = folder.join("sceau");
+        let anchors = sceau.join("anchors");
+        fs::create_dir_all(&anchors)?;
+        for (number, model) in models.iter().enumerate() {
+            fs::copy(model.root(), anchors.join(format!("maker-{number}.pem")))?;
+        }
+        fs::write(sceau.join("sceau.toml"), config()?)?;
+        fs::write(sceau.join("policy.toml"), POLICY)?;
+        fs::write(sceau.join("portal.toml"), ROUTES)?;
+        let init = Command::new(place::bin("sceau-server"))
+            .args(["init", "--config"])
+            .arg(sceau.join("sceau.toml"))
+            .output()?;
+        if !init.status.success() {
+            bail!(
+                "sceau-server init: {}{}",
+                String::from_utf8_lossy(&init.stdout),
+                String::from_utf8_lossy(&init.stderr)
+            );
+        }
+        let account = format!("Alice Martin:alice@ml.example:manager:{PASSWORD}");
+        let mut portal = Running::start(
+            "portal",
+            folder,
+            Command::new(place::bin("portal")).args([
+                "--listen",
+                PORTAL,
+                "--files",
+                "1600000",
+                "--account",
+                &account,
+            ]),
+        )?;
+        portal.wait_ready(Duration::from_secs(10), || {
+            Client::new(&format!("http://{PORTAL}"))
+                .get("/_journal")
+                .is_ok()
+        })?;
+        let mut house = Self {
+            folder: folder.to_owned(),
+            server: None,
+            portal,
+        };
+        house.start_server()?;
+        Ok(house)
+    }
+
+    /// Starts the server (again), and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not become ready.
+    pub fn start_server(&mut self) -> Result<Duration> {
+        let mut command = Command::new(place::bin("sceau-server"));
+        command.args(["serve", "--config"]).arg(self.config());
+        let mut server = Running::start("sceau-server", &self.folder, &mut command)?;
+        let api = self.api();
+        let took = server.wait_ready(Duration::from_secs(20), || {
+            api.get("/readyz").is_ok_and(|answer| answer.status == 200)
+        })?;
+        self.server = Some(server);
+        Ok(took)
+    }
+
+    /// Cuts the server's power.
+    pub fn kill_server(&mut self) {
+        self.server = None;
+    }
+
+    /// The server's process id.
+    #[must_use]
+    pub fn server_pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Running::pid)
+    }
+
+    /// The server's configuration file.
+    #[must_use]
+    pub fn config(&self) -> PathBuf {
+        self.folder.join("sceau/sceau.toml")
+    }
+
+    /// A file of the server's.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.join("sceau").join(name)
+    }
+
+    /// What an agent is told about this house.
+    #[must_use]
+    pub fn for_agents(&self) -> Server {
+        Server {
+            url: format!("http://{API}"),
+            rp_id: RP_ID.to_owned(),
+        }
+    }
+
+    /// A client of the API that says nothing of who it is.
+    #[must_use]
+    pub fn api(&self) -> Client {
+        Client::new(&format!("http://{API}"))
+    }
+
+    /// The API as the sample service calls it.
+    #[must_use]
+    pub fn service(&self) -> Client {
+        self.api().bearer(SERVICE_TOKEN)
+    }
+
+    /// The API as the person at this workstation calls it.
+    ///
+    /// # Errors
+    /// When nobody is signed in there.
+    pub fn person(&self, workstation: &Workstation) -> Result<Client> {
+        Ok(self.api().bearer(&workstation.session()?))
+    }
+
+    /// The application through the gate.
+    #[must_use]
+    pub fn gate(&self) -> Client {
+        Client::new(&format!("http://{GATE}"))
+    }
+
+    /// What the sample service executed, in order.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn executed(&self) -> Result<Vec<String>> {
+        let journal = Client::new(&format!("http://{PORTAL}"))
+            .get("/_journal")?
+            .json();
+        let entries = journal
+            .as_array()
+            .or_else(|| journal["entries"].as_array())
+            .cloned()
+            .unwrap_or_default();
+        Ok(entries
+            .iter()
+            .filter_map(|entry| entry["executed"].as_str().map(str::to_owned))
+            .collect())
+    }
+
+    /// One of the two invitations that `init` wrote.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn first_invitation(&self, number: usize) -> Result<PathBuf> {
+        let path = self.file(&format!("invitation-admin-{number}"));
+        ensure!(path.exists(), "{} was not written by init", path.display());
+        Ok(path)
+    }
+
+    /// Enrols the four people of the story: two administrators by `init`'s invitations, the operator by the administrators, the manager by the operator and an administrator.
+    ///
+    /// # Errors
+    /// When a step does not hold.
+    pub fn people(&self, folder: &Path, models: [&Model; 2]) -> Result<People> {
+        let server = self.for_agents();
+        let at = |number: u16, person: &str| -> Result<Workstation> {
+            let mut workstation = Workstation::set_up(
+                folder,
+                number,
+                person,
+                Some(models[usize::from(number % 2)]),
+                &server,
+            )?;
+            workstation.start_agent()?;
+            Ok(workstation)
+        };
+        let admin = at(0, "admin-1")?;
+        admin.enroll(&self.first_invitation(1)?)?;
+        let second = at(1, "admin-2")?;
+        second.enroll(&self.first_invitation(2)?)?;
+        let operator = at(2, "odile")?;
+        operator.enroll(&self.invite(
+            &admin,
+            &[&admin, &second],
+            "odile",
+            "Odile Petit",
+            &["helpdesk"],
+        )?)?;
+        let manager = at(3, "alice")?;
+        manager.enroll(&self.invite(
+            &operator,
+            &[&operator, &admin],
+            "alice",
+            "Alice Martin",
+            &["manager"],
+        )?)?;
+        Ok(People {
+            admin,
+            second,
+            operator,
+            manager,
+        })
+    }
+
+    /// `asker` asks to enrol a person, `approvers` seal it; returns the file that holds the invitation.
+    ///
+    /// # Errors
+    /// When the server refuses, or an approval is not accepted.
+    pub fn invite(
+        &self,
+        asker: &Workstation,
+        approvers: &[&Workstation],
+        id: &str,
+        display: &str,
+        roles: &[&str],
+    ) -> Result<PathBuf> {
+        let asked = self.person(asker)?.post(
+            "/v1/enrolments",
+            &json!({"person": {"id": id, "display": display, "roles": roles}}),
+        )?;
+        ensure!(
+            asked.status == 201,
+            "enrolment of {id}: {} {}",
+            asked.status,
+            asked.text
+        );
+        let action = asked.json()["action"]["id"]
+            .as_str()
+            .context("an action with an id")?
+            .to_owned();
+        ensure!(
+            asked.json()["state"] == "pending",
+            "enrolment of {id}: {}",
+            asked.text
+        );
+        for approver in approvers {
+            let (code, shown) = approver.approve(&action)?;
+            ensure!(
+                code == 0,
+                "{} could not approve the enrolment of {id}:\n{shown}",
+                approver.person
+            );
+        }
+        let done = self
+            .person(asker)?
+            .get(&format!("/v1/actions/{action}?wait=10"))?
+            .json();
+        let secret = done["result"]["invitation"]
+            .as_str()
+            .with_context(|| format!("an invitation in {done}"))?;
+        let file = self.folder.join(format!("invitation-{id}"));
+        fs::write(&file, secret)?;
+        Ok(file)
+    }
+
+    /// A browser of this person, signed in at the gate with the key.
+    ///
+    /// # Errors
+    /// When the sign-in is not sealed.
+    pub fn browser(&self, person: &Workstation) -> Result<Client> {
+        let browser = self.gate();
+        let begun = browser.post("/.sceau/session", &json!({"person": person.person}))?;
+        ensure!(
+            begun.status == 201,
+            "sign-in at the gate: {} {}",
+            begun.status,
+            begun.text
+        );
+        let action = begun.json()["action_id"]
+            .as_str()
+            .context("an action_id")?
+            .to_owned();
+        let (code, shown) = person.approve(&action)?;
+        ensure!(code == 0, "{} could not sign in:\n{shown}", person.person);
+        let state = browser.get("/.sceau/session?wait=10")?;
+        ensure!(state.json()["state"] == "active", "sign-in: {}", state.text);
+        let login = browser.send(
+            "POST",
+            "/login",
+            &[],
+            Some((
+                "application/x-www-form-urlencoded",
+                format!("email=alice%40ml.example&password={PASSWORD}").as_bytes(),
+            )),
+        )?;
+        ensure!(
+            login.status < 400,
+            "the portal's own log-in: {} {}",
+            login.status,
+            login.text
+        );
+        Ok(browser)
+    }
+
+    /// The newest action that waits for this person, once there is one.
+    ///
+    /// # Errors
+    /// When none comes within ten seconds.
+    pub fn awaited(&self, person: &Workstation) -> Result<String> {
+        let mut found = None;
+        crate::process::eventually(
+            "an action awaits the person",
+            Duration::from_secs(10),
+            || {
+                found = pending(person)
+                    .ok()
+                    .and_then(|actions| actions.last().cloned());
+                found.is_some()
+            },
+        )?;
+        found.context("just found")
+    }
+
+    /// The sample service's process.
+    pub fn portal(&mut self) -> &mut Running {
+        &mut self.portal
+    }
+}
+
+/// The ids of the actions that the person's agent says are waiting.
+///
+/// # Errors
+/// When the agent does not answer.
+pub fn pending(person: &Workstation) -> Result<Vec<String>> {
+    let out = person
+        .command("sceau")
+        .args(["status", "--json"])
+        .output()?;
+    let status: Value = serde_json::from_slice(&out.stdout)?;
+    let actions = status["pending"].as_array().cloned().unwrap_or_default();
+    Ok(actions
+        .iter()
+        .filter_map(|action| action["id"].as_str().map(str::to_owned))
+        .collect())
+}
+
+/// The account that the story is about.
+///
+/// # Errors
+/// When no answer comes.
+pub fn create_account(browser: &Client, name: &str) -> Result<Answer> {
+    browser.post("/accounts", &json!({"name": name, "email": format!("{}@ml.example", name.to_lowercase().replace(' ', ".")), "role": "advisor"}))
+}
+
+fn config() -> Result<String> {
+    let digest = hex::encode(aws_lc_rs::digest::digest(
+        &aws_lc_rs::digest::SHA256,
+        SERVICE_TOKEN.as_bytes(),
+    ));
+    Ok(format!(
+        r#"[server]
+listen = "{API}"
+public_url = "https://{RP_ID}"
+rp_id = "{RP_ID}"
+rp_name = "Sceau"
+
+[store]
+url = "sqlite:sceau.db"
+
+[keys]
+permit = "permit.pem"
+log = "log.seed"
+log_vkey = "log.vkey"
+log_origin = "{RP_ID}/log"
+
+[policy]
+file = "policy.toml"
+
+[attestation]
+anchors = "anchors"
+
+[[service]]
+id = "portal"
+token_sha256 = "{digest}"
+
+[gate]
+listen = "{GATE}"
+applications = ["portal.toml"]
+"#
+    ))
+}
+
+const POLICY: &str = r#"# Who may do what in the sample house.
+[[rule]]
+action = "session.open"
+service = "sceau"
+
+[[rule]]
+action = "key.register"
+service = "sceau"
+
+# A help-desk operator alone cannot enrol a key for somebody privileged.
+[[rule]]
+action = "key.enroll"
+service = "sceau"
+requester_roles = ["admin", "helpdesk"]
+target_roles = ["admin", "helpdesk", "manager"]
+approvals = 1
+approvers = "roles"
+roles = ["admin"]
+requester_also = true
+
+[[rule]]
+action = "key.enroll"
+service = "sceau"
+requester_roles = ["admin", "helpdesk"]
+
+[[rule]]
+action = "account.*"
+service = "portal"
+requester_roles = ["manager"]
+"#;
+
+const ROUTES: &str = "";
