@@ -101,13 +101,8 @@ impl Assertion {
     pub fn read(reply: &[u8], rp_id: &str, allow: &[&[u8]]) -> Result<(Self, u64), Error> {
         let reply = cbor::read(reply)?;
         let bytes = |key, name| {
-            Ok::<_, ReplyError>(
-                reply
-                    .at(key)
-                    .ok_or(ReplyError::Missing(name))?
-                    .bytes()
-                    .ok_or(ReplyError::Invalid(name))?,
-            )
+            let item = reply.at(key).ok_or(ReplyError::Missing(name))?;
+            item.bytes().ok_or(ReplyError::Invalid(name))
         };
         let data = bytes(0x02, "authData")?;
         let signature = bytes(0x03, "signature")?;

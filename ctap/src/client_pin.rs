@@ -192,8 +192,8 @@ pub fn change_pin(
     entropy: &mut dyn Entropy,
 ) -> Result<(), Error> {
     let secret = agree(device, protocol, entropy)?;
-    let new_pin = secret.encrypt(&*padded(new), entropy)?;
     let pin_hash = encrypted_hash(&secret, current, entropy)?;
+    let new_pin = secret.encrypt(&*padded(new), entropy)?;
     let param = secret.authenticate(&[&new_pin, &pin_hash]);
     let mut message = Writer::new();
     message.map(6);

@@ -33,6 +33,7 @@ pub mod nfc;
 pub mod pin;
 pub mod pin_protocol;
 pub mod port;
+pub mod u2f;
 
 pub use device::{Control, Deadlines, Device, Keepalive, Progress, unattended};
 pub use error::{Error, FramingError, Refused, ReplyError, Status, StatusWord, WireError};
