@@ -8,6 +8,7 @@ mod card;
 mod control;
 mod firmware;
 mod hid;
+mod hidg;
 mod misbehave;
 mod model;
 mod piv;
@@ -30,6 +31,7 @@ use card::Card;
 use control::Port;
 use firmware::{Application, Device, Settings};
 use hid::Socket;
+use hidg::{Gadget, Identity};
 use misbehave::Misbehave;
 use model::{Attestation, MakeModel};
 use piv::Shim;
@@ -56,6 +58,7 @@ struct Cli {
 enum Command {
     Vpcd(Vpcd),
     Sock(SockOptions),
+    Hidg(HidgOptions),
     MakeModel(MakeModel),
     MakePivModel(MakePivModel),
     MakeCard(MakeCard),
@@ -115,6 +118,37 @@ struct SockOptions {
     u2f_only: bool,
 }
 
+/// A USB key that the kernel sees: a HID gadget on a virtual controller.
+#[derive(Args)]
+#[command(
+    after_help = "Example (in the guest of tests/guest):\n  vkey hidg --state alice --attestation models/a --control alice.sock --udc dummy_udc.0"
+)]
+struct HidgOptions {
+    #[command(flatten)]
+    common: Common,
+    /// Controller to plug into (/sys/class/udc).
+    #[arg(long, value_name = "UDC")]
+    udc: String,
+    /// Name of the gadget in configfs; the controller's if absent.
+    #[arg(long, value_name = "NAME")]
+    gadget: Option<String>,
+    /// USB vendor number, hexadecimal.
+    #[arg(long, default_value = "20a0", value_parser = parse_number)]
+    vendor: u16,
+    /// USB product number, hexadecimal.
+    #[arg(long, default_value = "42b2", value_parser = parse_number)]
+    product: u16,
+    /// Product's name.
+    #[arg(long, default_value = "Virtual Key")]
+    name: String,
+    /// Serial number, as text.
+    #[arg(long, default_value = "")]
+    serial: String,
+    /// Be an old key: U2F and nothing else.
+    #[arg(long)]
+    u2f_only: bool,
+}
+
 /// What every transport needs.
 #[derive(Args)]
 struct Common {
@@ -159,6 +193,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Vpcd(options) => vpcd(&options).map(|()| true),
         Command::Sock(options) => sock(options).map(|()| true),
+        Command::Hidg(options) => hidg(&options).map(|()| true),
         Command::MakeModel(options) => model::make(&options).map(|()| true),
         Command::MakePivModel(options) => piv::model::make(&options).map(|()| true),
         Command::MakeCard(options) => piv::provision::make(&options).map(|()| true),
@@ -238,6 +273,28 @@ fn sock(options: SockOptions) -> anyhow::Result<()> {
         socket.insert(Duration::from_secs(5));
     }
     control::serve(&options.common.control, vec![socket])
+}
+
+fn hidg(options: &HidgOptions) -> anyhow::Result<()> {
+    let _lock = lock(&options.common.state)?;
+    let device = options.common.device(Application::Fido, options.u2f_only)?;
+    let identity = Identity {
+        vendor: options.vendor,
+        product: options.product,
+        name: options.name.clone(),
+        serial: options.serial.clone(),
+    };
+    let name = options.gadget.as_deref().unwrap_or(&options.udc);
+    let gadget = Gadget::make(name, &options.udc, &identity).context("making the gadget")?;
+    let socket = Socket::start(device, Box::new(move || Ok(Box::new(gadget.plug()?))))?;
+    if !options.common.out {
+        socket.insert(Duration::from_secs(10));
+    }
+    control::serve(&options.common.control, vec![socket])
+}
+
+fn parse_number(text: &str) -> Result<u16, String> {
+    u16::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|error| error.to_string())
 }
 
 impl Common {
