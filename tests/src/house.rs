@@ -196,6 +196,42 @@ impl House {
             .collect())
     }
 
+    /// Every entry of the log, in order, read from its public tiles (C2SP tlog-tiles) as any auditor would.
+    ///
+    /// # Errors
+    /// When the log does not answer, or a tile is not of its form.
+    pub fn entries(&self) -> Result<Vec<Value>> {
+        let checkpoint = self.api().get("/log/checkpoint")?;
+        ensure!(
+            checkpoint.status == 200,
+            "checkpoint: {} {}",
+            checkpoint.status,
+            checkpoint.text
+        );
+        let size: u64 = checkpoint.text.lines().nth(1).context("a size")?.parse()?;
+        let mut entries = Vec::new();
+        for tile in 0..size.div_ceil(256) {
+            let width = (size - tile * 256).min(256);
+            let part = if width == 256 {
+                String::new()
+            } else {
+                format!(".p/{width}")
+            };
+            ensure!(tile < 1000, "more than a test writes");
+            let mut bundle = &self
+                .api()
+                .get_bytes(&format!("/log/tile/entries/{tile:03}{part}"))?[..];
+            while let [high, low, rest @ ..] = bundle {
+                let (entry, after) = rest
+                    .split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
+                    .context("a whole entry")?;
+                entries.push(serde_json::from_slice(entry)?);
+                bundle = after;
+            }
+        }
+        Ok(entries)
+    }
+
     /// One of the two invitations that `init` wrote.
     ///
     /// # Errors

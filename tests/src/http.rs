@@ -136,6 +136,20 @@ impl Client {
         self.send("GET", path, &[], None)
     }
 
+    /// GET of something that is not text.
+    ///
+    /// # Errors
+    /// When no answer comes, or it is not 200.
+    pub fn get_bytes(&self, path: &str) -> Result<Vec<u8>> {
+        let mut response = self.agent.run(
+            Request::builder()
+                .uri(format!("{}{path}", self.base))
+                .body(())?,
+        )?;
+        anyhow::ensure!(response.status() == 200, "{path}: {}", response.status());
+        Ok(response.body_mut().read_to_vec()?)
+    }
+
     /// POST of JSON.
     ///
     /// # Errors

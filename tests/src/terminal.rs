@@ -1,6 +1,10 @@
 //! A person at a real terminal: the commands run on a pseudo-terminal, words are read from it, PINs are typed into it.
 
-use std::{process::Command, time::Duration};
+use std::{
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use rexpect::{
@@ -80,6 +84,49 @@ impl Terminal {
         let (code, rest) = self.end()?;
         transcript.push_str(&rest);
         Ok((code, transcript))
+    }
+
+    /// As [`Terminal::answer`], by a person who gives up (Ctrl-C) when nothing more comes for `patience`.
+    ///
+    /// # Errors
+    /// When the command does not end after that either.
+    pub fn answer_or_leave(
+        mut self,
+        answers: &[(&str, &str)],
+        patience: Duration,
+    ) -> Result<(i32, String)> {
+        let mut transcript = String::new();
+        let begun = Instant::now();
+        loop {
+            while let Some(character) = self.session.try_read() {
+                transcript.push(character);
+            }
+            let asked = answers.iter().find(|(question, _)| {
+                Regex::new(question).is_ok_and(|pattern| pattern.is_match(&transcript))
+            });
+            if let Some((_, line)) = asked {
+                self.type_line(line)?;
+                transcript.push('\n');
+            }
+            if begun.elapsed() > patience {
+                self.session.send_control('c')?;
+                break;
+            }
+            if !matches!(
+                self.session.process().status(),
+                None | Some(WaitStatus::StillAlive)
+            ) {
+                break;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        let rest = self.session.exp_eof().unwrap_or_default();
+        transcript.push_str(&rest);
+        match self.session.process().wait() {
+            Ok(WaitStatus::Exited(_, code)) => Ok((code, transcript)),
+            Ok(WaitStatus::Signaled(..)) => Ok((130, transcript)),
+            other => bail!("{} ended with {other:?}:\n{transcript}", self.shown),
+        }
     }
 
     /// Types a line.

@@ -20,7 +20,12 @@ use crate::{
 pub const PIN: &str = "4711-tulipe";
 
 /// What a person answers to the agent's questions, in either language.
-fn answers<'a>(consent: &'a str, pin: &'a str, reason: &'a str) -> [(&'static str, &'a str); 5] {
+#[must_use]
+pub fn answers<'a>(
+    consent: &'a str,
+    pin: &'a str,
+    reason: &'a str,
+) -> [(&'static str, &'a str); 5] {
     [
         (
             r"(Seal this action\?|Sceller cette action \?) [^\n]*: $",
@@ -122,14 +127,7 @@ impl Workstation {
         for place in ["config/sceau", "state", "runtime"] {
             fs::create_dir_all(folder.join(place))?;
         }
-        fs::write(
-            folder.join("config/sceau/agent.toml"),
-            format!(
-                "server = \"{}\"\nrp_id = \"{}\"\nperson = \"{person}\"\n",
-                server.url, server.rp_id
-            ),
-        )?;
-        Ok(Self {
+        let workstation = Self {
             person: person.to_owned(),
             key,
             folder,
@@ -138,7 +136,9 @@ impl Workstation {
             pcscd,
             agent: None,
             language: "en_GB.UTF-8".to_owned(),
-        })
+        };
+        workstation.point_at(server)?;
+        Ok(workstation)
     }
 
     /// The same person reading French.
@@ -260,6 +260,27 @@ impl Workstation {
         self.pcscd.kill();
         (self.pcscd, self.socket) = pcscd(&self.folder, self.port)?;
         Ok(())
+    }
+
+    /// Points the agent at another server; takes effect when the agent starts again.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn point_at(&self, server: &Server) -> Result<()> {
+        let text = format!(
+            "server = \"{}\"\nrp_id = \"{}\"\nperson = \"{}\"\n",
+            server.url, server.rp_id, self.person
+        );
+        Ok(fs::write(
+            self.folder.join("config/sceau/agent.toml"),
+            text,
+        )?)
+    }
+
+    /// The first of the reader's two ports.
+    #[must_use]
+    pub const fn port(&self) -> u16 {
+        self.port
     }
 
     /// A file in the workstation's own folder.

@@ -107,6 +107,12 @@ const PACKAGES: &[Package] = &[
         instead: None,
     },
     Package {
+        name: "opensc",
+        purpose: "OpenSC's tools, a client that we did not write",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
         name: "strace",
         purpose: "counting wake-ups of the idle agent",
         need: Need::Test,
