@@ -285,25 +285,25 @@ impl<'a> Element<'a> {
             .fold(0, |sum, digit| (sum << 8) | u32::from(*digit)))
     }
 
-    /// A BOOLEAN; DER knows only 00 and FF.
+    /// A BOOLEAN of one byte. DER knows only 00 and FF; vendors have written 01, which is true as well.
     ///
     /// # Errors
     /// [`Asn1Error::InvalidValue`].
     pub fn boolean(&self) -> Result<bool, Asn1Error> {
         match self.value {
-            [0] => Ok(false),
-            [0xff] => Ok(true),
+            [octet] => Ok(*octet != 0),
             _ => Err(Asn1Error::InvalidValue),
         }
     }
 
-    /// The bytes of a BIT STRING whose length is a multiple of eight.
+    /// The bytes of a BIT STRING. The count of unused bits must be one, and is ignored: keys and signatures are whole bytes, and
+    /// Yubico's first U2F certificates count wrongly.
     ///
     /// # Errors
     /// [`Asn1Error::InvalidValue`].
     pub fn whole_bits(&self) -> Result<&'a [u8], Asn1Error> {
         match self.value.split_first() {
-            Some((0, bits)) => Ok(bits),
+            Some((0..=7, bits)) => Ok(bits),
             _ => Err(Asn1Error::InvalidValue),
         }
     }

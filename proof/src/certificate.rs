@@ -2,7 +2,8 @@
 //!
 //! Nothing here is trusted until [`path::find`] has led it to an anchor. Budgets: 16 KiB a certificate, 32 extensions,
 //! 32 name attributes; no recursion. Tolerated because vendors ship it: names that differ in string type only, serial
-//! numbers of any length, roots without basicConstraints. Not here: revocation lists (metadata carries the status of
+//! numbers of any length, roots without basicConstraints, times that are none
+//! (such a certificate parses and is never valid). Not here: revocation lists (metadata carries the status of
 //! models), names of hosts (only the metadata signer has one; see `metadata.rs`).
 
 pub mod name;
@@ -17,6 +18,11 @@ use signature::{Curve, Digest, KeyKind, Scheme};
 
 /// The largest certificate that is looked at, in bytes.
 pub const MAX_LENGTH: usize = 16 * 1024;
+/// The validity of a certificate whose times do not parse: it ends before it begins.
+pub const NEVER: (OffsetDateTime, OffsetDateTime) = (
+    time::PrimitiveDateTime::MAX.assume_utc(),
+    time::PrimitiveDateTime::MIN.assume_utc(),
+);
 /// The most extensions that a certificate may have.
 const MAX_EXTENSIONS: usize = 32;
 
@@ -90,8 +96,7 @@ pub struct Certificate {
     serial: Vec<u8>,
     issuer: Name,
     subject: Name,
-    not_before: OffsetDateTime,
-    not_after: OffsetDateTime,
+    validity: (OffsetDateTime, OffsetDateTime),
     public_key: PublicKeyInfo,
     extensions: Vec<Extension>,
     scheme: Option<Scheme>,
@@ -151,8 +156,7 @@ impl Certificate {
         }
         let issuer = Name::read(&fields.expect(Tag::SEQUENCE)?)?;
         let mut validity = fields.sequence()?;
-        let not_before = instant(&validity.element()?)?;
-        let not_after = instant(&validity.element()?)?;
+        let (not_before, not_after) = (validity.element()?, validity.element()?);
         validity.finish()?;
         let subject = Name::read(&fields.expect(Tag::SEQUENCE)?)?;
         let public_key = PublicKeyInfo::read(&fields.expect(Tag::SEQUENCE)?)?;
@@ -171,8 +175,10 @@ impl Certificate {
             serial,
             issuer,
             subject,
-            not_before,
-            not_after,
+            validity: instant(&not_before)
+                .ok()
+                .zip(instant(&not_after).ok())
+                .unwrap_or(NEVER),
             public_key,
             extensions,
             scheme: scheme_of(&algorithm)?,
@@ -228,16 +234,16 @@ impl Certificate {
         &self.issuer
     }
 
-    /// The first and last instant of its validity.
+    /// The first and last instant of its validity; when they are no times, an empty span ([`NEVER`]).
     #[must_use]
     pub fn validity(&self) -> (OffsetDateTime, OffsetDateTime) {
-        (self.not_before, self.not_after)
+        self.validity
     }
 
     /// Whether `at` lies within its validity, both ends included (RFC 5280 §4.1.2.5).
     #[must_use]
     pub fn is_valid_at(&self, at: OffsetDateTime) -> bool {
-        self.not_before <= at && at <= self.not_after
+        self.validity.0 <= at && at <= self.validity.1
     }
 
     /// The certified key.

@@ -183,6 +183,10 @@ pub const REASONS: &[(&str, &str)] = &[
         "a critical extension that we do not understand",
     ),
     (
+        "certificate-validity-malformed",
+        "a certificate's validity does not consist of times",
+    ),
+    (
         "certificate-not-yet-valid",
         "a certificate on the path is not yet valid",
     ),

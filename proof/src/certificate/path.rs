@@ -37,6 +37,9 @@ pub enum PathError {
     /// An extension that must be understood and is not.
     #[error("a critical extension is not understood")]
     UnknownCritical,
+    /// A certificate's validity does not consist of times.
+    #[error("a certificate's validity is malformed")]
+    NoValidity,
     /// A certificate on the path is not yet valid.
     #[error("a certificate is not yet valid")]
     NotYetValid,
@@ -56,6 +59,7 @@ impl PathError {
             Self::BadSignature => "chain-signature-invalid",
             Self::NotAuthority => "issuer-not-authority",
             Self::UnknownCritical => "critical-extension-unknown",
+            Self::NoValidity => "certificate-validity-malformed",
             Self::NotYetValid => "certificate-not-yet-valid",
             Self::Expired => "certificate-expired",
         }
@@ -213,6 +217,9 @@ fn check_common(certificate: &Certificate, at: OffsetDateTime) -> Result<(), Pat
         return Err(PathError::UnknownCritical);
     }
     let (not_before, not_after) = certificate.validity();
+    if not_after < not_before {
+        return Err(PathError::NoValidity);
+    }
     if at < not_before {
         return Err(PathError::NotYetValid);
     }

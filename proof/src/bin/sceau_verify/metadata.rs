@@ -40,7 +40,7 @@ A BLOB past its next update is accepted and "stale"; how long it may serve is po
 is accepted and the status "acceptable".
 
 Reasons: accepted; too-large, not-a-jws, header-malformed, algorithm-none, algorithm-unsupported, x5u-refused, x5c-missing, certificate-malformed,
-  unknown-root, chain-signature-invalid, issuer-not-authority, critical-extension-unknown, certificate-not-yet-valid, certificate-expired,
+  unknown-root, chain-signature-invalid, issuer-not-authority, critical-extension-unknown, certificate-validity-malformed, certificate-not-yet-valid, certificate-expired,
   leaf-name-mismatch, signature-invalid, payload-malformed, rollback.
 Reasons of the status: not-certified, certified, certified-l1, certified-l1-plus, certified-l2, certified-l2-plus, certified-l3, certified-l3-plus
   (acceptable); revoked, attestation-key-compromise, user-verification-bypass, user-key-remote-compromise, user-key-physical-compromise, retired,

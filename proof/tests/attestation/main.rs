@@ -1,0 +1,14 @@
+//! Attestation, trust, metadata and model policy: one binary, one module a subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
+/// Real registrations of others, as labelled.
+mod corpus;
+/// Authenticators and manufacturers of our own making, in every shape that a check must refuse.
+mod maker;
+/// One vector for each check of a statement, which fails only that check.
+mod statement;
