@@ -168,12 +168,11 @@ impl Key {
     /// When it does not answer.
     pub fn touches_asked(&self) -> Result<u64> {
         let status = self.say("status")?;
-        Ok(status["ports"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|port| port["requests"].as_u64())
-            .sum())
+        let ports = status["ports"].as_object().context("status without ports")?;
+        ports
+            .values()
+            .map(|port| port["requests"].as_u64().context("a port without requests"))
+            .sum()
     }
 
     /// Cuts its power and gives it back, with what was in its memory.
