@@ -36,6 +36,11 @@ const TRIES_OF_A_BUSY_CARD: u32 = 20;
 /// Between two of them.
 const PAUSE_OF_A_BUSY_CARD: Duration = Duration::from_millis(100);
 
+/// How often a card whose exchange broke is looked for.
+const LOOKS_FOR_A_MISSED_CARD: u32 = 12;
+/// Between two of them.
+const PAUSE_OF_A_MISSED_CARD: Duration = Duration::from_millis(100);
+
 /// What the monitor saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -526,17 +531,34 @@ impl CardPort<'_, '_> {
             _ => Framing::Short,
         }
     }
+
+    /// Whether pcscd, too, loses the card within its own polling time.
+    fn is_missed(&self) -> bool {
+        for _ in 0..LOOKS_FOR_A_MISSED_CARD {
+            if self.transaction.status2_owned().is_err() {
+                return true;
+            }
+            std::thread::sleep(PAUSE_OF_A_MISSED_CARD);
+        }
+        false
+    }
 }
 
 impl ApduPort for CardPort<'_, '_> {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, PortError> {
         self.buffer.resize(pcsc::MAX_BUFFER_SIZE_EXTENDED, 0);
-        match self.transaction.transmit(command, &mut self.buffer) {
-            Ok(answer) => Ok(answer.to_vec()),
+        let answer = self
+            .transaction
+            .transmit(command, &mut self.buffer)
+            .map(<[u8]>::to_vec);
+        match answer {
+            Ok(answer) => Ok(answer),
             Err(pcsc::Error::ResetCard) => Err(PortError::Reset),
             Err(e) if is_gone(e) => Err(PortError::Gone),
             Err(pcsc::Error::NoAccess | pcsc::Error::SecurityViolation) => Err(PortError::Denied),
             Err(pcsc::Error::Timeout) => Err(PortError::Timeout),
+            // A card that is pulled in the middle of an exchange breaks the exchange first, and is missed a moment later.
+            Err(_) if self.is_missed() => Err(PortError::Gone),
             Err(e) => Err(PortError::Failed(e as u32)),
         }
     }

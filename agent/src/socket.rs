@@ -137,8 +137,15 @@ impl Socket {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
         }
-        let listener = UnixListener::bind(path)?;
-        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        // In place only once it listens and is this user's alone.
+        let fresh = path.with_extension("new");
+        match std::fs::remove_file(&fresh) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&fresh)?;
+        std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+        std::fs::rename(&fresh, path)?;
         Ok(Self {
             listener,
             path: path.to_owned(),

@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         .with_max_level(arguments.log)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .init();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
