@@ -6,7 +6,7 @@ use anyhow::Result;
 use e2e::{house::create_account, place};
 use serde_json::{Value, json};
 
-use crate::Stage;
+use e2e::stage::Stage;
 
 #[test]
 fn a_touched_key_lets_one_account_be_created_and_an_auditor_can_check_it() -> Result<()> {

@@ -13,7 +13,7 @@ use e2e::{
 };
 use serde_json::Value;
 
-use crate::makers;
+use e2e::stage::{Stage, makers};
 
 /// A workstation whose server cannot be reached.
 fn alone(folder: &std::path::Path, model: &e2e::key::Model) -> Result<Workstation> {
@@ -104,7 +104,7 @@ fn an_inserted_key_is_ready_within_600_milliseconds() -> Result<()> {
 
 #[test]
 fn an_idle_agent_is_never_woken_and_stays_small() -> Result<()> {
-    let stage = crate::Stage::set()?;
+    let stage = Stage::set()?;
     let mut people = stage.people;
     let pid = people.manager.agent().pid();
     sleep(Duration::from_secs(3)); // what the enrolment left to do

@@ -460,7 +460,7 @@ token_sha256 = "{digest}"
 
 [gate]
 listen = "{GATE}"
-applications = ["portal.toml"]
+routes = ["portal.toml"]
 "#
     ))
 }
@@ -496,4 +496,4 @@ service = "portal"
 requester_roles = ["manager"]
 "#;
 
-const ROUTES: &str = "";
+const ROUTES: &str = include_str!("../portal.toml");

@@ -168,7 +168,9 @@ impl Key {
     /// When it does not answer.
     pub fn touches_asked(&self) -> Result<u64> {
         let status = self.say("status")?;
-        let ports = status["ports"].as_object().context("status without ports")?;
+        let ports = status["ports"]
+            .as_object()
+            .context("status without ports")?;
         ports
             .values()
             .map(|port| port["requests"].as_u64().context("a port without requests"))

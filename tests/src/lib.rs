@@ -2,6 +2,7 @@
 //!
 //! It knows the products only as an outsider does: by their commands, configuration files and sockets. Nothing of ours is mocked.
 
+pub mod attack;
 pub mod house;
 pub mod http;
 pub mod key;
@@ -9,5 +10,6 @@ pub mod narrator;
 pub mod place;
 pub mod portal;
 pub mod process;
+pub mod stage;
 pub mod terminal;
 pub mod workstation;

@@ -277,6 +277,20 @@ impl Workstation {
         )?)
     }
 
+    /// Points the agent at another server and starts it again; the session goes with it.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn restart_agent_at(&mut self, server: &Server) -> Result<()> {
+        self.agent = None;
+        self.point_at(server)?;
+        let path = self.folder.join("state/sceau/session");
+        let mut session: serde_json::Value = serde_json::from_str(&fs::read_to_string(&path)?)?;
+        session["server"] = server.url.clone().into();
+        fs::write(&path, session.to_string())?;
+        self.start_agent().map(drop)
+    }
+
     /// The first of the reader's two ports.
     #[must_use]
     pub const fn port(&self) -> u16 {
