@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::firmware::{Device, Job, Power};
-use crate::misbehave::Misbehave;
+use crate::misbehave::card::Misbehave;
 use crate::piv;
 
 const SW_FAILURE: [u8; 2] = [0x6f, 0x00];

@@ -11,11 +11,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 
 use crate::firmware::Device;
-use crate::misbehave::{self, Misbehave};
 use crate::touch::Mode;
 
 /// How long `insert` and `wait` wait unless told otherwise.
@@ -35,8 +33,8 @@ pub trait Port: Send + Sync {
     fn is_ready(&self) -> bool;
     /// APDUs or messages so far.
     fn exchanges(&self) -> u64;
-    /// Changes its manners; false where that is not on offer.
-    fn misbehave(&self, fault: Option<Misbehave>) -> bool;
+    /// Changes its manners; refused where this mode is not on offer.
+    fn misbehave(&self, mode: Option<&str>) -> Result<(), String>;
 }
 
 /// Listens on this path and serves every connection until the process ends.
@@ -121,10 +119,7 @@ fn command(words: &[&str], ports: &[Arc<dyn Port>]) -> anyhow::Result<Value> {
         ["wait", "pending", timeout @ ..] => wait(finger, None, timeout),
         ["wait", "requests", count, timeout @ ..] => wait(finger, Some(count.parse()?), timeout),
         ["misbehave", "none"] => misbehave(&chosen, None),
-        ["misbehave", mode] => {
-            let mode = misbehave::Mode::from_str(mode, true).map_err(anyhow::Error::msg)?;
-            misbehave(&chosen, Some(mode))
-        }
+        ["misbehave", mode] => misbehave(&chosen, Some(mode)),
         _ => anyhow::bail!("unknown command: {}", words.join(" ")),
     }
 }
@@ -140,13 +135,10 @@ fn insert(ports: &[&Arc<dyn Port>], timeout: Duration) -> anyhow::Result<Value> 
     Ok(json!({}))
 }
 
-fn misbehave(ports: &[&Arc<dyn Port>], mode: Option<misbehave::Mode>) -> anyhow::Result<Value> {
+fn misbehave(ports: &[&Arc<dyn Port>], mode: Option<&str>) -> anyhow::Result<Value> {
     for port in ports {
-        anyhow::ensure!(
-            port.misbehave(mode.map(Misbehave::new)),
-            "{}: has no such manners",
-            port.name()
-        );
+        port.misbehave(mode)
+            .map_err(|error| anyhow::anyhow!("{}: {error}", port.name()))?;
     }
     Ok(json!({}))
 }

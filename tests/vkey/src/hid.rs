@@ -12,6 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum as _;
 use ctaphid_dispatch::Channel;
 use ref_swap::OptionRefSwap;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -24,7 +25,7 @@ use usbd_ctaphid::CtapHid;
 
 use crate::control::Port;
 use crate::firmware::{Device, HID_MESSAGE, HidPort, Job};
-use crate::misbehave::Misbehave;
+use crate::misbehave::report::{Instead, Misbehave, Mode};
 
 /// Bytes of a report.
 pub(crate) const PACKET: usize = 64;
@@ -59,6 +60,7 @@ pub(crate) struct Socket {
     state: Mutex<State>,
     changed: Condvar,
     wake: UnixStream,
+    fault: Mutex<Option<Misbehave>>,
 }
 
 #[derive(Default)]
@@ -80,6 +82,7 @@ impl Socket {
             state: Mutex::default(),
             changed: Condvar::new(),
             wake,
+            fault: Mutex::default(),
         });
         thread::Builder::new()
             .name("usb".to_owned())
@@ -162,7 +165,13 @@ impl Socket {
         let mut processing = false;
         let mut last_packet: Option<Instant> = None;
         loop {
-            let timeout = if processing {
+            let tick = self
+                .fault
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .as_ref()
+                .and_then(Misbehave::tick);
+            let timeout = if processing || tick.is_some() {
                 Some(KEEP_ALIVE)
             } else {
                 last_packet
@@ -173,6 +182,9 @@ impl Socket {
             self.note_seen(wire);
             if !self.lock().inserted {
                 break;
+            }
+            if let (false, Some(packet)) = (ready, tick) {
+                wire.send(&packet)?;
             }
             class.check_timeout(started.elapsed().as_millis() as u32);
             if !ready && processing {
@@ -204,13 +216,53 @@ impl Socket {
                     self.lock().messages += 1;
                     power.submit(Job::Hid);
                 }
-                carry(&mut class, &queues, wire)?;
+                if !self.carry(&mut class, &queues, wire)? {
+                    break;
+                }
             }
-            carry(&mut class, &queues, wire)?;
+            self.carry(&mut class, &queues, wire)?;
         }
         interrupt.store(None, Ordering::Relaxed);
         power.off();
         Ok(())
+    }
+
+    /// Lets the class say all it has to say; false when the key pulls itself.
+    fn carry(
+        &self,
+        class: &mut CtapHid<'_, '_, '_, Bus, HID_MESSAGE>,
+        queues: &Queues,
+        wire: &mut dyn Wire,
+    ) -> io::Result<bool> {
+        loop {
+            class.poll();
+            let packets = std::mem::take(
+                &mut *queues
+                    .to_host
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner),
+            );
+            if packets.is_empty() {
+                return Ok(true);
+            }
+            for packet in packets {
+                let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+                let instead = match fault.as_mut() {
+                    Some(fault) => fault.send(packet),
+                    None => Instead::Packets(vec![packet]),
+                };
+                drop(fault);
+                match instead {
+                    Instead::Packets(packets) => {
+                        packets.iter().try_for_each(|packet| wire.send(packet))?
+                    }
+                    Instead::Unplug => {
+                        self.lock().inserted = false;
+                        return Ok(false);
+                    }
+                }
+            }
+        }
     }
 
     fn note_seen(&self, wire: &dyn Wire) {
@@ -274,29 +326,13 @@ impl Port for Socket {
         self.lock().messages
     }
 
-    fn misbehave(&self, fault: Option<Misbehave>) -> bool {
-        fault.is_none()
-    }
-}
-
-/// Lets the class say all it has to say.
-fn carry(
-    class: &mut CtapHid<'_, '_, '_, Bus, HID_MESSAGE>,
-    queues: &Queues,
-    wire: &mut dyn Wire,
-) -> io::Result<()> {
-    loop {
-        class.poll();
-        let mut packets = queues
-            .to_host
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if packets.is_empty() {
-            return Ok(());
-        }
-        for packet in packets.drain(..) {
-            wire.send(&packet)?;
-        }
+    fn misbehave(&self, mode: Option<&str>) -> Result<(), String> {
+        let fault = mode
+            .map(|mode| Mode::from_str(mode, true))
+            .transpose()?
+            .map(Misbehave::new);
+        *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        Ok(())
     }
 }
 

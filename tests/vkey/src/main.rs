@@ -32,7 +32,7 @@ use control::Port;
 use firmware::{Application, Device, Settings};
 use hid::Socket;
 use hidg::{Gadget, Identity};
-use misbehave::Misbehave;
+use misbehave::card::Misbehave;
 use model::{Attestation, MakeModel};
 use piv::Shim;
 use piv::model::{MakePivModel, PivModel};
@@ -98,7 +98,7 @@ struct Vpcd {
     t0: bool,
     /// Misbehave from the start (see `vkey say … misbehave`).
     #[arg(long, value_enum, value_name = "MODE")]
-    misbehave: Option<misbehave::Mode>,
+    misbehave: Option<misbehave::card::Mode>,
 }
 
 /// A USB key without a kernel: HID reports on a Unix socket.

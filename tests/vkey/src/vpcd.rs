@@ -9,10 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum as _;
+
 use crate::card::{Card, Fault};
 use crate::control::Port;
 use crate::firmware::Device;
-use crate::misbehave::Misbehave;
+use crate::misbehave::card::{Misbehave, Mode};
 
 /// Where the first slot of the driver listens by default (`CHANNELID 0x8C7B`); the second is the next port.
 pub const FIRST_PORT: u16 = 0x8c7b;
@@ -206,9 +208,13 @@ impl Port for Slot {
         self.lock().apdus
     }
 
-    fn misbehave(&self, fault: Option<Misbehave>) -> bool {
+    fn misbehave(&self, mode: Option<&str>) -> Result<(), String> {
+        let fault = mode
+            .map(|mode| Mode::from_str(mode, true))
+            .transpose()?
+            .map(Misbehave::new);
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
-        true
+        Ok(())
     }
 }
 
