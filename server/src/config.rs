@@ -166,9 +166,23 @@ pub struct PolicySection {
 pub struct Attestation {
     /// Folder of vendors' anchors (PEM).
     pub anchors: PathBuf,
-    /// Which models are wanted (TOML); without it every attested hardware key with user verification.
+    /// Which models are wanted (TOML). Without it: the shipped policy when metadata is configured, else every attested key that the
+    /// anchors vouch for, with user verification and not copyable.
     #[serde(default)]
     pub models: Option<PathBuf>,
+    /// FIDO metadata (a BLOB, as published).
+    #[serde(default)]
+    pub metadata: Option<PathBuf>,
+    /// The root that its signer's chain leads to (PEM).
+    #[serde(default)]
+    pub metadata_root: Option<PathBuf>,
+    /// The name that the signer's certificate bears.
+    #[serde(default = "default_leaf_name")]
+    pub metadata_leaf_name: String,
+}
+
+fn default_leaf_name() -> String {
+    "mds.fidoalliance.org".to_owned()
 }
 
 /// `[[service]]`.
@@ -201,12 +215,9 @@ pub struct Config {
     /// `[[service]]`.
     #[serde(default)]
     pub service: Vec<Service>,
-    /// `[gate]`, read by the gate itself.
+    /// `[gate]`.
     #[serde(default)]
-    pub gate: Option<toml::Table>,
-    /// The folder of the file, for the gate's relative paths.
-    #[serde(skip)]
-    pub folder: PathBuf,
+    pub gate: Option<crate::gate::Settings>,
 }
 
 /// The configuration cannot be used.
@@ -277,7 +288,6 @@ impl Config {
             .try_into()
             .map_err(|error: toml::de::Error| ConfigError::Malformed(error.to_string()))?;
         config.resolve(&folder);
-        config.folder = folder;
         config.check()?;
         Ok(config)
     }
@@ -290,10 +300,19 @@ impl Config {
             Some(&mut self.policy.file),
             Some(&mut self.attestation.anchors),
             self.attestation.models.as_mut(),
+            self.attestation.metadata.as_mut(),
+            self.attestation.metadata_root.as_mut(),
             self.server.tls_cert.as_mut(),
             self.server.tls_key.as_mut(),
         ];
-        for path in paths.into_iter().flatten() {
+        let gate = self.gate.iter_mut().flat_map(|gate| {
+            let tls = gate
+                .tls
+                .iter_mut()
+                .flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+            gate.routes.iter_mut().chain(tls)
+        });
+        for path in paths.into_iter().flatten().chain(gate) {
             *path = folder.join(&path);
         }
         if let Some(path) = self.store.url.strip_prefix("sqlite:") {
@@ -340,6 +359,12 @@ impl Config {
         }
         if server.tls_cert.is_none() && !server.listen.ip().is_loopback() {
             return reject("server.listen", "without TLS only loopback is served");
+        }
+        if self.attestation.metadata.is_some() != self.attestation.metadata_root.is_some() {
+            return reject(
+                "attestation.metadata",
+                "needs attestation.metadata_root, and the other way round",
+            );
         }
         if server.session_lifetime.0 <= Duration::ZERO
             || server.session_lifetime.0 > Duration::days(31)

@@ -764,13 +764,17 @@ impl Desk {
         let (record, _) = self
             .stored(store::action::load(&mut connection, action).await)?
             .ok_or(DeskError::NotFound)?;
+        let person = self
+            .stored(store::person::load(&mut connection, &invited.person).await)?
+            .ok_or(DeskError::UnknownPerson)?;
         drop(connection);
         let document = sceau_proof::action::Action::parse(record.document.as_bytes())
             .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
-        let judged = self
-            .inner
-            .judge
-            .judge(&claim, document.challenge().as_bytes(), self.now());
+        let challenge = document.challenge();
+        let judged =
+            self.inner
+                .judge
+                .judge(&claim, challenge.as_bytes(), &person.roles, self.now());
         let shared = Arc::clone(&self.inner.shared);
         self.run(enrolment::Register {
             shared,

@@ -4,13 +4,18 @@
 //! become state in `desk` alone; what proves something is checked by `sceau_proof`.
 
 pub mod action;
+pub mod api;
 pub mod attestation;
+pub mod command;
 pub mod config;
 pub mod desk;
 pub mod gate;
 mod hub;
 pub mod id;
 pub mod key;
+pub mod keyfile;
+pub mod listen;
+pub mod metrics;
 pub mod person;
 pub mod policy;
 pub mod port;

@@ -1,0 +1,168 @@
+//! The commands of `sceau-server`: `init`, `serve`, `check-config`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
+//! input, 3 unavailable.
+
+pub mod check_config;
+pub mod init;
+pub mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::config::{Config, ConfigError};
+use crate::desk::{Desk, DeskError, Settings};
+use crate::keyfile::{self, KeyFileError};
+use crate::policy::{Policy, PolicyError};
+use crate::port::Ports;
+use crate::store::{Durability, Store, StoreError, StoreOptions};
+use crate::{attestation, gate, listen};
+
+/// The configuration to use.
+#[derive(Debug, clap::Args)]
+pub struct ConfigFile {
+    /// The configuration (TOML). Every key may also be given as SCEAU_SECTION__KEY.
+    #[arg(long, value_name = "FILE", default_value = "/etc/sceau/server.toml")]
+    pub config: PathBuf,
+}
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The configuration.
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    /// A file that it names cannot be read.
+    #[error("cannot read {path}: {error}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// The policy: without one nothing is decided.
+    #[error("{path}: {error}")]
+    Policy {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        error: PolicyError,
+    },
+    /// A secret.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// Anchors, metadata or model policy.
+    #[error("attestation: {0}")]
+    Attestation(#[from] attestation::JudgeError),
+    /// TLS.
+    #[error("tls: {0}")]
+    Tls(#[from] listen::TlsError),
+    /// The gate.
+    #[error("gate: {0}")]
+    Gate(#[from] gate::GateError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The desk.
+    #[error("{0}")]
+    Desk(#[from] DeskError),
+    /// The store has persons already.
+    #[error("the store is initialised already")]
+    Initialised,
+    /// A listener.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// Something of the machine.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+impl CommandError {
+    /// Exit code by whose fault it is.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Initialised => 1,
+            Self::Config(_) | Self::Unreadable { .. } | Self::Policy { .. } | Self::KeyFile(_) => 2,
+            Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
+            Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
+            Self::Store(_) | Self::Desk(_) | Self::Listen { .. } | Self::Io(_) => 3,
+        })
+    }
+}
+
+fn load_config(file: &ConfigFile) -> Result<Config, CommandError> {
+    Ok(Config::load(&file.config, std::env::vars())?)
+}
+
+/// The policy and its text.
+fn load_policy(config: &Config) -> Result<(Policy, String), CommandError> {
+    let path = &config.policy.file;
+    let text = std::fs::read_to_string(path).map_err(|error| CommandError::Unreadable {
+        path: path.clone(),
+        error,
+    })?;
+    let policy = Policy::parse(&text).map_err(|error| CommandError::Policy {
+        path: path.clone(),
+        error,
+    })?;
+    Ok((policy, text))
+}
+
+fn origins(config: &Config) -> Vec<String> {
+    vec![config.agent_origin(), config.origin().to_owned()]
+}
+
+fn load_judge(config: &Config, ports: &Ports) -> Result<attestation::Judge, CommandError> {
+    Ok(attestation::Judge::load(
+        &config.attestation,
+        config.server.rp_id.clone(),
+        origins(config),
+        ports.now(),
+    )?)
+}
+
+fn settings(config: &Config, ports: &Ports) -> Result<Settings, CommandError> {
+    let (policy, policy_text) = load_policy(config)?;
+    Ok(Settings {
+        policy,
+        policy_text,
+        limits: config.limit,
+        rp_id: config.server.rp_id.clone(),
+        origins: origins(config),
+        public_url: config.server.public_url.clone(),
+        instance: config.server.instance.clone(),
+        session_lifetime: config.server.session_lifetime.0,
+        invitation_lifetime: config.server.invitation_lifetime.0,
+        permit_key: keyfile::permit_key(&config.keys.permit)?,
+        log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin)?,
+        judge: load_judge(config, ports)?,
+    })
+}
+
+async fn open_store(config: &Config, create: bool) -> Result<Store, CommandError> {
+    let durability = if config.store.danger_no_durability {
+        Durability::DangerOff
+    } else {
+        Durability::Full
+    };
+    let options = StoreOptions {
+        url: config.store.url.clone(),
+        durability,
+        readers: config.store.readers,
+    };
+    Ok(Store::open(&options, create).await?)
+}
+
+/// A desk from a configuration.
+///
+/// # Errors
+/// [`CommandError`].
+pub async fn open_desk(config: &Config, ports: Ports, create: bool) -> Result<Desk, CommandError> {
+    let settings = settings(config, &ports)?;
+    let store = open_store(config, create).await?;
+    Ok(Desk::start(store, ports, settings).await?)
+}

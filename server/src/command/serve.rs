@@ -1,0 +1,109 @@
+//! `sceau-server serve`: the API, and the gate when it is configured. Nothing listens before everything was read and checked.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{CommandError, ConfigFile, load_config, open_desk};
+use crate::api::Api;
+use crate::gate::Gate;
+use crate::listen;
+use crate::metrics::Metrics;
+use crate::port::Ports;
+use crate::rate::Burst;
+
+/// Serve the API, and the gate when `[gate]` is configured.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  sceau-server serve --config /etc/sceau/server.toml")]
+pub struct Serve {
+    #[command(flatten)]
+    config: ConfigFile,
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, CommandError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| CommandError::Listen { address, error })
+}
+
+impl Serve {
+    /// Runs until SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// [`CommandError`].
+    pub async fn run(self, ports: Ports) -> Result<(), CommandError> {
+        let config = load_config(&self.config)?;
+        let tls = match (&config.server.tls_cert, &config.server.tls_key) {
+            (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
+            _ => None,
+        };
+        let desk = open_desk(&config, ports, false).await?;
+        let gate = match &config.gate {
+            Some(settings) => Some((
+                Gate::new(desk.clone(), settings)?,
+                bind(settings.listen).await?,
+            )),
+            None => None,
+        };
+        let services = config
+            .service
+            .iter()
+            .filter_map(|service| {
+                let digest = hex::decode(&service.token_sha256).ok()?.try_into().ok()?;
+                Some((service.id.clone(), digest))
+            })
+            .collect();
+        let window = config.limit.window.0;
+        let refill = window / i32::try_from(config.limit.strangers.max(1)).unwrap_or(i32::MAX);
+        let strangers = Burst::new(config.limit.strangers, refill);
+        let api = Api::new(
+            desk,
+            services,
+            &config.server.rp_name,
+            strangers,
+            Arc::new(Metrics::default()),
+        );
+        let listener = bind(config.server.listen).await?;
+        tracing::info!(address = %config.server.listen, tls = tls.is_some(), gate = gate.is_some(), "serving");
+
+        let stop = CancellationToken::new();
+        let ended = stop.clone();
+        let waiting = tokio::spawn(async move {
+            let reason = signal().await;
+            tracing::info!(?reason, "stopping");
+            ended.cancel();
+        });
+        let api = listen::serve(
+            listener,
+            tls,
+            api.router(),
+            config.server.connections,
+            stop.clone().cancelled_owned(),
+        );
+        let gate = async {
+            match gate {
+                Some((gate, listener)) => {
+                    gate.serve(listener, stop.clone().cancelled_owned()).await
+                }
+                None => Ok(()),
+            }
+        };
+        let served = tokio::try_join!(api, gate);
+        waiting.abort();
+        served?;
+        Ok(())
+    }
+}
+
+async fn signal() -> std::io::Result<&'static str> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}

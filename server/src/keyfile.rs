@@ -1,0 +1,224 @@
+//! The server's own secrets, as files: the ES256 key that signs permits (PKCS#8 PEM) and the Ed25519 seed that signs the log's
+//! checkpoints. Mode 0600; a file that others may read is refused. Never in flags, environment or configuration.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::rand::SystemRandom;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use sceau_proof::log::note::{KeyKind, SigningKey as LogKey};
+use sceau_proof::permit::SigningKey as PermitKey;
+use zeroize::Zeroizing;
+
+use crate::port::{NoRandomness, Ports};
+
+/// A key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// Cannot be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// Others may read it.
+    #[error("{path} may be read by others (mode {mode:o}); make it 0600")]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// Not a key.
+    #[error("{path} is not {kind}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// What was looked for.
+        kind: &'static str,
+    },
+    /// The system's random source failed.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// AWS-LC made no key.
+    #[error("no key was made")]
+    NotMade,
+}
+
+fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError + '_ {
+    move |error| KeyFileError::Io {
+        path: path.to_owned(),
+        error,
+    }
+}
+
+/// Writes a secret to a new file, 0600, and waits for the disk.
+///
+/// # Errors
+/// When the file exists already, or cannot be written.
+pub fn write_secret(path: &Path, secret: &[u8]) -> Result<(), KeyFileError> {
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(secret)?;
+        file.sync_all()
+    };
+    write().map_err(io_error(path))
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let mode = fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok(Zeroizing::new(fs::read(path).map_err(io_error(path))?))
+}
+
+/// Makes the permit key's file.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn make_permit_key(path: &Path) -> Result<(), KeyFileError> {
+    let der = Zeroizing::new(
+        PermitKey::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyFileError::NotMade)?,
+    );
+    write_secret(path, pem("PRIVATE KEY", &der).as_bytes())
+}
+
+/// Reads the permit key.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn permit_key(path: &Path) -> Result<PermitKey, KeyFileError> {
+    let malformed = || KeyFileError::Malformed {
+        path: path.to_owned(),
+        kind: "a P-256 private key (PKCS#8 PEM)",
+    };
+    let text = read_secret(path)?;
+    let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| malformed())?;
+    PermitKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| malformed())
+}
+
+/// Makes the log key's file, and its verification key's beside it, for auditors.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn make_log_key(
+    path: &Path,
+    vkey: &Path,
+    origin: &str,
+    ports: &Ports,
+) -> Result<(), KeyFileError> {
+    let seed: Zeroizing<[u8; 32]> = Zeroizing::new(ports.bytes()?);
+    let key = LogKey::from_seed(origin, KeyKind::Log, &seed).map_err(|_| KeyFileError::NotMade)?;
+    let text = Zeroizing::new(format!("{}\n", sceau_proof::base64url::encode(*seed)));
+    write_secret(path, text.as_bytes())?;
+    fs::write(vkey, format!("{}\n", key.verifying_key())).map_err(io_error(vkey))
+}
+
+/// Reads the log key.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn log_key(path: &Path, origin: &str) -> Result<LogKey, KeyFileError> {
+    let malformed = || KeyFileError::Malformed {
+        path: path.to_owned(),
+        kind: "32 bytes, base64url",
+    };
+    let text = read_secret(path)?;
+    let text = std::str::from_utf8(&text)
+        .map_err(|_| malformed())?
+        .trim_ascii();
+    let seed: Zeroizing<[u8; 32]> =
+        Zeroizing::new(sceau_proof::base64url::decode_array(text).map_err(|_| malformed())?);
+    LogKey::from_seed(origin, KeyKind::Log, &seed).map_err(|_| malformed())
+}
+
+fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
+    use base64::Engine as _;
+
+    let body = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(der));
+    let mut text = Zeroizing::new(format!("-----BEGIN {label}-----\n"));
+    let mut rest = body.as_str();
+    while let Some((line, after)) = rest.split_at_checked(64) {
+        text.push_str(line);
+        text.push('\n');
+        rest = after;
+    }
+    if !rest.is_empty() {
+        text.push_str(rest);
+        text.push('\n');
+    }
+    text.push_str(&format!("-----END {label}-----\n"));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{Clock, Random};
+
+    struct Still;
+    impl Clock for Still {
+        fn now(&self) -> time::OffsetDateTime {
+            time::OffsetDateTime::UNIX_EPOCH
+        }
+    }
+    struct Counting;
+    impl Random for Counting {
+        fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+            buffer.iter_mut().zip(1..).for_each(|(byte, n)| *byte = n);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn keys_read_back_and_are_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let permit = folder.path().join("permit.pem");
+        make_permit_key(&permit).unwrap();
+        let kid = permit_key(&permit).unwrap().kid().to_owned();
+        assert!(make_permit_key(&permit).is_err());
+        assert_eq!(permit_key(&permit).unwrap().kid(), kid);
+        let (log, vkey) = (
+            folder.path().join("log.key"),
+            folder.path().join("log.vkey"),
+        );
+        make_log_key(
+            &log,
+            &vkey,
+            "sceau.example/log",
+            &Ports::new(Still, Counting),
+        )
+        .unwrap();
+        let key = log_key(&log, "sceau.example/log").unwrap();
+        assert_eq!(
+            fs::read_to_string(&vkey).unwrap().trim(),
+            key.verifying_key().to_string()
+        );
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let permit = folder.path().join("permit.pem");
+        make_permit_key(&permit).unwrap();
+        fs::set_permissions(&permit, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(
+            permit_key(&permit),
+            Err(KeyFileError::Exposed { mode: 0o640, .. })
+        ));
+    }
+}

@@ -1,0 +1,91 @@
+//! `sceau-server`: the one place that owns a real clock, real randomness, and the process.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
+use clap::{Parser, Subcommand};
+use sceau_server::command::{CommandError, check_config::CheckConfig, init::Init, serve::Serve};
+use sceau_server::port::{Clock, NoRandomness, Ports, Random};
+use time::OffsetDateTime;
+
+/// Privileged actions sealed by a physical, genuine key: the server.
+#[derive(Parser)]
+#[command(
+    name = "sceau-server",
+    version,
+    after_help = "Example:\n  sceau-server check-config --config /etc/sceau/server.toml\n\nExit codes: 0 yes or done, 1 no, 2 usage or malformed input, 3 unavailable."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(Init),
+    Serve(Serve),
+    CheckConfig(CheckConfig),
+}
+
+struct SystemClock;
+
+impl Clock for SystemClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the process' own clock; everything else takes it as an argument"
+    )]
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::now_utc()
+    }
+}
+
+struct System(SystemRandom);
+
+impl Random for System {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        self.0.fill(buffer).map_err(|_| NoRandomness)
+    }
+}
+
+fn language() -> &'static str {
+    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    if locale.is_some_and(|locale| locale.starts_with("fr")) {
+        "fr"
+    } else {
+        "en"
+    }
+}
+
+fn run(command: Command) -> Result<String, CommandError> {
+    let ports = Ports::new(SystemClock, System(SystemRandom::new()));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match command {
+        Command::Init(init) => runtime.block_on(init.run(ports)),
+        Command::Serve(serve) => runtime.block_on(serve.run(ports)).map(|()| String::new()),
+        Command::CheckConfig(check) => check.run(&ports, language()),
+    }
+}
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SCEAU_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run(Cli::parse().command) {
+        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::from(3),
+        },
+        Err(error) => {
+            eprintln!("sceau-server: {error}");
+            error.exit_code()
+        }
+    }
+}
