@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     http::{Answer, Client},
     key::Model,
+    narrator::Language,
     place,
     process::Running,
     workstation::{Server, Workstation},
@@ -244,9 +245,17 @@ impl House {
 
     /// Enrols the four people of the story: two administrators by `init`'s invitations, the operator by the administrators, the manager by the operator and an administrator.
     ///
+    /// `enrolled` is told of each, with what stood on their terminal.
+    ///
     /// # Errors
     /// When a step does not hold.
-    pub fn people(&self, folder: &Path, models: [&Model; 2]) -> Result<People> {
+    pub fn people(
+        &self,
+        folder: &Path,
+        models: [&Model; 2],
+        language: Language,
+        mut enrolled: impl FnMut(&Workstation, &str),
+    ) -> Result<People> {
         let server = self.for_agents();
         let at = |number: u16, person: &str| -> Result<Workstation> {
             let mut workstation = Workstation::set_up(
@@ -255,30 +264,33 @@ impl House {
                 person,
                 Some(models[usize::from(number % 2)]),
                 &server,
-            )?;
+            )?
+            .reading(language);
             workstation.start_agent()?;
             Ok(workstation)
         };
         let admin = at(0, "admin-1")?;
-        admin.enroll(&self.first_invitation(1)?)?;
+        enrolled(&admin, &admin.enroll(&self.first_invitation(1)?)?);
         let second = at(1, "admin-2")?;
-        second.enroll(&self.first_invitation(2)?)?;
+        enrolled(&second, &second.enroll(&self.first_invitation(2)?)?);
         let operator = at(2, "odile")?;
-        operator.enroll(&self.invite(
+        let invitation = self.invite(
             &admin,
             &[&admin, &second],
             "odile",
             "Odile Petit",
             &["helpdesk"],
-        )?)?;
+        )?;
+        enrolled(&operator, &operator.enroll(&invitation)?);
         let manager = at(3, "alice")?;
-        manager.enroll(&self.invite(
+        let invitation = self.invite(
             &operator,
             &[&operator, &admin],
             "alice",
             "Alice Martin",
             &["manager"],
-        )?)?;
+        )?;
+        enrolled(&manager, &manager.enroll(&invitation)?);
         Ok(People {
             admin,
             second,

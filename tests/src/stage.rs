@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::{
     house::{House, People, pending},
     key::Model,
+    narrator::Language,
     place,
     process::eventually,
+    workstation::Workstation,
 };
 
 /// Everything that a scenario stands on; goes away with it.
@@ -29,9 +31,17 @@ impl Stage {
     /// # Errors
     /// When a part of it does not come up.
     pub fn set() -> Result<Self> {
+        Self::set_for(Language::English, |_, _| {})
+    }
+
+    /// As [`Stage::set`], with people who read `language`; `enrolled` is told of each, with what stood on their terminal.
+    ///
+    /// # Errors
+    /// When a part of it does not come up.
+    pub fn set_for(language: Language, enrolled: impl FnMut(&Workstation, &str)) -> Result<Self> {
         let (folder, models) = makers()?;
         let house = House::found(folder.path(), &[&models[0], &models[1]])?;
-        let people = house.people(folder.path(), [&models[0], &models[1]])?;
+        let people = house.people(folder.path(), [&models[0], &models[1]], language, enrolled)?;
         Ok(Self {
             house,
             people,

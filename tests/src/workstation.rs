@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use crate::{
     key::{Key, Model},
+    narrator::Language,
     place,
     process::Running,
     terminal::Terminal,
@@ -141,10 +142,14 @@ impl Workstation {
         Ok(workstation)
     }
 
-    /// The same person reading French.
+    /// The same person, reading this language.
     #[must_use]
-    pub fn in_french(mut self) -> Self {
-        "fr_FR.UTF-8".clone_into(&mut self.language);
+    pub fn reading(mut self, language: Language) -> Self {
+        let locale = match language {
+            Language::French => "fr_FR.UTF-8",
+            Language::English => "en_GB.UTF-8",
+        };
+        locale.clone_into(&mut self.language);
         self
     }
 
