@@ -6,6 +6,10 @@
 //! by those who can keep them parsed (raw, ours), since a server does.
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures with the clock")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a verification that fails must end the bench"
+)]
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -117,7 +121,7 @@ fn main() {
     let file = directory.path().join("cases.json");
     std::fs::write(&file, peer_cases(&cases)).unwrap();
     for (name, command) in peers(&file) {
-        match command.and_then(|command| run(command)) {
+        match command.and_then(run) {
             Some((version, rate_)) => line(
                 &format!("{name} {version}"),
                 rate_,

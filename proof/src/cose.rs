@@ -4,7 +4,6 @@
 //! exactly the curve's length, points on the curve, RSA of 2048 to 8192 bits. The cryptography is AWS-LC's. Whether a relying party *wants* an
 //! algorithm is policy, elsewhere; Ed448 and secp256k1 are not implemented.
 
-use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -257,7 +256,11 @@ impl PublicKey {
 
     /// Reads a DER SubjectPublicKeyInfo (a certificate's) for use with `algorithm`, with which its own identifiers must agree.
     pub fn from_spki(spki: &[u8], algorithm: Algorithm) -> Result<PublicKey, KeyError> {
-        let (oid, curve, key) = split_spki(spki).map_err(|_| KeyError::Spki)?;
+        let Spki {
+            algorithm: oid,
+            curve,
+            key,
+        } = split_spki(spki).map_err(|_| KeyError::Spki)?;
         match algorithm.family() {
             Family::Ec { oid: expected, .. } => {
                 expect(oid == "1.2.840.10045.2.1", KeyError::KeyTypeMismatch)?;
@@ -376,19 +379,25 @@ fn bytes<'m>(map: &'m Map<'_>, label: i64) -> Result<&'m [u8], KeyError> {
         .ok_or(KeyError::Parameter(label))
 }
 
-/// The algorithm's identifier, the curve's when there is one, and the key bits.
-fn split_spki(spki: &[u8]) -> Result<(Cow<'static, str>, Option<String>, &[u8]), der::Error> {
+/// A SubjectPublicKeyInfo, taken apart.
+struct Spki<'a> {
+    algorithm: String,
+    curve: Option<String>,
+    key: &'a [u8],
+}
+
+fn split_spki(spki: &[u8]) -> Result<Spki<'_>, der::Error> {
     let info = x509_cert::spki::SubjectPublicKeyInfoRef::from_der(spki)?;
-    let curve = info
-        .algorithm
-        .parameters
-        .and_then(|p| p.decode_as::<asn1::ObjectIdentifier>().ok())
-        .map(|o| o.to_string());
-    let key = info
-        .subject_public_key
-        .as_bytes()
-        .ok_or(der::ErrorKind::Failed)?;
-    Ok((Cow::Owned(info.algorithm.oid.to_string()), curve, key))
+    let parameters = info.algorithm.parameters;
+    let curve = parameters.and_then(|p| p.decode_as::<asn1::ObjectIdentifier>().ok());
+    Ok(Spki {
+        algorithm: info.algorithm.oid.to_string(),
+        curve: curve.map(|oid| oid.to_string()),
+        key: info
+            .subject_public_key
+            .as_bytes()
+            .ok_or(der::ErrorKind::Failed)?,
+    })
 }
 
 /// Modulus and exponent of an RSAPublicKey (RFC 8017 A.1.1), without leading zeros.

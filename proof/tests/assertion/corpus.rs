@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use sceau_proof::authenticator_data::AuthenticatorData;
 use sceau_proof::base64url::encode;
 use sceau_proof::cbor::{self, Rules, Value as Cbor};
+use sceau_proof::client_data::CollectedClientData;
+use sceau_proof::cose::PublicKey;
 use serde_json::{Value, json};
 
 use crate::command::assertion;
@@ -145,4 +147,59 @@ fn verifies_the_w3c_vectors_and_nothing_next_to_them() {
             vector["id"]
         );
     }
+}
+
+/// Reads the authenticator data and its public key, as both verifiers do.
+fn readable(authenticator_data: &[u8]) -> bool {
+    let Ok(parsed) = AuthenticatorData::parse(authenticator_data) else {
+        return false;
+    };
+    parsed
+        .attested_credential()
+        .is_none_or(|credential| PublicKey::from_cose_map(&credential.public_key_map).is_ok())
+}
+
+#[test]
+fn refuses_the_malformed_inputs() {
+    let Some(index) = corpus("malformed/index.json") else {
+        return;
+    };
+    let index: Value = serde_json::from_str(&index).unwrap();
+    let mut judged = 0;
+    for entry in index.as_array().unwrap() {
+        let file = entry["file"].as_str().unwrap();
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../../shared/corpus/malformed")
+            .join(file);
+        let bytes = std::fs::read(path).unwrap();
+        let expected = entry["expected"].as_str().unwrap();
+        let accepted = match entry["kind"].as_str().unwrap() {
+            "clientDataJSON" => CollectedClientData::parse(&bytes)
+                .is_ok_and(|parsed| parsed.origin() == "https://example.org"),
+            "attestationObject (authData)" => {
+                let object = cbor::parse(&bytes, Rules::STRICT).unwrap();
+                readable(
+                    object
+                        .as_map()
+                        .unwrap()
+                        .text("authData")
+                        .unwrap()
+                        .as_bytes()
+                        .unwrap(),
+                )
+            }
+            "CBOR-wrapped authData" => {
+                let object = cbor::parse(&bytes, Rules::STRICT);
+                object.is_ok_and(|object| readable(object.as_bytes().unwrap()))
+            }
+            _ => continue,
+        };
+        judged += 1;
+        assert_eq!(
+            accepted,
+            expected.starts_with("accepted"),
+            "{file}: {expected}"
+        );
+    }
+    assert!(judged >= 10, "{judged} files");
 }
