@@ -11,7 +11,7 @@ use sceau_proof::attestation::{RegistrationExpectation, RegistrationResponse, ve
 use sceau_proof::base64url;
 use serde_json::Value;
 
-fn corpus(file: &str) -> Option<PathBuf> {
+pub(crate) fn corpus(file: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../shared/corpus")
         .join(file);

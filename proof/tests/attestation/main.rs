@@ -10,5 +10,11 @@
 mod corpus;
 /// Authenticators and manufacturers of our own making, in every shape that a check must refuse.
 mod maker;
+/// Metadata BLOBs, real and made.
+mod metadata;
+/// The three verdicts in one.
+mod model;
 /// One vector for each check of a statement, which fails only that check.
 mod statement;
+/// Paths to anchors and metadata entries.
+mod trust;

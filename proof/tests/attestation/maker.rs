@@ -3,7 +3,11 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use minicbor::Encoder;
 use sceau_proof::attestation::{
     RegistrationError, RegistrationExpectation, RegistrationResponse, VerifiedRegistration,
@@ -11,6 +15,7 @@ use sceau_proof::attestation::{
 };
 use sceau_proof::base64url;
 use sceau_proof::certificate::{Certificate, oid};
+use sceau_proof::metadata::{LEAF_NAME, Metadata, MetadataError, MetadataExpectation};
 use serde_json::{Value, json};
 
 pub(crate) const AAGUID: [u8; 16] = *b"sceau test model";
@@ -35,23 +40,42 @@ pub(crate) fn sha256(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A P-256 key pair.
-pub(crate) struct Key(EcdsaKeyPair);
+pub(crate) struct Key {
+    pkcs8: Vec<u8>,
+    pair: EcdsaKeyPair,
+}
 
 impl Key {
     pub(crate) fn new() -> Self {
-        Self(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap())
+        let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(algorithm, &SystemRandom::new())
+            .unwrap()
+            .as_ref()
+            .to_vec();
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, &pkcs8).unwrap();
+        Self { pkcs8, pair }
     }
 
+    /// DER, as in certificates and WebAuthn.
     pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.0
+        self.pair
             .sign(&SystemRandom::new(), message)
             .unwrap()
             .as_ref()
             .to_vec()
     }
 
+    /// `r ‖ s`, as in JWS.
+    pub(crate) fn sign_fixed(&self, message: &[u8]) -> Vec<u8> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &self.pkcs8).unwrap();
+        pair.sign(&SystemRandom::new(), message)
+            .unwrap()
+            .as_ref()
+            .to_vec()
+    }
+
     pub(crate) fn point(&self) -> Vec<u8> {
-        self.0.public_key().as_ref().to_vec()
+        self.pair.public_key().as_ref().to_vec()
     }
 
     pub(crate) fn spki(&self) -> Vec<u8> {
@@ -430,4 +454,90 @@ impl Statement {
             }
         }
     }
+}
+
+/// The time of these tests.
+pub(crate) const NOW: time::OffsetDateTime = time::macros::datetime!(2026-11-21 12:00:00 UTC);
+
+/// Who signs metadata: a root, and a leaf with the right name.
+pub(crate) struct Publisher {
+    pub(crate) root: Identity,
+    pub(crate) signer: Identity,
+}
+
+impl Publisher {
+    pub(crate) fn new() -> Self {
+        Self::with_leaf(Self::leaf())
+    }
+
+    pub(crate) fn leaf() -> Draft {
+        let dns = sequence(&[der(0x82, b"mds.fidoalliance.org")]);
+        Draft::authority("signer")
+            .without(oid::BASIC_CONSTRAINTS)
+            .with(oid::SUBJECT_ALT_NAME, false, dns)
+    }
+
+    pub(crate) fn with_leaf(leaf: Draft) -> Self {
+        let root = Identity::root(Draft::authority("metadata root"));
+        let signer = root.issue(leaf);
+        Self { root, signer }
+    }
+
+    pub(crate) fn header(&self) -> Value {
+        json!({"alg": "ES256", "typ": "JWT", "x5c": [STANDARD.encode(&self.signer.der)]})
+    }
+
+    pub(crate) fn sign(&self, header: &Value, payload: &Value) -> String {
+        let signed = format!(
+            "{}.{}",
+            base64url::encode(header.to_string()),
+            base64url::encode(payload.to_string())
+        );
+        let signature = base64url::encode(self.signer.key.sign_fixed(signed.as_bytes()));
+        format!("{signed}.{signature}")
+    }
+
+    pub(crate) fn verify(&self, blob: &str) -> Result<Metadata, MetadataError> {
+        let roots = [self.root.certificate()];
+        Metadata::verify(
+            blob.as_bytes(),
+            &MetadataExpectation {
+                roots: &roots,
+                leaf_name: LEAF_NAME,
+                seen_no: Some(7),
+                at: NOW,
+            },
+        )
+    }
+
+    /// A verified BLOB of those entries.
+    pub(crate) fn publish(&self, entries: &[Value]) -> Metadata {
+        self.verify(&self.sign(&self.header(), &payload(entries)))
+            .unwrap()
+    }
+}
+
+pub(crate) fn payload(entries: &[Value]) -> Value {
+    json!({"legalHeader": "none", "no": 7, "nextUpdate": "2026-12-01", "entries": entries})
+}
+
+/// An entry for [`AAGUID`] with that root and those reports.
+pub(crate) fn entry(root: &Identity, reports: &Value) -> Value {
+    json!({
+        "aaguid": uuid::Uuid::from_bytes(AAGUID).to_string(),
+        "timeOfLastStatusChange": "2026-01-01",
+        "statusReports": reports,
+        "metadataStatement": {
+            "description": "Modele 1",
+            "attestationTypes": ["basic_full"],
+            "keyProtection": ["hardware", "secure_element"],
+            "attestationRootCertificates": [STANDARD.encode(&root.der)],
+            "icon": "data:image/png;base64,",
+        },
+    })
+}
+
+/// A report in effect since January.
+pub(crate) fn report(status: &str) -> Value {
+    json!({"status": status, "effectiveDate": "2026-01-01"})
 }
