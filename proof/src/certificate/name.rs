@@ -71,6 +71,12 @@ impl Name {
         })
     }
 
+    /// The bytes, as they came.
+    #[must_use]
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
     /// Whether it has no attribute at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
