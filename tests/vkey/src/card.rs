@@ -56,10 +56,12 @@ impl Card {
         }
     }
 
-    /// Power, or a reset when it has power.
+    /// Power, or a reset when it has power; a device that a USB port powers goes on as it is.
     pub fn power_on(&mut self) -> anyhow::Result<()> {
         self.power_off();
-        self.power = Some(self.device.power_on(None)?);
+        if !self.device.is_bus_powered() {
+            self.power = Some(self.device.power_on(None)?);
+        }
         Ok(())
     }
 
@@ -124,10 +126,8 @@ impl Card {
 
     fn submit(&self, command: &[u8]) -> Option<Receiver<Vec<u8>>> {
         let (reply, answer) = mpsc::channel();
-        let power = self.power.as_ref()?;
-        power
-            .submit(Job::Apdu(command.to_vec(), reply))
-            .then_some(answer)
+        let job = Job::Apdu(command.to_vec(), reply);
+        self.device.submit(job).then_some(answer)
     }
 
     fn ask(&self, command: &[u8]) -> Vec<u8> {

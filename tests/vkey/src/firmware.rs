@@ -5,9 +5,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -76,6 +76,8 @@ pub struct Settings {
     pub touch: Mode,
     /// After how long without a touch a command fails.
     pub presence_timeout: Duration,
+    /// Whether a USB port powers it: a reader then neither powers nor resets it.
+    pub is_bus_powered: bool,
     /// Whether only U2F is spoken (an old key).
     pub u2f_only: bool,
 }
@@ -87,12 +89,13 @@ pub struct Device {
     pub touch: Arc<Touch>,
     interrupt: &'static InterruptFlag,
     boots: AtomicU64,
+    /// The way to the firmware while it runs.
+    jobs: Mutex<Option<Sender<Job>>>,
 }
 
 /// A powered device; power-off by `off` (or drop).
 pub struct Power {
     device: Arc<Device>,
-    jobs: Option<Sender<Job>>,
     dead: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -107,6 +110,7 @@ impl Device {
             touch,
             interrupt,
             boots: AtomicU64::new(0),
+            jobs: Mutex::default(),
         })
     }
 
@@ -118,6 +122,17 @@ impl Device {
     /// Whether the key speaks U2F only.
     pub fn is_u2f_only(&self) -> bool {
         self.settings.u2f_only
+    }
+
+    /// Whether a USB port powers it.
+    pub fn is_bus_powered(&self) -> bool {
+        self.settings.is_bus_powered
+    }
+
+    /// Hands over a job; false when it has no power.
+    pub fn submit(&self, job: Job) -> bool {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        jobs.as_ref().is_some_and(|jobs| jobs.send(job).is_ok())
     }
 
     /// Gives it power.
@@ -132,9 +147,9 @@ impl Device {
                 let dead = Arc::clone(&dead);
                 move || device.run(&queue, hid, &dead)
             })?;
+        *self.jobs.lock().unwrap_or_else(PoisonError::into_inner) = Some(jobs);
         Ok(Power {
             device: Arc::clone(self),
-            jobs: Some(jobs),
             dead,
             thread: Some(thread),
         })
@@ -354,21 +369,18 @@ impl Device {
 }
 
 impl Power {
-    /// Hands over a job; false when the device is gone.
-    pub fn submit(&self, job: Job) -> bool {
-        self.jobs
-            .as_ref()
-            .is_some_and(|jobs| jobs.send(job).is_ok())
-    }
-
     /// Takes the power away, whatever the device is doing.
     pub fn off(mut self) {
         self.cut();
     }
 
     fn cut(&mut self) {
-        self.jobs = None;
         self.dead.store(true, Ordering::Relaxed);
+        *self
+            .device
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = None;
         let Some(thread) = self.thread.take() else {
             return;
         };

@@ -214,7 +214,7 @@ impl Socket {
                 ) {
                     processing = true;
                     self.lock().messages += 1;
-                    power.submit(Job::Hid);
+                    self.device.submit(Job::Hid);
                 }
                 if !self.carry(&mut class, &queues, wire)? {
                     break;

@@ -113,9 +113,8 @@ struct SockOptions {
     /// Socket to make (SOCK_SEQPACKET, one report per message).
     #[arg(long, value_name = "SOCKET")]
     reports: PathBuf,
-    /// Be an old key: U2F and nothing else.
-    #[arg(long)]
-    u2f_only: bool,
+    #[command(flatten)]
+    usb: Usb,
 }
 
 /// A USB key that the kernel sees: a HID gadget on a virtual controller.
@@ -144,9 +143,20 @@ struct HidgOptions {
     /// Serial number, as text.
     #[arg(long, default_value = "")]
     serial: String,
+    #[command(flatten)]
+    usb: Usb,
+}
+
+/// What both kinds of USB key need.
+#[derive(Args)]
+struct Usb {
     /// Be an old key: U2F and nothing else.
     #[arg(long)]
     u2f_only: bool,
+    /// Lie on a contactless reader at the same time: slot 1 of the reader whose slot 0 has this port. The one firmware answers
+    /// both; power comes from USB alone.
+    #[arg(long, value_name = "PORT", conflicts_with = "u2f_only")]
+    also_nfc: Option<u16>,
 }
 
 /// What every transport needs.
@@ -213,7 +223,7 @@ fn vpcd(options: &Vpcd) -> anyhow::Result<()> {
     let _lock = lock(&options.common.state)?;
     let mut ports: Vec<Arc<dyn Port>> = Vec::new();
     if options.fido {
-        let device = options.common.device(Application::Fido, false)?;
+        let device = options.common.device(Application::Fido, None)?;
         let fault: card::Fault = Arc::new(Mutex::new(options.misbehave.map(Misbehave::new)));
         let card = Card::new(
             Arc::clone(&device),
@@ -231,7 +241,7 @@ fn vpcd(options: &Vpcd) -> anyhow::Result<()> {
         )?);
     }
     if options.piv {
-        let device = options.common.device(Application::Piv, false)?;
+        let device = options.common.device(Application::Piv, None)?;
         let fault: card::Fault = Arc::new(Mutex::new(options.misbehave.map(Misbehave::new)));
         let model = options
             .piv_attestation
@@ -263,21 +273,22 @@ fn vpcd(options: &Vpcd) -> anyhow::Result<()> {
 
 fn sock(options: SockOptions) -> anyhow::Result<()> {
     let _lock = lock(&options.common.state)?;
-    let device = options.common.device(Application::Fido, options.u2f_only)?;
+    let device = options
+        .common
+        .device(Application::Fido, Some(&options.usb))?;
     let reports = options.reports;
     let socket = Socket::start(
         device,
         Box::new(move || Ok(Box::new(Sock::listen(&reports)?))),
     )?;
-    if !options.common.out {
-        socket.insert(Duration::from_secs(5));
-    }
-    control::serve(&options.common.control, vec![socket])
+    serve_usb(socket, &options.usb, &options.common)
 }
 
 fn hidg(options: &HidgOptions) -> anyhow::Result<()> {
     let _lock = lock(&options.common.state)?;
-    let device = options.common.device(Application::Fido, options.u2f_only)?;
+    let device = options
+        .common
+        .device(Application::Fido, Some(&options.usb))?;
     let identity = Identity {
         vendor: options.vendor,
         product: options.product,
@@ -287,10 +298,30 @@ fn hidg(options: &HidgOptions) -> anyhow::Result<()> {
     let name = options.gadget.as_deref().unwrap_or(&options.udc);
     let gadget = Gadget::make(name, &options.udc, &identity).context("making the gadget")?;
     let socket = Socket::start(device, Box::new(move || Ok(Box::new(gadget.plug()?))))?;
-    if !options.common.out {
-        socket.insert(Duration::from_secs(10));
+    serve_usb(socket, &options.usb, &options.common)
+}
+
+fn serve_usb(socket: Arc<Socket>, usb: &Usb, common: &Common) -> anyhow::Result<()> {
+    let device = Arc::clone(socket.device());
+    let mut ports: Vec<Arc<dyn Port>> = vec![socket];
+    if let Some(port) = usb.also_nfc {
+        let fault = card::Fault::default();
+        let card = Card::new(Arc::clone(&device), true, None, Arc::clone(&fault));
+        ports.push(Slot::start(
+            "fido",
+            port + 1,
+            vpcd::atr_t1(),
+            device,
+            fault,
+            card,
+        )?);
     }
-    control::serve(&options.common.control, vec![socket])
+    if !common.out {
+        ports.iter().for_each(|port| {
+            port.insert(Duration::from_secs(5));
+        });
+    }
+    control::serve(&common.control, ports)
 }
 
 fn parse_number(text: &str) -> Result<u16, String> {
@@ -298,7 +329,7 @@ fn parse_number(text: &str) -> Result<u16, String> {
 }
 
 impl Common {
-    fn device(&self, application: Application, u2f_only: bool) -> anyhow::Result<Arc<Device>> {
+    fn device(&self, application: Application, usb: Option<&Usb>) -> anyhow::Result<Arc<Device>> {
         let state = self.state.join(match application {
             Application::Fido => "fido",
             Application::Piv => "piv",
@@ -314,7 +345,8 @@ impl Common {
                 .transpose()?,
             touch: self.touch,
             presence_timeout: Duration::from_millis(self.presence_timeout),
-            u2f_only,
+            is_bus_powered: usb.is_some(),
+            u2f_only: usb.is_some_and(|usb| usb.u2f_only),
         }))
     }
 }

@@ -232,6 +232,7 @@ impl Terminal {
             attestation: None,
             touch: Mode::Approve,
             presence_timeout: Duration::from_secs(1),
+            is_bus_powered: false,
             u2f_only: false,
         });
         let shim = Shim::open(
