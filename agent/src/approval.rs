@@ -318,3 +318,129 @@ async fn tell_of_blocked_key(agent: &Agent, key_id: &str, token: Option<&Token>)
         tracing::warn!(error = %e, "the server could not be told of the blocked key");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Config, Places};
+    use crate::prompt::scripted::Scripted;
+    use crate::session::{self, Session};
+    use crate::specimen::{NOW, document, key};
+
+    /// Signed in; the server is at a port where nobody listens.
+    fn agent(place: &std::path::Path) -> Rc<Agent> {
+        let config =
+            Config::parse("server = \"http://127.0.0.1:9\"\nrp_id = \"sceau.example\"").unwrap();
+        let places = Places {
+            config: place.join("agent.toml"),
+            session: place.join("session"),
+            socket: place.join("agent.sock"),
+        };
+        let token = Token::new("dG9rZW4tdG9rZW4tdG9rZW4".to_owned()).unwrap();
+        let session = Session {
+            server: config.server.text(),
+            person: "alice".into(),
+            session_id: "s".into(),
+            token,
+        };
+        session::save(&places.session, &session).unwrap();
+        Agent::new(config, places, Language::En, || NOW).unwrap_or_else(|_| panic!("an agent"))
+    }
+
+    fn run<A>(work: impl Future<Output = A>) -> A {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(work)
+    }
+
+    #[test]
+    fn oldest_action_is_shown_with_how_many_wait_and_put_off_it_stays() {
+        let place = tempfile::tempdir().unwrap();
+        let agent = agent(place.path());
+        for number in 1..=3 {
+            agent.with_queue(|queue| queue.arrive(&document(number, json!({})), vec![key()], NOW));
+        }
+        let mut prompt = Scripted {
+            answers: [Answer::Later].into(),
+            ..Scripted::default()
+        };
+        let (id, outcome) = run(approve(&agent, &mut prompt, Language::En, None, &[])).unwrap();
+        assert_eq!((id, outcome), (Uuid::from_u128(1), Ok(Outcome::Later)));
+        assert!(
+            matches!(&prompt.asked[..], [Question::Action { action }] if action.waiting == 2 && action.lines.iter().any(|line| line.value.contains("Jean Dupont")))
+        );
+        assert_eq!(agent.with_queue(|queue| queue.waiting(NOW).len()), 3);
+    }
+
+    #[test]
+    fn person_who_stops_or_goes_away_leaves_the_action_pending() {
+        let place = tempfile::tempdir().unwrap();
+        let agent = agent(place.path());
+        agent.with_queue(|queue| queue.arrive(&document(1, json!({})), vec![key()], NOW));
+        let mut prompt = Scripted::default();
+        let (_, outcome) = run(approve(&agent, &mut prompt, Language::Fr, None, &[])).unwrap();
+        assert_eq!(outcome, Err(Failure::Declined { reported: false }));
+        assert_eq!(agent.with_queue(|queue| queue.waiting(NOW).len()), 1);
+        assert!(prompt.told.is_empty());
+    }
+
+    #[test]
+    fn action_that_cannot_be_shown_whole_is_not_asked_about() {
+        let place = tempfile::tempdir().unwrap();
+        let agent = agent(place.path());
+        let long = document(1, json!({ "params": { "note": "x".repeat(10_000) } }));
+        agent.with_queue(|queue| queue.arrive(&long, vec![key()], NOW));
+        let mut prompt = Scripted {
+            answers: [Answer::GoOn].into(),
+            ..Scripted::default()
+        };
+        let (_, outcome) = run(approve(&agent, &mut prompt, Language::En, None, &[])).unwrap();
+        assert_eq!(
+            outcome,
+            Err(Failure::Unfit(crate::ceremony::Unfit::NotShowable))
+        );
+        assert!(prompt.asked.is_empty());
+    }
+
+    #[test]
+    fn refusal_that_does_not_reach_the_server_leaves_the_action_pending() {
+        let place = tempfile::tempdir().unwrap();
+        let agent = agent(place.path());
+        agent.with_queue(|queue| queue.arrive(&document(1, json!({})), vec![key()], NOW));
+        let refusal = Refusal {
+            reason: crate::prompt::Reason::NotMe,
+            text: None,
+        };
+        let mut prompt = Scripted {
+            answers: [Answer::Refuse(refusal)].into(),
+            ..Scripted::default()
+        };
+        let (_, outcome) = run(approve(&agent, &mut prompt, Language::En, None, &[])).unwrap();
+        assert!(matches!(
+            outcome,
+            Err(Failure::Server(crate::server::ServerError::Unavailable(_)))
+        ));
+        assert_eq!(agent.with_queue(|queue| queue.waiting(NOW).len()), 1);
+    }
+
+    #[test]
+    fn without_a_session_nothing_is_asked() {
+        let place = tempfile::tempdir().unwrap();
+        let agent = agent(place.path());
+        agent.sign_out().unwrap();
+        let answer = run(approve(
+            &agent,
+            &mut Scripted::default(),
+            Language::En,
+            None,
+            &[],
+        ));
+        assert_eq!(answer.err(), Some(Failure::SignedOut));
+    }
+}

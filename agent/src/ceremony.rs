@@ -434,3 +434,177 @@ impl Registered {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use time::Duration;
+
+    use super::*;
+    use crate::specimen::{NOW, document, key};
+
+    const LATER: OffsetDateTime = NOW.saturating_add(Duration::hours(1));
+
+    fn rp_id() -> RpId {
+        RpId::new("sceau.example").unwrap()
+    }
+
+    fn proposal(more: serde_json::Value) -> Result<Proposal, Unfit> {
+        Proposal::read(&document(1, more), vec![key()], NOW)
+    }
+
+    fn armed() -> Armed {
+        proposal(json!({}))
+            .unwrap()
+            .consented(&rp_id(), NOW)
+            .unwrap()
+            .with_key(0)
+            .unwrap()
+    }
+
+    fn authenticator_data(rp_id: &str, flags: u8) -> Vec<u8> {
+        [&sha256(rp_id.as_bytes())[..], &[flags, 0, 0, 0, 1]].concat()
+    }
+
+    #[test]
+    fn client_data_is_of_this_document_and_of_the_configured_relying_party() {
+        let action = Action::parse(&document(1, json!({}))).unwrap();
+        let expected = format!(
+            r#"{{"type":"webauthn.get","challenge":"{}","origin":"sceau-agent://sceau.example","crossOrigin":false}}"#,
+            action.challenge()
+        );
+        assert_eq!(armed().client_data_json, expected.as_bytes());
+        assert_eq!(armed().client_data_hash(), sha256(expected.as_bytes()));
+        let other = proposal(json!({ "service": "other" }))
+            .unwrap()
+            .consented(&rp_id(), NOW)
+            .unwrap();
+        assert_ne!(other.client_data_json, expected.as_bytes());
+    }
+
+    #[test]
+    fn expired_document_is_neither_read_nor_consented_to() {
+        let expired = Proposal::read(&document(1, json!({})), vec![key()], LATER);
+        assert_eq!(expired.err(), Some(Unfit::Expired));
+        assert_eq!(
+            proposal(json!({}))
+                .unwrap()
+                .consented(&rp_id(), LATER)
+                .err(),
+            Some(Unfit::Expired)
+        );
+        assert_eq!(
+            proposal(json!({}))
+                .unwrap()
+                .enrolling("sceau.example", &rp_id(), LATER)
+                .err(),
+            Some(Unfit::Expired)
+        );
+    }
+
+    #[test]
+    fn own_document_is_of_the_kind_and_person_that_were_asked_for() {
+        let read = |more, kind, person| {
+            Proposal::read_own(&document(1, more), vec![key()], kind, person, NOW).map(|_| ())
+        };
+        let own = || json!({ "service": "sceau", "type": "session.open" });
+        assert_eq!(read(own(), "session.open", "alice"), Ok(()));
+        assert_eq!(
+            read(own(), "session.open", "bob"),
+            Err(Unfit::NotWhatWasAsked)
+        );
+        assert_eq!(
+            read(own(), "key.register", "alice"),
+            Err(Unfit::NotWhatWasAsked)
+        );
+        assert_eq!(
+            read(json!({ "type": "session.open" }), "session.open", "alice"),
+            Err(Unfit::NotWhatWasAsked)
+        );
+    }
+
+    #[test]
+    fn registration_for_another_relying_party_is_refused() {
+        let refused = proposal(json!({}))
+            .unwrap()
+            .enrolling("evil.example", &rp_id(), NOW);
+        assert_eq!(refused.err(), Some(Unfit::RelyingParty));
+    }
+
+    #[test]
+    fn person_without_a_key_that_fits_cannot_consent() {
+        let keys = vec![
+            EnrolledKey {
+                kind: "piv".into(),
+                ..key()
+            },
+            EnrolledKey {
+                credential_id: "not base64url".into(),
+                ..key()
+            },
+            EnrolledKey {
+                credential_id: String::new(),
+                ..key()
+            },
+            EnrolledKey {
+                credential_id: URL_SAFE_NO_PAD.encode([0; 1024]),
+                ..key()
+            },
+        ];
+        let proposal = Proposal::read(&document(1, json!({})), keys, NOW).unwrap();
+        assert_eq!(proposal.consented(&rp_id(), NOW).err(), Some(Unfit::NoKey));
+    }
+
+    #[test]
+    fn answer_of_another_credential_or_without_touch_or_pin_is_not_reported() {
+        let signed = |credential: Option<&[u8]>, rp_id: &str, flags| {
+            armed()
+                .signed(credential, authenticator_data(rp_id, flags), vec![1])
+                .map(|_| ())
+        };
+        assert_eq!(signed(Some(&[1; 16]), "sceau.example", UP | UV), Ok(()));
+        assert_eq!(signed(None, "sceau.example", UP | UV), Ok(()));
+        assert_eq!(
+            signed(Some(&[2; 16]), "sceau.example", UP | UV),
+            Err(Unfit::Answer("another credential"))
+        );
+        assert_eq!(
+            signed(None, "evil.example", UP | UV),
+            Err(Unfit::Answer("another relying party"))
+        );
+        assert_eq!(
+            signed(None, "sceau.example", UV),
+            Err(Unfit::Answer("no touch"))
+        );
+        assert_eq!(
+            signed(None, "sceau.example", UP),
+            Err(Unfit::Answer("no user verification"))
+        );
+        let short = armed().signed(None, vec![0; 32], vec![1]);
+        assert_eq!(
+            short.err(),
+            Some(Unfit::Answer("authenticator data too short"))
+        );
+        let unsigned = armed().signed(
+            None,
+            authenticator_data("sceau.example", UP | UV),
+            Vec::new(),
+        );
+        assert_eq!(unsigned.err(), Some(Unfit::Answer("no signature")));
+    }
+
+    #[test]
+    fn registration_without_a_credential_is_not_reported() {
+        let registered = |flags| {
+            let enrolling = proposal(json!({}))
+                .unwrap()
+                .enrolling("sceau.example", &rp_id(), NOW)
+                .unwrap();
+            enrolling
+                .registered(&authenticator_data("sceau.example", flags), vec![1])
+                .map(|_| ())
+        };
+        assert_eq!(registered(UP | UV | AT), Ok(()));
+        assert_eq!(registered(UP | UV), Err(Unfit::Answer("no credential")));
+    }
+}

@@ -22,4 +22,6 @@ pub mod server;
 pub mod session;
 pub mod sign_in;
 pub mod socket;
+#[cfg(test)]
+mod specimen;
 pub mod text;

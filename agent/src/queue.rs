@@ -134,3 +134,87 @@ impl Queue {
         self.waiting.retain(|proposal| proposal.expires_at() > now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use time::Duration;
+
+    use super::*;
+    use crate::specimen::{NOW, document, key};
+
+    fn arrive(queue: &mut Queue, number: u128, more: serde_json::Value) -> Arrival {
+        queue.arrive(&document(number, more), vec![key()], NOW)
+    }
+
+    #[test]
+    fn actions_come_out_in_the_order_of_their_arrival_until_they_expire() {
+        let mut queue = Queue::default();
+        let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        assert_eq!(arrive(&mut queue, 1, json!({})), Arrival::Waits(one));
+        assert_eq!(
+            arrive(
+                &mut queue,
+                2,
+                json!({ "expires_at": "2026-11-21T19:02:00Z" })
+            ),
+            Arrival::Waits(two)
+        );
+        assert_eq!(arrive(&mut queue, 1, json!({})), Arrival::Known(one));
+        assert_eq!(queue.next(None, &[], NOW).map(|p| p.id()), Some(one));
+        assert_eq!(queue.next(None, &[one], NOW).map(|p| p.id()), Some(two));
+        assert_eq!(
+            queue.next(Some(two), &[two], NOW).map(|p| p.id()),
+            Some(two)
+        );
+        assert_eq!(queue.waiting(NOW + Duration::minutes(1)).len(), 1);
+        assert!(queue.next(None, &[one], NOW).is_none());
+    }
+
+    #[test]
+    fn action_with_two_contents_is_dropped_and_neither_comes_back() {
+        let mut queue = Queue::default();
+        arrive(&mut queue, 1, json!({}));
+        assert_eq!(
+            arrive(&mut queue, 1, json!({ "service": "other" })),
+            Arrival::Unfit(Unfit::Conflict)
+        );
+        assert_eq!(
+            arrive(&mut queue, 1, json!({})),
+            Arrival::Unfit(Unfit::AlreadySettled)
+        );
+        assert_eq!(queue.waiting(NOW).len(), 0);
+    }
+
+    #[test]
+    fn what_was_settled_is_not_taken_up_again_even_after_a_new_greeting() {
+        let mut queue = Queue::default();
+        arrive(&mut queue, 1, json!({}));
+        queue.settle(Uuid::from_u128(1), "approved");
+        queue.start_over();
+        assert_eq!(
+            arrive(&mut queue, 1, json!({})),
+            Arrival::Unfit(Unfit::AlreadySettled)
+        );
+        assert_eq!(queue.settled(Uuid::from_u128(1)), Some("approved"));
+    }
+
+    #[test]
+    fn flood_is_turned_away_and_its_memory_stays_bounded() {
+        let mut queue = Queue::default();
+        let arrivals: Vec<Arrival> = (1..=1000)
+            .map(|number| arrive(&mut queue, number, json!({})))
+            .collect();
+        assert_eq!(
+            arrivals
+                .iter()
+                .filter(|arrival| **arrival == Arrival::TurnedAway)
+                .count(),
+            1000 - MAX_WAITING
+        );
+        for number in 1..=2000 {
+            queue.settle(Uuid::from_u128(number), "refused");
+        }
+        assert_eq!((queue.settled.len(), queue.waiting.len()), (MAX_SETTLED, 0));
+    }
+}
