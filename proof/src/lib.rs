@@ -6,7 +6,10 @@
 //! Where keys come from: [`attestation`], [`certificate`], [`metadata`], [`model`]. Formats: [`cbor`], [`base64url`].
 //!
 //! What arrives is a claim; what has been checked is another type with private fields, built only by the verifier.
-#![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
 
 pub mod action;
 pub mod asn1;

@@ -14,10 +14,10 @@ mod action;
 mod assertion;
 mod evidence;
 mod log;
-mod piv;
-mod roots;
 mod metadata;
+mod piv;
 mod registration;
+mod roots;
 
 /// Longest input that is read; metadata BLOBs and evidence of large actions are a few MiB.
 const MAX_INPUT: u64 = 64 << 20;
