@@ -89,6 +89,12 @@ impl<'t> Compact<'t> {
         &self.payload
     }
 
+    /// The payload's bytes, taken out.
+    #[must_use]
+    pub fn into_payload(self) -> Vec<u8> {
+        self.payload
+    }
+
     /// The signature's bytes, in the form of the JWA algorithm (ECDSA: `r ‖ s`).
     #[must_use]
     pub fn signature(&self) -> &[u8] {

@@ -6,82 +6,61 @@
 use aws_lc_rs::signature as lc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::{MAX_LENGTH, MetadataError, MetadataExpectation};
-use crate::base64url;
 use crate::certificate::name::COMMON_NAME;
 use crate::certificate::path::{self, MAX_CHAIN};
 use crate::certificate::signature::{Curve, KeyKind};
 use crate::certificate::{Certificate, PublicKeyInfo};
-
-#[derive(Deserialize)]
-struct Header {
-    alg: String,
-    x5c: Option<Vec<String>>,
-    x5u: Option<IgnoredAny>,
-    jku: Option<IgnoredAny>,
-    crit: Option<IgnoredAny>,
-}
+use crate::jws::{Compact, JwsError};
 
 /// The payload of a BLOB whose signature and signer were verified.
 pub(super) fn open(
     blob: &[u8],
     expectation: &MetadataExpectation<'_>,
 ) -> Result<Vec<u8>, MetadataError> {
-    let blob = blob.trim_ascii();
-    if blob.len() > MAX_LENGTH {
-        return Err(MetadataError::TooLarge);
+    let text = std::str::from_utf8(blob.trim_ascii()).map_err(|_| MetadataError::NotJws)?;
+    let jws = Compact::parse(text, MAX_LENGTH).map_err(|error| match error {
+        JwsError::TooLong => MetadataError::TooLarge,
+        JwsError::NotCompact => MetadataError::NotJws,
+        JwsError::Header(_) | JwsError::Critical => MetadataError::Header,
+    })?;
+    let name = jws.header_text("alg").ok_or(MetadataError::Header)?;
+    if name == "none" {
+        return Err(MetadataError::AlgorithmNone);
     }
-    let mut parts = blob.split(|byte| *byte == b'.');
-    let (Some(header), Some(payload), Some(signature), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(MetadataError::NotJws);
-    };
-    let signed = blob
-        .get(..header.len().saturating_add(payload.len()).saturating_add(1))
-        .ok_or(MetadataError::NotJws)?;
-    let decode = |part: &[u8]| base64url::decode(part).map_err(|_| MetadataError::NotJws);
-    let header: Header =
-        serde_json::from_slice(&decode(header)?).map_err(|_| MetadataError::Header)?;
-    let signature = decode(signature)?;
-    let chain = signer(&header)?;
+    if jws.header().contains_key("x5u") || jws.header().contains_key("jku") {
+        return Err(MetadataError::X5u);
+    }
+    let chain = signer(jws.header().get("x5c"))?;
     let leaf = chain.first().ok_or(MetadataError::X5cMissing)?;
-    let algorithm = algorithm(&header.alg, leaf.public_key())?;
+    let algorithm = algorithm(name, leaf.public_key())?;
     let roots: Vec<&Certificate> = expectation.roots.iter().collect();
     path::find(&chain, &roots, expectation.at).map_err(MetadataError::Path)?;
     if !bears(leaf, expectation.leaf_name) {
         return Err(MetadataError::LeafName);
     }
     lc::UnparsedPublicKey::new(algorithm, leaf.public_key().key_bytes())
-        .verify(signed, &signature)
+        .verify(jws.signing_input().as_bytes(), jws.signature())
         .map_err(|_| MetadataError::Signature)?;
-    decode(payload)
+    Ok(jws.into_payload())
 }
 
-fn signer(header: &Header) -> Result<Vec<Certificate>, MetadataError> {
-    if header.alg == "none" {
-        return Err(MetadataError::AlgorithmNone);
-    }
-    if header.x5u.is_some() || header.jku.is_some() {
-        return Err(MetadataError::X5u);
-    }
-    if header.crit.is_some() {
-        return Err(MetadataError::Header);
-    }
-    let x5c = header.x5c.as_deref().unwrap_or_default();
-    if x5c.is_empty() {
-        return Err(MetadataError::X5cMissing);
-    }
-    if x5c.len() > MAX_CHAIN {
+fn signer(x5c: Option<&Value>) -> Result<Vec<Certificate>, MetadataError> {
+    let texts = match x5c {
+        Some(Value::Array(texts)) if !texts.is_empty() => texts,
+        Some(Value::Array(_)) | None => return Err(MetadataError::X5cMissing),
+        Some(_) => return Err(MetadataError::Header),
+    };
+    if texts.len() > MAX_CHAIN {
         return Err(MetadataError::TooLarge);
     }
-    x5c.iter()
+    texts
+        .iter()
         .map(|text| {
             let der = STANDARD
-                .decode(text)
+                .decode(text.as_str().ok_or(MetadataError::Header)?)
                 .map_err(|_| MetadataError::Certificate)?;
             Certificate::from_der(&der).map_err(|_| MetadataError::Certificate)
         })

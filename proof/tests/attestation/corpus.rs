@@ -175,3 +175,44 @@ fn refuses_every_mutation_of_one_byte() {
         }
     }
 }
+
+#[test]
+fn refuses_the_malformed_attestation_objects_in_bounded_time() {
+    let (Some(index), Some(vectors)) = (
+        corpus("malformed/index.json"),
+        corpus("registrations.jsonl"),
+    ) else {
+        return;
+    };
+    // They were made from this registration.
+    let vectors = std::fs::read_to_string(vectors).unwrap();
+    let source = vectors
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .find(|record| record["id"] == "w3c-packed-es256-reg")
+        .unwrap();
+    let case = case(&source);
+    let index: Value = serde_json::from_str(&std::fs::read_to_string(index).unwrap()).unwrap();
+    let mut judged = 0;
+    for item in index.as_array().unwrap() {
+        let object = item["kind"]
+            .as_str()
+            .unwrap()
+            .starts_with("attestationObject");
+        if !object {
+            continue;
+        }
+        let file = item["file"].as_str().unwrap();
+        let bytes = std::fs::read(corpus(&format!("malformed/{file}")).unwrap()).unwrap();
+        let response = RegistrationResponse {
+            client_data_json: &case.client_data_json,
+            attestation_object: &bytes,
+        };
+        let verdict = verify_statement(&response, &case.expectation);
+        // "either": indefinite lengths around a genuine statement, which are read.
+        let either = item["expected"].as_str().unwrap().starts_with("either");
+        assert_eq!(verdict.is_ok(), either, "{file}: {verdict:?}");
+        judged += 1;
+    }
+    assert_eq!(judged, 14);
+}
