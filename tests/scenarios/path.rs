@@ -124,6 +124,9 @@ fn any_changed_byte_of_the_evidence_that_matters_is_found() -> Result<()> {
         .json();
     let bundle = stage.path("evidence.json");
 
+    fs::write(&bundle, evidence.to_string())?;
+    let (code, verdict) = verify_evidence(&stage, &bundle)?;
+    assert_eq!(code, 0, "unchanged, it is accepted: {verdict}");
     let mut strings = Vec::new();
     leaves(&evidence, &mut Vec::new(), &mut strings);
     let long: Vec<_> = strings

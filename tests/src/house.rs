@@ -186,11 +186,10 @@ impl House {
         let journal = Client::new(&format!("http://{PORTAL}"))
             .get("/_journal")?
             .json();
-        let entries = journal
+        let entries = journal["requests"]
             .as_array()
-            .or_else(|| journal["entries"].as_array())
             .cloned()
-            .unwrap_or_default();
+            .context("the journal lists requests")?;
         Ok(entries
             .iter()
             .filter_map(|entry| entry["executed"].as_str().map(str::to_owned))
@@ -279,7 +278,7 @@ impl House {
             &[&admin, &second],
             "odile",
             "Odile Petit",
-            &["helpdesk"],
+            &["operator"],
         )?;
         enrolled(&operator, &operator.enroll(&invitation)?);
         let manager = at(3, "alice")?;
@@ -477,35 +476,7 @@ routes = ["portal.toml"]
     ))
 }
 
-const POLICY: &str = r#"# Who may do what in the sample house.
-[[rule]]
-action = "session.open"
-service = "sceau"
-
-[[rule]]
-action = "key.register"
-service = "sceau"
-
-# A help-desk operator alone cannot enrol a key for somebody privileged.
-[[rule]]
-action = "key.enroll"
-service = "sceau"
-requester_roles = ["admin", "helpdesk"]
-target_roles = ["admin", "helpdesk", "manager"]
-approvals = 1
-approvers = "roles"
-roles = ["admin"]
-requester_also = true
-
-[[rule]]
-action = "key.enroll"
-service = "sceau"
-requester_roles = ["admin", "helpdesk"]
-
-[[rule]]
-action = "account.*"
-service = "portal"
-requester_roles = ["manager"]
-"#;
+/// The policy that is shipped: a house that follows the README has this one.
+const POLICY: &str = include_str!("../../server/policy.example.toml");
 
 const ROUTES: &str = include_str!("../portal.toml");
