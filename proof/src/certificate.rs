@@ -151,7 +151,7 @@ impl Certificate {
             None => 1,
         };
         let serial = fields.expect(Tag::INTEGER)?.value.to_vec();
-        if fields.expect(Tag::SEQUENCE)?.raw != algorithm.raw {
+        if !is_same_algorithm(&fields.expect(Tag::SEQUENCE)?, &algorithm) {
             return Err(CertificateError::AlgorithmMismatch);
         }
         let issuer = Name::read(&fields.expect(Tag::SEQUENCE)?)?;
@@ -528,8 +528,13 @@ fn read_extensions(explicit: &Element<'_>) -> Result<Vec<Extension>, Certificate
     Ok(extensions)
 }
 
+/// Whether a certificate names one algorithm in both places. Old YubiKeys leave RSA's NULL parameters out of one: still the same scheme.
+fn is_same_algorithm(a: &Element<'_>, b: &Element<'_>) -> bool {
+    a.raw == b.raw || matches!(scheme_of(a), Ok(scheme @ Some(Scheme::RsaPkcs1(_))) if scheme_of(b) == Ok(scheme))
+}
+
 /// The scheme of a signature's AlgorithmIdentifier; `None` for one that we do not verify.
-fn scheme_of(algorithm: &Element<'_>) -> Result<Option<Scheme>, Asn1Error> {
+pub(crate) fn scheme_of(algorithm: &Element<'_>) -> Result<Option<Scheme>, Asn1Error> {
     let mut fields = algorithm.contents();
     Ok(match fields.expect(Tag::OID)?.value {
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, last] => match last {
@@ -574,7 +579,7 @@ fn pss_digest(mut fields: Reader<'_>) -> Option<Digest> {
 }
 
 /// UTCTime `YYMMDDHHMMSSZ` or GeneralizedTime `YYYYMMDDHHMMSSZ` (RFC 5280 §4.1.2.5).
-fn instant(element: &Element<'_>) -> Result<OffsetDateTime, Asn1Error> {
+pub(crate) fn instant(element: &Element<'_>) -> Result<OffsetDateTime, Asn1Error> {
     let digits = match element.value.split_last() {
         Some((b'Z', digits)) if digits.iter().all(u8::is_ascii_digit) => digits,
         _ => return Err(Asn1Error::InvalidValue),

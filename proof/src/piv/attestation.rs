@@ -350,23 +350,14 @@ pub fn verify(
         path.anchor().ok_or(PathError::UnknownRoot)?,
     );
 
-    let firmware = extension(claim.leaf, FIRMWARE).ok_or(AttestationError::Extensions)?;
-    let policy = extension(claim.leaf, POLICY).ok_or(AttestationError::Extensions)?;
-    let [pin, touch] = *policy else {
-        return Err(AttestationError::Extensions);
-    };
-    let form_factor = match extension(claim.leaf, FORM_FACTOR) {
-        Some([byte]) => Some(FormFactor(*byte)),
-        Some(_) => return Err(AttestationError::Extensions),
-        None => None,
-    };
+    let firmware = octets(claim.leaf, FIRMWARE)?.ok_or(AttestationError::Extensions)?;
+    let [pin, touch] = octets(claim.leaf, POLICY)?.ok_or(AttestationError::Extensions)?;
+    let form_factor = octets(claim.leaf, FORM_FACTOR)?.map(|[byte]| FormFactor(byte));
     let either = |id: u8| extension(claim.leaf, id).is_some() || extension(issuer, id).is_some();
     Ok(VerifiedAttestation {
         public_key: claim.leaf.public_key().clone(),
         slot,
-        firmware: firmware
-            .try_into()
-            .map_err(|_| AttestationError::Extensions)?,
+        firmware,
         serial: extension(claim.leaf, SERIAL).map(serial).transpose()?,
         pin_policy: PinPolicy::from_byte(pin).ok_or(AttestationError::Extensions)?,
         touch_policy: TouchPolicy::from_byte(touch).ok_or(AttestationError::Extensions)?,
@@ -423,6 +414,25 @@ fn extension(certificate: &Certificate, last: u8) -> Option<&[u8]> {
         .iter()
         .find(|it| it.oid.strip_prefix(YUBICO_PIV) == Some(&[last]));
     found.map(|it| it.value.as_slice())
+}
+
+/// `N` octets of an extension: bare, as the documentation says, or in an OCTET STRING, as some 5.7 devices are said to write them. The length tells
+/// one from the other.
+fn octets<const N: usize>(
+    certificate: &Certificate,
+    last: u8,
+) -> Result<Option<[u8; N]>, AttestationError> {
+    let Some(value) = extension(certificate, last) else {
+        return Ok(None);
+    };
+    let mut reader = Reader::new(value);
+    let bare = match reader.expect(Tag::OCTET_STRING) {
+        Ok(string) if value.len() == N.saturating_add(2) && reader.is_empty() => string.value,
+        _ => value,
+    };
+    bare.try_into()
+        .map(Some)
+        .map_err(|_| AttestationError::Extensions)
 }
 
 /// An INTEGER, not negative, that fills the extension.
