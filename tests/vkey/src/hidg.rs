@@ -112,6 +112,36 @@ impl Gadget {
         }
     }
 
+    /// The device on the host's side, if it is there: behind `dummy_udc.N` is the bus of `dummy_hcd.N`, with one port.
+    fn on_the_bus(&self) -> Option<PathBuf> {
+        let host = self.controller.replace("dummy_udc", "dummy_hcd");
+        let buses = fs::read_dir(format!("/sys/devices/platform/{host}")).ok()?;
+        buses.flatten().find_map(|bus| {
+            let name = bus.file_name();
+            let number = name.to_str()?.strip_prefix("usb")?;
+            let device = bus.path().join(format!("{number}-1"));
+            device.exists().then_some(device)
+        })
+    }
+
+    /// Whether the host's HID driver has made a hidraw node of it.
+    fn has_node(&self) -> bool {
+        let children = |folder: &Path| {
+            fs::read_dir(folder)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|entry| entry.path())
+                .collect::<Vec<_>>()
+        };
+        self.on_the_bus().is_some_and(|device| {
+            children(&device)
+                .iter()
+                .flat_map(|interface| children(interface))
+                .any(|hid| hid.join("hidraw").is_dir())
+        })
+    }
+
     fn clone(&self) -> Self {
         Self {
             folder: self.folder.clone(),
@@ -144,6 +174,10 @@ impl Drop for Plugged {
         // The node first: the kernel's function must not be unbound under an open file.
         self.file = None;
         self.gadget.unbind();
+        let deadline = Instant::now() + PATIENCE;
+        while self.gadget.on_the_bus().is_some() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 }
 
@@ -210,7 +244,6 @@ impl Wire for Plugged {
     }
 
     fn is_seen(&self) -> bool {
-        fs::read_to_string(format!("/sys/class/udc/{}/state", self.gadget.controller))
-            .is_ok_and(|state| state.trim() == "configured")
+        self.gadget.has_node()
     }
 }
