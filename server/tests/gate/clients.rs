@@ -1,0 +1,342 @@
+use std::time::Duration;
+
+use sceau_server::desk::RefusalReason;
+
+use crate::house::{House, Plan};
+use crate::wire::Ask;
+
+const BODY: &str = r#"{"email":"jean@ml.example","name":"Jean Dupont"}"#;
+type Headers = &'static [(&'static str, &'static str)];
+/// Kind A: what htmx sends. Kind C: what a form sends. Kind B: what `fetch` sends. And a program.
+const HTMX: Headers = &[
+    ("HX-Request", "true"),
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Accept", "*/*"),
+];
+const FORM: Headers = &[
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Accept", "text/html,application/xhtml+xml"),
+];
+const FETCH: Headers = &[
+    ("Sec-Fetch-Mode", "cors"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Accept", "*/*"),
+];
+const PROGRAM: Headers = &[("Accept", "*/*")];
+
+fn ask(house: &House, kind: &[(&str, &str)], cookie: &str) -> Ask {
+    let base = format!("http://{}", house.host());
+    let mut ask = Ask::new("POST", "/accounts")
+        .header("Cookie", cookie)
+        .json(BODY);
+    for (name, value) in kind {
+        ask = ask.header(name, value);
+    }
+    if kind != PROGRAM {
+        ask = ask
+            .header("Origin", &base)
+            .header("Referer", &format!("{base}/list?page=2"));
+    }
+    if kind == HTMX {
+        ask = ask.header("HX-Current-URL", &format!("{base}/list?page=3"));
+    }
+    ask
+}
+
+async fn impatient_house() -> (House, String) {
+    let house = House::plan(Plan {
+        head: "hold = \"300ms\"".to_owned(),
+        ..Plan::default()
+    })
+    .await;
+    let cookie = house.sign_in(&house.alice).await;
+    (house, cookie)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_long_enough_every_kind_gets_the_applications_own_answer() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    let (touching, _) = house.touch_everything(&house.alice);
+    for kind in [HTMX, FORM, FETCH, PROGRAM] {
+        let answer = house.send(&ask(&house, kind, &cookie)).await;
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (201, "created"),
+            "{kind:?}"
+        );
+    }
+    let multipart =
+        b"--B\r\nContent-Disposition: form-data; name=\"role\"\r\n\r\nadmin\r\n--B--\r\n";
+    let b = Ask::new("PATCH", "/accounts/7")
+        .header("Cookie", &cookie)
+        .header("Sec-Fetch-Mode", "cors");
+    let answer = house
+        .send(&b.body("multipart/form-data; boundary=B", multipart))
+        .await;
+    assert_eq!(answer.status, 200);
+    let executed = house.upstream.executed();
+    assert_eq!((executed.len(), &executed[4].body[..]), (5, &multipart[..]));
+    touching.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn htmx_is_led_away_and_the_gate_executes_once_when_approved() {
+    let (house, cookie) = impatient_house().await;
+    let answer = house.send(&ask(&house, HTMX, &cookie)).await;
+    let page = answer.header("hx-redirect").to_owned();
+    assert_eq!(answer.status, 401);
+    assert!(
+        page.starts_with("/.sceau/actions/") && answer.header("hx-location").is_empty(),
+        "{answer:?}"
+    );
+    deferred(&house, &cookie, &page, "/accounts/7").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_form_is_led_away_and_the_gate_executes_once_when_approved() {
+    let (house, cookie) = impatient_house().await;
+    let answer = house.send(&ask(&house, FORM, &cookie)).await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+    let page = answer.header("location").to_owned();
+    deferred(&house, &cookie, &page, "/accounts/7").await;
+}
+
+/// The page shows the action, the key is touched, the gate executes without any client, and the page leads on.
+async fn deferred(house: &House, cookie: &str, page: &str, next: &str) {
+    let id = page.rsplit('/').next().unwrap().to_owned();
+    let shown = house
+        .send(
+            &Ask::new("GET", page)
+                .header("Cookie", cookie)
+                .header("Accept", "text/html"),
+        )
+        .await;
+    assert_eq!(shown.status, 200);
+    assert!(
+        shown.text().contains("Créer le compte « Jean Dupont »"),
+        "{}",
+        shown.text()
+    );
+    assert!(
+        shown
+            .header("content-security-policy")
+            .contains("default-src 'none'")
+    );
+    let poll = |wait: u32| {
+        Ask::new("GET", &format!("{page}?wait={wait}"))
+            .header("Cookie", cookie)
+            .header("Accept", "application/json")
+    };
+    assert_eq!(house.send(&poll(0)).await.json()["state"], "pending");
+    assert!(house.upstream.executed().is_empty());
+    let record = house
+        .desk
+        .action(id.parse().unwrap())
+        .await
+        .unwrap()
+        .unwrap();
+    house.alice.approve(&house.desk, &record).await;
+    let mut last = serde_json::Value::Null;
+    for _ in 0..50 {
+        last = house.send(&poll(5)).await.json();
+        if last["state"] == "executed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        (last["state"].as_str(), last["next"].as_str()),
+        (Some("executed"), Some(next)),
+        "{last}"
+    );
+    assert_eq!(house.upstream.executed().len(), 1);
+    assert!(
+        house.upstream.executed()[0]
+            .headers
+            .contains_key("sceau-permit")
+    );
+    // Nobody else's page.
+    let other = house.sign_in(&house.bob).await;
+    let peek = Ask::new("GET", page)
+        .header("Cookie", &other)
+        .header("Accept", "application/json");
+    assert_eq!(house.send(&peek).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_deferred_request_leads_back_and_executes_nothing() {
+    let (house, cookie) = impatient_house().await;
+    let page = house
+        .send(&ask(&house, HTMX, &cookie))
+        .await
+        .header("hx-redirect")
+        .to_owned();
+    let id = page.rsplit('/').next().unwrap().parse().unwrap();
+    let record = house.desk.action(id).await.unwrap().unwrap();
+    house
+        .refuse(&house.alice, &record, RefusalReason::Mistake)
+        .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let poll = Ask::new("GET", &page)
+        .header("Cookie", &cookie)
+        .header("Accept", "application/json");
+    let state = house.send(&poll).await.json();
+    assert_eq!(
+        (state["state"].as_str(), state["next"].as_str()),
+        (Some("refused"), Some("/list?page=3")),
+        "{state}"
+    );
+    assert!(house.upstream.executed().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetch_gets_409_and_its_repetition_gets_the_answer() {
+    let (house, cookie) = impatient_house().await;
+    let again = ask(&house, FETCH, &cookie);
+    let answer = house.send(&again).await;
+    assert_eq!(answer.status, 409);
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+    assert!(answer.header("location").is_empty());
+    let problem = answer.json();
+    let approve = format!(
+        "http://{}/.sceau/actions/{}",
+        house.host(),
+        problem["action_id"].as_str().unwrap()
+    );
+    assert_eq!(problem["approve_url"], approve);
+    let record = house.next_action(&house.alice).await;
+    house.alice.approve(&house.desk, &record).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(
+        house.upstream.executed().is_empty(),
+        "nothing is executed behind a script's back"
+    );
+    let answer = house.send(&again).await;
+    assert_eq!((answer.status, answer.text().as_str()), (201, "created"));
+    assert_eq!(house.upstream.executed().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_gets_the_rfc_9470_challenge_and_repeats_with_the_actions_name() {
+    let (house, cookie) = impatient_house().await;
+    let answer = house.send(&ask(&house, PROGRAM, &cookie)).await;
+    assert_eq!(answer.status, 401);
+    let challenge = answer.header("www-authenticate");
+    assert!(
+        challenge.contains("error=\"insufficient_user_authentication\"")
+            && challenge.contains("acr_values=\"eidas3\"")
+    );
+    let problem = answer.json();
+    let id = problem["action_id"].as_str().unwrap();
+    assert!(
+        problem["status_url"].as_str().unwrap().ends_with(id)
+            && problem["approve_url"].as_str().unwrap().ends_with(id)
+    );
+    let named = ask(&house, PROGRAM, &cookie).header("Sceau-Action", id);
+    assert_eq!(house.send(&named).await.status, 401, "not approved yet");
+    let record = house.next_action(&house.alice).await;
+    house.alice.approve(&house.desk, &record).await;
+    let answer = house.send(&named).await;
+    assert_eq!((answer.status, answer.text().as_str()), (201, "created"));
+    assert_eq!(house.upstream.executed().len(), 1);
+    assert_eq!(
+        house.upstream.executed()[0].headers.get("sceau-action"),
+        None
+    );
+    // Somebody else's session cannot use the name.
+    let bob = house.sign_in(&house.bob).await;
+    assert_eq!(
+        house
+            .send(&ask(&house, PROGRAM, &bob).header("Sceau-Action", id))
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn four_eyes_do_not_hold_the_connection() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    let mut grant = Ask::new("POST", "/accounts/7/rights")
+        .header("Cookie", &cookie)
+        .form("right=admin");
+    for (name, value) in HTMX {
+        grant = grant.header(name, value);
+    }
+    let started = std::time::Instant::now();
+    let answer = house.send(&grant).await;
+    assert!(started.elapsed() < Duration::from_secs(2));
+    assert_eq!(
+        (answer.status, answer.header("hx-redirect").is_empty()),
+        (401, false)
+    );
+    let record = house.next_action(&house.bob).await;
+    assert_eq!(record.requester, house.alice.id);
+    house.bob.approve(&house.desk, &record).await;
+    for _ in 0..50 {
+        if !house.upstream.executed().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    let executed = house.upstream.executed();
+    assert_eq!(
+        (executed.len(), executed[0].target.as_str()),
+        (1, "/accounts/7/rights")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_never_look_like_success() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    for kind in [HTMX, FORM, FETCH, PROGRAM] {
+        let bytes = ask(&house, kind, &cookie).bytes(&house.host());
+        let address = house.address;
+        let asking = tokio::spawn(async move { crate::wire::raw(address, &bytes).await });
+        let record = house.next_action(&house.alice).await;
+        house
+            .refuse(&house.alice, &record, RefusalReason::Mistake)
+            .await;
+        let answer = asking.await.unwrap();
+        assert_eq!(answer.status, 403, "{kind:?}");
+        let html = kind == FORM;
+        assert_eq!(answer.header("content-type").starts_with("text/html"), html);
+        assert!(answer.header("location").is_empty() && answer.header("hx-location").is_empty());
+    }
+    assert!(house.upstream.executed().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_session_each_kind_is_led_to_sign_in() {
+    let house = House::start().await;
+    let cases: [(Headers, u16, &str, &str); 4] = [
+        (
+            HTMX,
+            401,
+            "hx-redirect",
+            "/.sceau/sign-in?next=/list%3Fpage%3D3",
+        ),
+        (
+            FORM,
+            303,
+            "location",
+            "/.sceau/sign-in?next=/list%3Fpage%3D2",
+        ),
+        (FETCH, 401, "content-type", "application/problem+json"),
+        (PROGRAM, 401, "content-type", "application/problem+json"),
+    ];
+    for (kind, status, name, value) in cases {
+        let answer = house.send(&ask(&house, kind, "app=1")).await;
+        assert_eq!(
+            (answer.status, answer.header(name)),
+            (status, value),
+            "{kind:?}"
+        );
+    }
+    assert!(house.upstream.seen().is_empty());
+}
