@@ -11,7 +11,7 @@ use crate::credential::{
     make_credential,
 };
 use crate::device::{Device, Progress, unattended};
-use crate::error::{Error, Refused, Status};
+use crate::error::{Error, Refused, Status, WireError};
 use crate::info::AuthenticatorInfo;
 use crate::pin::Pin;
 use crate::pin_protocol::PinUvAuthToken;
@@ -19,6 +19,8 @@ use crate::port::Entropy;
 
 /// Most credential ids that a caller may name.
 pub const MAX_LIST: usize = 1024;
+/// §6.5.2.1: the PIN retries of an authenticator that has seen no wrong PIN.
+const FULL_RETRIES: u64 = 8;
 /// Names are cut to this many bytes (WebAuthn L3 §6.4.1.2), since old keys refuse longer ones.
 const MAX_NAME: usize = 64;
 
@@ -366,18 +368,15 @@ fn verify_user(
         )?,
         Method::Pin => {
             let pin = pin.ok_or(Refused::PinNeeded)?;
-            let protocol = info.pin_protocol()?;
-            if info.options.pin_uv_auth_token {
-                client_pin::token_using_pin(
-                    device,
-                    protocol,
-                    pin,
-                    permissions,
-                    Some(rp_id),
-                    entropy,
-                )?
-            } else {
-                client_pin::pin_token(device, protocol, pin, entropy)?
+            match by_pin(device, info, pin, permissions, rp_id, entropy) {
+                // Another program may have made the device forget the request. With every try still there, no wrong PIN was
+                // counted, and asking again costs none.
+                Err(Error::Wire(WireError::Silent))
+                    if client_pin::pin_retries(device)?.left >= FULL_RETRIES =>
+                {
+                    by_pin(device, info, pin, permissions, rp_id, entropy)?
+                }
+                other => other?,
             }
         }
     };
@@ -385,6 +384,22 @@ fn verify_user(
         token: Some(token),
         uv_option: false,
     })
+}
+
+fn by_pin(
+    device: &mut dyn Device,
+    info: &AuthenticatorInfo,
+    pin: &Pin,
+    permissions: Permissions,
+    rp_id: &str,
+    entropy: &mut dyn Entropy,
+) -> Result<PinUvAuthToken, Error> {
+    let protocol = info.pin_protocol()?;
+    if info.options.pin_uv_auth_token {
+        client_pin::token_using_pin(device, protocol, pin, permissions, Some(rp_id), entropy)
+    } else {
+        client_pin::pin_token(device, protocol, pin, entropy)
+    }
 }
 
 enum Lookup<'a> {

@@ -43,3 +43,14 @@ fn without_reply(
         Err(ReplyError::Invalid(name).into())
     }
 }
+
+/// Whether a request may be sent again when its first sending may or may not have been carried out: nothing that carries a PIN, erases, or
+/// continues.
+pub(crate) fn is_repeatable(command: u8, payload: &[u8]) -> bool {
+    match command {
+        MAKE_CREDENTIAL | GET_ASSERTION | GET_INFO | SELECTION => true,
+        // clientPIN, as this crate writes it: member 2 is the subcommand. Retries and key agreement carry no PIN.
+        CLIENT_PIN => matches!(payload, [_, 0x01, _, 0x02, 0x01 | 0x02 | 0x07, ..]),
+        _ => false,
+    }
+}

@@ -39,6 +39,8 @@ pub struct Deadlines {
     pub open: Duration,
     /// Between two signs of life of a working authenticator, which sends one every 100 ms (HID).
     pub silence: Duration,
+    /// For the first sign of life after a request that may be sent again (HID).
+    pub lost: Duration,
     /// For a whole call, touch included. Authenticators give up by themselves after 30 s or so.
     pub call: Duration,
     /// For the answer to a cancellation; without one the channel is resynchronised before its next use.
@@ -52,6 +54,7 @@ impl Default for Deadlines {
         Self {
             open: Duration::from_secs(1),
             silence: Duration::from_secs(3),
+            lost: Duration::from_millis(600),
             call: Duration::from_secs(120),
             cancel: Duration::from_millis(150),
             busy: Duration::from_secs(15),

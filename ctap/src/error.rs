@@ -172,8 +172,8 @@ pub enum Refused {
         /// In Unicode code points.
         minimum: usize,
     },
-    /// The PIN's UTF-8 form is longer than 63 bytes.
-    #[error("the PIN is longer than 63 bytes")]
+    /// The PIN is longer than its standard allows: 63 bytes of UTF-8 (FIDO2), 8 characters (PIV).
+    #[error("the PIN is too long")]
     PinTooLong,
     /// The PIN holds a NUL character, which the padding could not carry.
     #[error("the PIN holds a character that cannot be sent")]

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use crate::command;
 use crate::device::{Control, Deadlines, Device, Keepalive, Progress, TICK};
 use crate::error::{Error, FramingError, Refused, ReplyError, StatusWord, WireError};
 use crate::nfc::split_status;
@@ -26,6 +27,12 @@ const KEEPALIVE: u8 = 0x3b;
 const ERROR: u8 = 0x3f;
 
 const ERR_CHANNEL_BUSY: u8 = 0x06;
+/// How usbd-ctaphid (Nitrokey 3, Solo 2; firmware of 2026) says ERR_CHANNEL_BUSY; no other meaning is defined for it.
+const ERR_BUSY_QUIRK: u8 = 0x00;
+/// When an INIT that nobody answered is sent again.
+const INIT_AGAIN: Duration = Duration::from_millis(250);
+/// How often a request is sent again that the device gave no sign of having received.
+const MAX_REPEATS: usize = 3;
 
 const CAPABILITY_WINK: u8 = 0x01;
 const CAPABILITY_CBOR: u8 = 0x04;
@@ -72,6 +79,8 @@ enum Stop {
     Error(Error),
     /// The device said ERR_CHANNEL_BUSY.
     Busy,
+    /// Not a sign of life since the request, which may be sent again.
+    Lost,
 }
 
 impl<E: Into<Error>> From<E> for Stop {
@@ -115,14 +124,15 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
         if self.greeting.capabilities & CAPABILITY_WINK == 0 {
             return Err(Refused::Unsupported.into());
         }
-        self.transact(WINK, &[], &mut crate::device::unattended)
+        self.transact(WINK, &[], true, &mut crate::device::unattended)
             .map(|_| ())
     }
 
     /// INIT on the broadcast channel for a new channel, or on ours to abandon whatever goes on there (§11.2.9.1.3).
     fn initialise(&mut self) -> Result<(), Error> {
         let start = self.clock.now();
-        let deadline = start.saturating_add(self.deadlines.busy);
+        let silent = start.saturating_add(self.deadlines.open);
+        let busy = start.saturating_add(self.deadlines.busy);
         loop {
             // A nonce is used once, so that a late answer to an earlier INIT is not taken for this one's.
             for byte in &mut self.nonce {
@@ -130,14 +140,16 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
             }
             let nonce = self.nonce;
             self.send(INIT, &nonce)?;
-            let until = self.clock.now().saturating_add(self.deadlines.open);
+            let until = self.clock.now().saturating_add(INIT_AGAIN).min(silent);
             match self.receive_init(until) {
                 Ok(()) => return Ok(()),
                 Err(Stop::Error(error)) => return Err(error),
-                Err(Stop::Busy) if self.clock.now() >= deadline => {
-                    return Err(WireError::Busy.into());
-                }
+                Err(Stop::Busy) if self.clock.now() >= busy => return Err(WireError::Busy.into()),
                 Err(Stop::Busy) => self.clock.sleep(TICK),
+                Err(Stop::Lost) if self.clock.now() >= silent => {
+                    return Err(WireError::Silent.into());
+                }
+                Err(Stop::Lost) => {}
             }
         }
     }
@@ -147,7 +159,7 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
             let mut report = [0; MAX_REPORT];
             let Some(packet) = self.packet(&mut report, until)? else {
                 if self.clock.now() >= until {
-                    return Err(WireError::Silent.into());
+                    return Err(Stop::Lost);
                 }
                 continue;
             };
@@ -158,10 +170,13 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
                     data,
                 } => {
                     let Some((nonce, rest)) = data.split_first_chunk::<8>() else {
-                        continue;
+                        return Err(FramingError::ShortPacket.into());
                     };
                     // On the broadcast channel other programs' answers arrive too.
                     if *nonce != self.nonce {
+                        if self.clock.now() >= until {
+                            return Err(Stop::Lost);
+                        }
                         continue;
                     }
                     let Some(([c0, c1, c2, c3, protocol, major, minor, build, capabilities], _)) =
@@ -171,12 +186,10 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
                     };
                     let channel = [*c0, *c1, *c2, *c3];
                     let reserved = channel == BROADCAST || channel == [0; 4];
-                    if length < 17
-                        || reserved
-                        || (self.channel != BROADCAST && channel != self.channel)
-                    {
+                    if length < 17 || reserved {
                         return Err(FramingError::Channel.into());
                     }
+                    // On a channel of ours the answer names that channel again (§11.2.9.1.3); usbd-ctaphid gives a new one.
                     self.channel = channel;
                     self.stale = false;
                     let version = [*major, *minor, *build];
@@ -189,20 +202,25 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
                 }
                 Packet::Init {
                     command: ERROR,
-                    data,
+                    data: [ERR_CHANNEL_BUSY, ..],
                     ..
-                } if data.first() == Some(&ERR_CHANNEL_BUSY) => return Err(Stop::Busy),
+                } => return Err(Stop::Busy),
                 // Errors on the broadcast channel may be another program's; on ours, rests of what is being abandoned.
+                _ if self.clock.now() >= until => return Err(Stop::Lost),
                 _ => {}
             }
         }
     }
 
     /// One message there and one back, again while another program keeps the device busy.
+    ///
+    /// A `repeatable` request is also sent again when the device gives no sign of having received it: some firmware (usbd-ctaphid: Nitrokey 3,
+    /// Solo 2) drops what arrives while it answers another program, and drops what it works on when another program says INIT.
     fn transact(
         &mut self,
         command: u8,
         payload: &[u8],
+        repeatable: bool,
         progress: Progress<'_>,
     ) -> Result<Vec<u8>, Error> {
         if payload.len() > self.capacity() {
@@ -212,15 +230,18 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
             self.initialise()?;
         }
         let patience = self.clock.now().saturating_add(self.deadlines.busy);
+        let mut repeats = 0_usize;
         loop {
             self.stale = true;
             self.send(command, payload)?;
-            match self.receive(command, progress) {
+            match self.receive(command, repeatable && repeats < MAX_REPEATS, progress) {
                 Ok(reply) => {
-                    self.stale = false;
+                    // After a repetition a second answer may follow, which the next call must not take for its own.
+                    self.stale = repeats > 0;
                     return Ok(reply);
                 }
                 Err(Stop::Error(error)) => return Err(error),
+                Err(Stop::Lost) => repeats = repeats.saturating_add(1),
                 Err(Stop::Busy) => {
                     self.stale = false;
                     if progress(Keepalive::Silent) == Control::Cancel {
@@ -308,7 +329,14 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
     }
 
     /// The reply to `command`, with signs of life passed on and cancellation passed down.
-    fn receive(&mut self, command: u8, progress: Progress<'_>) -> Result<Vec<u8>, Stop> {
+    fn receive(
+        &mut self,
+        command: u8,
+        repeatable: bool,
+        progress: Progress<'_>,
+    ) -> Result<Vec<u8>, Stop> {
+        let lost = self.clock.now().saturating_add(self.deadlines.lost);
+        let mut heard = !repeatable;
         let deadline = self.clock.now().saturating_add(self.deadlines.call);
         let mut silence = self.clock.now().saturating_add(self.deadlines.silence);
         loop {
@@ -322,6 +350,7 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
                     data: [status, ..],
                 }) => {
                     silence = now.saturating_add(self.deadlines.silence);
+                    heard = true;
                     Keepalive::from_byte(*status)
                 }
                 Some(Packet::Init {
@@ -352,6 +381,9 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
             if progress(keepalive) == Control::Cancel {
                 self.cancel(command)?;
                 return Err(Refused::Cancelled.into());
+            }
+            if !heard && now >= lost {
+                return Err(Stop::Lost);
             }
             if now >= deadline || now >= silence {
                 // Leave no device waiting for a touch that nobody will use.
@@ -440,7 +472,7 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
 
 fn device_error(length: usize, data: &[u8]) -> Stop {
     match data.first() {
-        Some(&ERR_CHANNEL_BUSY) => Stop::Busy,
+        Some(&(ERR_CHANNEL_BUSY | ERR_BUSY_QUIRK)) if length >= 1 => Stop::Busy,
         Some(&code) if length >= 1 => WireError::Hid(code).into(),
         _ => FramingError::ShortPacket.into(),
     }
@@ -456,7 +488,12 @@ impl<P: PacketPort, C: Clock> Device for HidDevice<P, C> {
         let mut message = Vec::with_capacity(payload.len().saturating_add(1));
         message.push(command);
         message.extend_from_slice(payload);
-        split_status(self.transact(CBOR, &message, progress)?)
+        split_status(self.transact(
+            CBOR,
+            &message,
+            command::is_repeatable(command, payload),
+            progress,
+        )?)
     }
 
     fn call_u2f(
@@ -473,7 +510,7 @@ impl<P: PacketPort, C: Clock> Device for HidDevice<P, C> {
             message.extend_from_slice(data);
         }
         message.extend_from_slice(&[0, 0]);
-        let mut reply = self.transact(MSG, &message, &mut crate::device::unattended)?;
+        let mut reply = self.transact(MSG, &message, false, &mut crate::device::unattended)?;
         let (Some(sw2), Some(sw1)) = (reply.pop(), reply.pop()) else {
             return Err(ReplyError::Missing("status word").into());
         };

@@ -32,7 +32,9 @@ pub mod info;
 pub mod nfc;
 pub mod pin;
 pub mod pin_protocol;
+pub mod piv;
 pub mod port;
+pub mod tlv;
 pub mod u2f;
 
 pub use device::{Control, Deadlines, Device, Keepalive, Progress, unattended};

@@ -350,7 +350,7 @@ fn the_longest_message_passes() {
 
 #[test]
 fn device_errors_survive_known_or_not() {
-    for code in [0x00, 0x01, 0x05, 0x0b, 0x7f, 0xe7] {
+    for code in [0x01, 0x05, 0x0b, 0x7f, 0xe7] {
         let mut once = Some(frames(CHANNEL, 0x3f, &[code]).remove(0));
         let result = lied_to(&Key::new(info_2_1()), move |_| Ok(once.take()), ask);
         assert_eq!(result, wire(WireError::Hid(code)));
@@ -365,6 +365,79 @@ fn device_errors_survive_known_or_not() {
         wire(FramingError::ShortPacket),
         "an error without a code"
     );
+}
+
+#[test]
+fn requests_that_the_device_lost_are_sent_again_but_never_a_pin() {
+    let key = Key::new(info_2_1());
+    let mut lose = 2;
+    let result = lied_to(
+        &key,
+        move |honest| {
+            // The answers to the first two requests never come.
+            if honest.is_some() && lose > 0 {
+                lose -= 1;
+                return Ok(None);
+            }
+            Ok(honest)
+        },
+        |device| {
+            device
+                .call(0x06, &[0xa2, 0x01, 0x01, 0x02, 0x01], &mut unattended)
+                .map(|_| ())
+        },
+    );
+    assert_eq!(result, Ok(()));
+    assert_eq!(
+        key.borrow()
+            .requests
+            .iter()
+            .filter(|request| request[0] == 6)
+            .count(),
+        3
+    );
+    let key = Key::new(info_2_1());
+    let pin = Pin::new("000000").unwrap();
+    let mut answers = 0;
+    let result = lied_to(
+        &key,
+        move |honest| {
+            // Key agreement (two reports) passes; the answer to the PIN is lost.
+            answers += usize::from(honest.is_some());
+            Ok(honest.filter(|_| answers <= 2))
+        },
+        |device| {
+            client_pin::pin_token(device, PinProtocol::Two, &pin, &mut Draws::default()).map(|_| ())
+        },
+    );
+    assert_eq!(result, wire(WireError::Silent));
+    assert_eq!(
+        key.borrow().retries,
+        7,
+        "one try, whatever became of its answer"
+    );
+}
+
+#[test]
+fn resynchronising_with_a_device_that_talks_for_ever_ends() {
+    let key = Key::new(info_2_1());
+    let clock = SimClock::default();
+    let stick = Rc::new(RefCell::new(Stick::new(key, clock.clone())));
+    let liar = Liar {
+        stick,
+        tamper: Rc::new(RefCell::new(None)),
+        clock: clock.clone(),
+    };
+    let mut device =
+        HidDevice::open(liar.clone(), clock.clone(), [9; 8], Deadlines::default()).unwrap();
+    let error = frames(CHANNEL, 0x3f, &[0x7f]).remove(0);
+    let keepalive = frames(CHANNEL, 0x3b, &[1]).remove(0);
+    *liar.tamper.borrow_mut() = Some(Box::new(move |_| Ok(Some(error.clone()))));
+    assert_eq!(info::info(&mut device), wire(WireError::Hid(0x7f)));
+    *liar.tamper.borrow_mut() = Some(Box::new(move |_| Ok(Some(keepalive.clone()))));
+    let start = clock.now();
+    assert_eq!(info::info(&mut device), wire(WireError::Silent));
+    assert!(clock.now() - start <= Duration::from_millis(1100));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 mod allocation;
 mod ceremony;
 mod corpus;
+mod firmware;
 mod fuzz;
 mod hostile;
 mod rig;

@@ -1,0 +1,561 @@
+//! Against firmware that nobody here wrote: `vkey` (see `tests/vkey`) runs Nitrokey's FIDO2 and PIV applets; these tests are its reader and its USB port.
+//!
+//! `vkey` is built on its own; where it is not built, these tests say so. `SCEAU_VKEY` names another binary. Time is real here.
+#![allow(clippy::disallowed_methods, reason = "real firmware runs in real time")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, connect, recv, send, socket,
+};
+use sceau_ctap::apdu::Framing;
+use sceau_ctap::ceremony::{
+    self, Authentication, Method, Operation, Registration, ResidentKey, UserVerification, plan,
+};
+use sceau_ctap::client_pin;
+use sceau_ctap::command;
+use sceau_ctap::credential::{NewCredential, RelyingParty, User};
+use sceau_ctap::hid::HidDevice;
+use sceau_ctap::info;
+use sceau_ctap::nfc::NfcDevice;
+use sceau_ctap::pin_protocol::PinProtocol;
+use sceau_ctap::piv::{
+    Digest, KeyKind, ManagementAlgorithm, ManagementKey, PinOutcome, PinReference, PivCard, PivPin,
+    PublicKey, Slot,
+};
+use sceau_ctap::port::MAX_REPORT;
+use sceau_ctap::{
+    ApduPort, Clock, Control, Deadlines, Device, Entropy, Error, Keepalive, NoEntropy, PacketPort,
+    Pin, PortError, Refused, Status, StatusWord, unattended,
+};
+
+use crate::rig::sha256;
+
+const RP_ID: &str = "sceau.example";
+const HASH: [u8; 32] = [0x44; 32];
+
+fn vkey() -> Option<PathBuf> {
+    let beside = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/vkey/target/debug/vkey");
+    let path = std::env::var_os("SCEAU_VKEY").map_or(beside, PathBuf::from);
+    if path.exists() {
+        return Some(path);
+    }
+    eprintln!("SKIPPED: {} is not built", path.display());
+    None
+}
+
+struct Real(Instant);
+
+impl Clock for Real {
+    fn now(&self) -> Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+}
+
+fn clock() -> Real {
+    Real(Instant::now())
+}
+
+struct System;
+
+impl Entropy for System {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {
+        aws_lc_rs::rand::fill(out).map_err(|_| NoEntropy)
+    }
+}
+
+/// A running `vkey`, killed when dropped, with a state folder that goes with it.
+struct Vkey {
+    child: Child,
+    folder: tempfile::TempDir,
+}
+
+impl Vkey {
+    fn start(binary: &Path, transport: &str, arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(binary);
+        command
+            .arg(transport)
+            .arg("--state")
+            .arg(folder.path().join("state"))
+            .arg("--control")
+            .arg(folder.path().join("control"));
+        if transport == "sock" {
+            command.arg("--reports").arg(folder.path().join("reports"));
+        }
+        let child = command
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self { child, folder }
+    }
+
+    fn say(&self, binary: &Path, words: &[&str]) {
+        let said = Command::new(binary)
+            .arg("say")
+            .arg(self.folder.path().join("control"))
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(said.status.success(), "{words:?}: {said:?}");
+    }
+}
+
+impl Drop for Vkey {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The reader's side of a card on TCP: length in two bytes, then an APDU; one byte is a command of the reader.
+struct Reader(TcpStream);
+
+impl Reader {
+    /// A listening port pair, as the driver has one for each slot.
+    fn listen() -> (TcpListener, TcpListener, u16) {
+        loop {
+            let first = TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = first.local_addr().unwrap().port();
+            if let Ok(second) = TcpListener::bind(("127.0.0.1", port.saturating_add(1))) {
+                return (first, second, port);
+            }
+        }
+    }
+
+    fn accept(listener: &TcpListener) -> Self {
+        let (stream, _) = listener.accept().unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(60)))
+            .unwrap();
+        let mut reader = Self(stream);
+        reader.send(&[1]).unwrap();
+        reader.send(&[4]).unwrap();
+        assert_eq!(reader.receive().unwrap()[0], 0x3b, "an answer to reset");
+        reader
+    }
+
+    fn send(&mut self, message: &[u8]) -> std::io::Result<()> {
+        self.0
+            .write_all(&[&(message.len() as u16).to_be_bytes(), message].concat())
+    }
+
+    fn receive(&mut self) -> std::io::Result<Vec<u8>> {
+        let mut length = [0; 2];
+        self.0.read_exact(&mut length)?;
+        let mut message = vec![0; u16::from_be_bytes(length).into()];
+        self.0.read_exact(&mut message)?;
+        Ok(message)
+    }
+}
+
+impl ApduPort for Reader {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, PortError> {
+        self.send(command)
+            .and_then(|()| self.receive())
+            .map_err(|_| PortError::Gone)
+    }
+}
+
+/// The USB port's side of a stick: one report per message.
+struct Usb(OwnedFd);
+
+impl Usb {
+    fn open(path: &Path) -> Self {
+        let address = SocketAddrUnix::new(path).unwrap();
+        for _ in 0..500 {
+            let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
+            if connect(&socket, &address).is_ok() {
+                return Self(socket);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the key did not appear at {}", path.display());
+    }
+}
+
+impl PacketPort for Usb {
+    fn write_packet(&mut self, packet: &[u8]) -> Result<(), PortError> {
+        send(&self.0, packet, SendFlags::NOSIGNAL)
+            .map(|_| ())
+            .map_err(|_| PortError::Gone)
+    }
+
+    fn read_packet(
+        &mut self,
+        packet: &mut [u8; MAX_REPORT],
+        timeout: Duration,
+    ) -> Result<Option<usize>, PortError> {
+        let timeout = Timespec {
+            tv_sec: timeout.as_secs() as i64,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        if poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout))
+            .map_err(|_| PortError::Gone)?
+            == 0
+        {
+            return Ok(None);
+        }
+        match recv(&self.0, &mut packet[..], RecvFlags::empty()) {
+            Ok((_, 0)) | Err(_) => Err(PortError::Gone),
+            Ok((_, length)) => Ok(Some(length)),
+        }
+    }
+}
+
+fn registration<'a>(exclude: &'a [Vec<u8>]) -> Registration<'a> {
+    Registration {
+        client_data_hash: &HASH,
+        rp: RelyingParty {
+            id: RP_ID,
+            name: Some("Sceau"),
+        },
+        user: User {
+            id: b"amartin",
+            name: Some("amartin"),
+            display_name: Some("Alice Martin"),
+        },
+        algorithms: &[-7],
+        exclude,
+        resident_key: ResidentKey::Discouraged,
+        user_verification: UserVerification::Required,
+        cred_protect: None,
+    }
+}
+
+/// The credential's public key as an uncompressed point.
+fn point(made: &NewCredential) -> Vec<u8> {
+    let key = &made.authenticator_data[37 + 18 + made.credential_id.len()..];
+    let (key, _) = sceau_ctap::cbor::read_prefix(key).unwrap();
+    [
+        &[4],
+        key.at(-2).unwrap().bytes().unwrap(),
+        key.at(-3).unwrap().bytes().unwrap(),
+    ]
+    .concat()
+}
+
+/// Sets a PIN, registers, signs, changes the PIN, is wrong once, finds and excludes: every signature is verified.
+fn whole_life(device: &mut dyn Device, protocol: PinProtocol) {
+    let (first, second) = (
+        Pin::new("caf\u{e9} 0451").unwrap(),
+        Pin::new("correct horse").unwrap(),
+    );
+    let mut info = info::info(device).unwrap();
+    assert_eq!(
+        plan(
+            &info,
+            Operation::Authenticate,
+            UserVerification::Required,
+            false
+        ),
+        Err(Refused::PinNotSet)
+    );
+    client_pin::set_pin(device, protocol, &first, &mut System).unwrap();
+    client_pin::change_pin(device, protocol, &first, &second, &mut System).unwrap();
+    info = info::info(device).unwrap();
+    info.pin_uv_auth_protocols = vec![protocol.number()];
+    assert_eq!(
+        plan(
+            &info,
+            Operation::Authenticate,
+            UserVerification::Required,
+            false
+        ),
+        Ok(Method::Pin)
+    );
+
+    let mut seen = Vec::new();
+    let mut watch = |keepalive: Keepalive| {
+        seen.push(keepalive);
+        Control::Continue
+    };
+    let made = ceremony::register(
+        device,
+        &info,
+        &registration(&[]),
+        Some(&second),
+        &mut System,
+        &mut watch,
+    )
+    .unwrap();
+    assert_eq!(made.format, "packed");
+    let ids: Vec<Vec<u8>> = vec![vec![1; 60], made.credential_id.clone(), vec![2; 60]];
+    let again = ceremony::register(
+        device,
+        &info,
+        &registration(&ids),
+        Some(&second),
+        &mut System,
+        &mut unattended,
+    );
+    assert_eq!(again, Err(Error::Status(Status::CREDENTIAL_EXCLUDED)));
+    assert_eq!(
+        ceremony::locate(device, &info, RP_ID, &ids)
+            .unwrap()
+            .as_ref(),
+        Some(&made.credential_id)
+    );
+    assert_eq!(
+        ceremony::locate(device, &info, "other.example", &ids).unwrap(),
+        None
+    );
+
+    let request = Authentication {
+        client_data_hash: &HASH,
+        rp_id: RP_ID,
+        allow: &ids,
+        user_verification: UserVerification::Required,
+    };
+    let wrong = ceremony::authenticate(
+        device,
+        &info,
+        &request,
+        Some(&first),
+        &mut System,
+        &mut unattended,
+    );
+    assert_eq!(wrong, Err(Error::Status(Status::PIN_INVALID)));
+    assert_eq!(client_pin::pin_retries(device).unwrap().left, 7);
+    let signed = ceremony::authenticate(
+        device,
+        &info,
+        &request,
+        Some(&second),
+        &mut System,
+        &mut unattended,
+    )
+    .unwrap()
+    .remove(0);
+    assert!(signed.user_present && signed.user_verified);
+    let message = [signed.authenticator_data.as_slice(), &HASH].concat();
+    UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point(&made))
+        .verify(&message, &signed.signature)
+        .unwrap();
+    assert_eq!(client_pin::pin_retries(device).unwrap().left, 8);
+}
+
+#[test]
+fn fido2_over_nfc_lives_a_whole_life_with_each_protocol_and_framing() {
+    let Some(binary) = vkey() else { return };
+    for (protocol, framing) in [
+        (PinProtocol::One, Framing::Short),
+        (PinProtocol::Two, Framing::Extended),
+    ] {
+        let (_contact, contactless, port) = Reader::listen();
+        let key = Vkey::start(&binary, "vpcd", &["--fido", "--port", &port.to_string()]);
+        let reader = Reader::accept(&contactless);
+        let mut device =
+            NfcDevice::select(reader, clock(), framing, Deadlines::default(), None).unwrap();
+        assert!(device.protocols().ctap2 && device.protocols().u2f);
+        whole_life(&mut device, protocol);
+        drop(key);
+    }
+}
+
+#[test]
+fn fido2_over_hid_lives_a_whole_life_with_each_protocol() {
+    let Some(binary) = vkey() else { return };
+    for protocol in [PinProtocol::One, PinProtocol::Two] {
+        let key = Vkey::start(&binary, "sock", &[]);
+        let usb = Usb::open(&key.folder.path().join("reports"));
+        let mut device = HidDevice::open(usb, clock(), [7; 8], Deadlines::default()).unwrap();
+        assert!(device.speaks_ctap2());
+        whole_life(&mut device, protocol);
+    }
+}
+
+#[test]
+fn a_touch_is_asked_for_shown_and_can_be_cancelled_over_hid() {
+    let Some(binary) = vkey() else { return };
+    let key = Vkey::start(&binary, "sock", &["--touch", "never"]);
+    let usb = Usb::open(&key.folder.path().join("reports"));
+    let mut device = HidDevice::open(usb, clock(), [7; 8], Deadlines::default()).unwrap();
+    let (mut asked, start) = (None, Instant::now());
+    let result = command::selection(&mut device, &mut |keepalive| {
+        if keepalive == Keepalive::UpNeeded {
+            asked.get_or_insert(start.elapsed());
+        }
+        if start.elapsed() > Duration::from_millis(700) {
+            Control::Cancel
+        } else {
+            Control::Continue
+        }
+    });
+    assert_eq!(result, Err(Refused::Cancelled.into()));
+    assert!(
+        start.elapsed() < Duration::from_millis(1000),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(
+        asked.is_some_and(|after| after < Duration::from_millis(500)),
+        "{asked:?}"
+    );
+    key.say(&binary, &["touch", "approve"]);
+    command::selection(&mut device, &mut unattended).expect("usable at once afterwards");
+}
+
+#[test]
+fn unplugging_during_a_touch_is_said_at_once() {
+    let Some(binary) = vkey() else { return };
+    let key = Vkey::start(&binary, "sock", &["--touch", "never"]);
+    let usb = Usb::open(&key.folder.path().join("reports"));
+    let mut device = HidDevice::open(usb, clock(), [7; 8], Deadlines::default()).unwrap();
+    let start = Instant::now();
+    let mut pulled = false;
+    let result = command::selection(&mut device, &mut |keepalive| {
+        if keepalive == Keepalive::UpNeeded && !std::mem::replace(&mut pulled, true) {
+            key.say(&binary, &["remove"]);
+        }
+        Control::Continue
+    });
+    assert_eq!(result, Err(PortError::Gone.into()));
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn two_programs_share_one_stick() {
+    let Some(binary) = vkey() else { return };
+    let key = Vkey::start(&binary, "sock", &[]);
+    let path = key.folder.path().join("reports");
+    let mut one = HidDevice::open(Usb::open(&path), clock(), [1; 8], Deadlines::default()).unwrap();
+    let other = std::thread::spawn(move || {
+        let mut other =
+            HidDevice::open(Usb::open(&path), clock(), [2; 8], Deadlines::default()).unwrap();
+        for _ in 0..100 {
+            info::info(&mut other).unwrap();
+        }
+    });
+    for _ in 0..100 {
+        info::info(&mut one).unwrap();
+    }
+    other.join().unwrap();
+}
+
+#[test]
+fn an_old_u2f_key_registers_and_signs() {
+    let Some(binary) = vkey() else { return };
+    let key = Vkey::start(&binary, "sock", &["--u2f-only"]);
+    let usb = Usb::open(&key.folder.path().join("reports"));
+    let mut device = HidDevice::open(usb, clock(), [7; 8], Deadlines::default()).unwrap();
+    assert!(!device.speaks_ctap2() && device.speaks_u2f());
+    assert_eq!(sceau_ctap::u2f::version(&mut device).unwrap(), "U2F_V2");
+    // Unprovisioned firmware has no attestation certificate, and so does not register; it says so cleanly.
+    match sceau_ctap::u2f::register(&mut device, RP_ID, &HASH, &[], &mut unattended) {
+        Err(error) => assert!(matches!(error, Error::Card(_)), "{error:?}"),
+        Ok(made) => {
+            let ids = [vec![9; 64], made.credential_id.clone()];
+            let signed =
+                sceau_ctap::u2f::authenticate(&mut device, RP_ID, &HASH, &ids, &mut unattended)
+                    .unwrap();
+            let message = [signed.authenticator_data.as_slice(), &HASH].concat();
+            UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point(&made))
+                .verify(&message, &signed.signature)
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_piv_card_lives_a_whole_life() {
+    let Some(binary) = vkey() else { return };
+    for arguments in [&["--piv"][..], &["--piv", "--t0"]] {
+        let (contact, _contactless, port) = Reader::listen();
+        let port = port.to_string();
+        let _key = Vkey::start(&binary, "vpcd", &[arguments, &["--port", &port]].concat());
+        let framing = if arguments.len() > 1 {
+            Framing::ShortT0
+        } else {
+            Framing::Short
+        };
+        let mut reader = Reader::accept(&contact);
+        let mut card = PivCard::select(&mut reader, framing).unwrap();
+        assert_eq!(card.certificate(Slot::Signature).unwrap(), None);
+
+        let default = ManagementKey::danger_default(ManagementAlgorithm::TripleDes).unwrap();
+        let wrong = ManagementKey::new(ManagementAlgorithm::TripleDes, &[9; 24]).unwrap();
+        assert!(card.authenticate_management(&wrong, &mut System).is_err());
+        card.authenticate_management(&default, &mut System).unwrap();
+        let PublicKey::Point(point) = card
+            .generate(Slot::Signature, KeyKind::P256, None, None)
+            .unwrap()
+        else {
+            panic!("a point");
+        };
+        let der = [&[0x30, 0x82, 0x02, 0x00][..], &[5; 512]].concat();
+        card.put_certificate(Slot::Signature, &der).unwrap();
+
+        let mut card = PivCard::select(&mut reader, framing).unwrap();
+        assert_eq!(card.certificate(Slot::Signature).unwrap(), Some(der));
+        let digest = Digest::Sha256(sha256(b"an action"));
+        assert_eq!(
+            card.sign(Slot::Signature, KeyKind::P256, &digest),
+            Err(Error::Card(StatusWord::SECURITY_STATUS))
+        );
+        let (pin, new, puk) = (
+            PivPin::new("123456").unwrap(),
+            PivPin::new("24681012").unwrap(),
+            PivPin::new("12345678").unwrap(),
+        );
+        let application = PinReference::Application;
+        assert_eq!(
+            card.pin_status(application).unwrap(),
+            PinOutcome::Wrong { tries_left: 3 }
+        );
+        assert_eq!(
+            card.verify_pin(application, &pin).unwrap(),
+            PinOutcome::Accepted
+        );
+        let signature = card.sign(Slot::Signature, KeyKind::P256, &digest).unwrap();
+        UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point)
+            .verify(b"an action", &signature)
+            .unwrap();
+        let second = card.sign(Slot::Signature, KeyKind::P256, &digest);
+        assert_eq!(
+            second,
+            Err(Error::Card(StatusWord::SECURITY_STATUS)),
+            "9C wants its PIN every time"
+        );
+
+        assert_eq!(
+            card.change_pin(application, &pin, &new).unwrap(),
+            PinOutcome::Accepted
+        );
+        assert_eq!(
+            card.verify_pin(application, &pin).unwrap(),
+            PinOutcome::Wrong { tries_left: 2 }
+        );
+        assert_eq!(
+            card.verify_pin(application, &pin).unwrap(),
+            PinOutcome::Wrong { tries_left: 1 }
+        );
+        assert_eq!(
+            card.verify_pin(application, &pin).unwrap(),
+            PinOutcome::Blocked
+        );
+        assert_eq!(
+            card.verify_pin(application, &new).unwrap(),
+            PinOutcome::Blocked
+        );
+        assert_eq!(card.unblock_pin(&puk, &pin).unwrap(), PinOutcome::Accepted);
+        assert_eq!(
+            card.verify_pin(application, &pin).unwrap(),
+            PinOutcome::Accepted
+        );
+    }
+}
