@@ -9,11 +9,12 @@ use sceau_ctap::{Keepalive, Pin};
 use uuid::Uuid;
 
 use crate::agent::{Agent, Failure};
-use crate::ceremony::{Consented, Proposal, Sealed};
+use crate::ceremony::{Consented, Proposal, Sealed, Unfit};
 use crate::locale::Language;
-use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal};
+use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
+use crate::queue::Arrival;
 use crate::reader::{AuthenticatorError, Ready};
-use crate::server::ActionState;
+use crate::server::{ActionState, FoundAction};
 use crate::session::Token;
 use crate::text;
 
@@ -44,25 +45,86 @@ pub async fn approve(
 ) -> Result<(Uuid, Result<Outcome, Failure>), Failure> {
     agent.token()?;
     let _turn = agent.turn(prompt).await;
-    let proposal = agent
-        .with_queue(|queue| queue.next(id, except, agent.now()))
-        .ok_or(Failure::NothingPending)?;
+    let next = |agent: &Agent| agent.with_queue(|queue| queue.next(id, except, agent.now()));
+    let proposal = match (next(agent), id) {
+        (Some(proposal), _) => proposal,
+        (None, Some(id)) => {
+            fetch(agent, id).await?;
+            next(agent).ok_or(Failure::NothingPending)?
+        }
+        (None, None) => return Err(Failure::NothingPending),
+    };
     let id = proposal.id();
-    let outcome = while_pending(agent, &proposal, prompt, async |prompt: &mut _| {
-        one(agent, prompt, language, proposal.clone()).await
+    let token = agent.token()?;
+    let chosen = while_pending(agent, &proposal, prompt, async |prompt: &mut _| {
+        choose(agent, prompt, language, proposal.clone(), &token).await
     })
     .await;
+    let outcome = match chosen {
+        // From here on the answer is the server's own, though the inbox may tell of it first.
+        Ok(chosen) => carry_out(agent, prompt, id, chosen, &token).await,
+        Err(failure) => Err(failure),
+    };
     Ok((id, outcome))
 }
 
-async fn one(
+/// What a person chose, and the key sealed.
+enum Chosen {
+    Sealed(Sealed),
+    Refused(Refusal),
+    Later,
+}
+
+async fn carry_out(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    id: Uuid,
+    chosen: Chosen,
+    token: &Token,
+) -> Result<Outcome, Failure> {
+    match chosen {
+        Chosen::Later => Ok(Outcome::Later),
+        Chosen::Refused(refusal) => refuse(agent, id, &refusal).await.map(Outcome::Refused),
+        Chosen::Sealed(sealed) => {
+            prompt.tell(Progress::Reporting);
+            let state = report(agent, &sealed, token).await?;
+            agent.settle(id, &state);
+            Ok(Outcome::Sealed(state))
+        }
+    }
+}
+
+/// Asks the server for an action that the inbox has not told of (yet).
+async fn fetch(agent: &Agent, id: Uuid) -> Result<(), Failure> {
+    if let Some(state) = agent.with_queue(|queue| queue.settled(id).map(str::to_owned)) {
+        return Err(Failure::Withdrawn(state));
+    }
+    let found: FoundAction = agent
+        .server
+        .get(
+            &format!("/v1/actions/{id}"),
+            Some(&agent.token()?),
+            Duration::ZERO,
+        )
+        .await?;
+    if found.state != "pending" {
+        return Err(Failure::Withdrawn(found.state));
+    }
+    let document = found.action.get().as_bytes();
+    match agent.with_queue(|queue| queue.arrive(document, agent.keys(), agent.now())) {
+        Arrival::Waits(found) | Arrival::Known(found) if found == id => Ok(()),
+        Arrival::Unfit(unfit) => Err(unfit.into()),
+        _ => Err(Unfit::NotWhatWasAsked.into()),
+    }
+}
+
+async fn choose(
     agent: &Agent,
     prompt: &mut impl Prompt,
     language: Language,
     proposal: Proposal,
-) -> Result<Outcome, Failure> {
-    let id = proposal.id();
-    let token = agent.token()?;
+    token: &Token,
+) -> Result<Chosen, Failure> {
     let waiting = agent
         .with_queue(|queue| queue.waiting(agent.now()).len())
         .saturating_sub(1);
@@ -71,21 +133,14 @@ async fn one(
     };
     match prompt.ask(question).await {
         Answer::GoOn => {}
-        Answer::Refuse(refusal) => return refuse(agent, id, &refusal).await.map(Outcome::Refused),
-        Answer::Later => return Ok(Outcome::Later),
+        Answer::Refuse(refusal) => return Ok(Chosen::Refused(refusal)),
+        Answer::Later => return Ok(Chosen::Later),
         Answer::Pin(_) | Answer::Cancel => return Err(Failure::Declined { reported: false }),
     }
-    let sealed = seal(
-        agent,
-        prompt,
-        proposal.consented(&agent.config.rp_id, agent.now())?,
-        Some(&token),
-    )
-    .await?;
-    prompt.tell(Progress::Reporting);
-    let state = report(agent, &sealed, &token).await?;
-    agent.settle(id, &state);
-    Ok(Outcome::Sealed(state))
+    let consented = proposal.consented(&agent.config.rp_id, agent.now())?;
+    seal(agent, prompt, consented, Some(token))
+        .await
+        .map(Chosen::Sealed)
 }
 
 /// Refuses an action at the server.
@@ -117,15 +172,15 @@ async fn while_pending<P: Prompt>(
     agent: &Agent,
     proposal: &Proposal,
     prompt: &mut P,
-    work: impl AsyncFnOnce(&mut P) -> Result<Outcome, Failure>,
-) -> Result<Outcome, Failure> {
+    work: impl AsyncFnOnce(&mut P) -> Result<Chosen, Failure>,
+) -> Result<Chosen, Failure> {
     let id = proposal.id();
     let left = Duration::try_from(proposal.expires_at() - agent.now()).unwrap_or_default();
     let settled =
         agent.until(|agent| agent.with_queue(|queue| queue.settled(id).map(str::to_owned)));
     let state = tokio::select! {
         biased;
-        outcome = work(prompt) => return outcome,
+        chosen = work(prompt) => return chosen,
         state = settled => state,
         () = tokio::time::sleep(left) => "expired".to_owned(),
     };
@@ -151,6 +206,7 @@ pub async fn seal(
     let signing = with_pin(
         prompt,
         &authenticator,
+        None,
         async |pin: Option<Pin>, told: &mut dyn FnMut(Keepalive)| {
             let credential = armed.credential().to_vec();
             authenticator
@@ -239,13 +295,15 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
     }
 }
 
-/// Asks for the PIN, if one is needed, as often as the person wants to try, and runs `work` with it. Each PIN is used once.
+/// Asks for the PIN, if one is needed, as often as the person wants to try, and runs `work` with it. Each PIN is used once; `typed` is one that
+/// the person has given already.
 ///
 /// # Errors
 /// The authenticator's; [`Failure::Declined`] when the person stops.
 pub async fn with_pin<A>(
     prompt: &mut impl Prompt,
     authenticator: &Ready,
+    mut typed: Option<Secret>,
     work: impl AsyncFn(Option<Pin>, &mut dyn FnMut(Keepalive)) -> Result<A, AuthenticatorError>,
 ) -> Result<A, Failure> {
     let mut again = None;
@@ -268,8 +326,12 @@ pub async fn with_pin<A>(
                 tries_left: Some(retries.left),
                 again,
             };
-            let Answer::Pin(typed) = prompt.ask(question).await else {
-                return Err(Failure::Declined { reported: false });
+            let typed = match typed.take() {
+                Some(typed) => typed,
+                None => match prompt.ask(question).await {
+                    Answer::Pin(typed) => typed,
+                    _ => return Err(Failure::Declined { reported: false }),
+                },
             };
             match Pin::new(typed.expose()) {
                 Ok(pin) => Some(pin),
@@ -401,10 +463,7 @@ mod tests {
             ..Scripted::default()
         };
         let (_, outcome) = run(approve(&agent, &mut prompt, Language::En, None, &[])).unwrap();
-        assert_eq!(
-            outcome,
-            Err(Failure::Unfit(crate::ceremony::Unfit::NotShowable))
-        );
+        assert_eq!(outcome, Err(Failure::Unfit(Unfit::NotShowable)));
         assert!(prompt.asked.is_empty());
     }
 

@@ -94,7 +94,7 @@ pub async fn enroll(
         }
         let enrolling = proposal.enrolling(&opened.rp.id, &agent.config.rp_id, agent.now())?;
         let authenticator = one_authenticator(agent, prompt).await;
-        let authenticator = with_a_pin(agent, prompt, authenticator).await?;
+        let (authenticator, typed) = with_a_pin(agent, prompt, authenticator).await?;
         let rp = (
             enrolling.rp_id().as_str().to_owned(),
             opened.rp.name.clone(),
@@ -103,6 +103,7 @@ pub async fn enroll(
         let made = with_pin(
             prompt,
             &authenticator,
+            typed,
             async |pin: Option<Pin>, told: &mut dyn FnMut(Keepalive)| {
                 let key = NewKey {
                     client_data_hash,
@@ -186,13 +187,14 @@ async fn one_authenticator(agent: &Agent, prompt: &mut impl Prompt) -> Ready {
     }
 }
 
-/// Makes sure that the authenticator has a PIN: offers to set one when it has none.
+/// Makes sure that the authenticator has a PIN: offers to set one when it has none, and returns it.
 async fn with_a_pin(
     agent: &Agent,
     prompt: &mut impl Prompt,
     mut authenticator: Ready,
-) -> Result<Ready, Failure> {
+) -> Result<(Ready, Option<Secret>), Failure> {
     let mut again = None;
+    let mut set = None;
     while authenticator.info.options.client_pin == Some(false) {
         let question = Question::NewPin {
             authenticator: authenticator.name.clone(),
@@ -212,6 +214,7 @@ async fn with_a_pin(
                         .borrow_mut()
                         .describe(authenticator.id, Condition::Ready(info.clone()));
                     authenticator.info = info;
+                    set = Some(typed);
                 }
                 Err(AuthenticatorError::PinUnfit) => {}
                 Err(e) => return Err(e.into()),
@@ -219,5 +222,5 @@ async fn with_a_pin(
             Err(_) => continue,
         }
     }
-    Ok(authenticator)
+    Ok((authenticator, set))
 }

@@ -162,6 +162,15 @@ pub struct ActionState {
     pub state: String,
 }
 
+/// The answer to `GET /v1/actions/{id}`, as far as an agent reads it.
+#[derive(Deserialize)]
+pub struct FoundAction {
+    /// The action document, verbatim.
+    pub action: Box<RawValue>,
+    /// One of the contract's states.
+    pub state: String,
+}
+
 /// The answer to `GET /v1/sessions/{id}`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct SessionState {

@@ -279,11 +279,21 @@ impl Relay {
                 (200, json!({ "state": "active" }))
             }
             ("DELETE", path) if path.starts_with("/v1/sessions/") => (200, json!({})),
-            ("POST", path) if path.ends_with("/approvals") => (200, json!({ "state": "approved" })),
-            ("POST", path) if path.ends_with("/refusals") => (200, json!({ "state": "refused" })),
+            ("POST", path) if path.ends_with("/approvals") => self.settle(path, "approved"),
+            ("POST", path) if path.ends_with("/refusals") => self.settle(path, "refused"),
             ("POST", "/v1/agent/reports") => (200, json!({})),
             _ => (404, json!({ "code": "not-found" })),
         }
+    }
+
+    /// As the real server does: the inbox tells before the request is answered.
+    fn settle(&self, path: &str, state: &str) -> (u16, Value) {
+        self.send(
+            "settled",
+            &json!({ "id": path.split('/').nth(3), "state": state }),
+        );
+        std::thread::sleep(Duration::from_millis(100));
+        (200, json!({ "state": state }))
     }
 
     /// The action of the sign-in that was asked for.
