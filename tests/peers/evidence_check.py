@@ -4,109 +4,77 @@
     evidence_check.py BUNDLE --log-key VKEY [--witness VKEY ...] [--roots DIR]
 
 Prints one line per check; exit status 0 when none failed, 1 otherwise. Shares no code with sceau-verify: where the two
-disagree, one of them or the document is wrong.
+disagree, one of them or the document is wrong. Of attestation statements it knows `packed` only; permits, which concern
+services and not auditors, and time-stamps it leaves out.
 """
 import argparse, base64, datetime, hashlib, hmac, json, pathlib, struct, sys
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-failures = 0
-
-
-class Wrong(Exception):
-    pass
-
-
+failures = []
+FAULTS = (InvalidSignature, ValueError, KeyError, IndexError, TypeError, AttributeError, StopIteration, struct.error)
 def need(holds, why):
     if not holds:
-        raise Wrong(why)
-
+        raise ValueError(why)
 
 def check(name, function, *arguments):
-    """Runs one check and prints its line; its value, or None when it failed."""
-    global failures
+    """Runs one check and prints its line; its value (or True), or None when it failed."""
     try:
         value = function(*arguments)
-        print(f"passed         {name}")
-        return True if value is None else value
-    except Wrong as wrong:
-        failures += 1
-        print(f"FAILED         {name}: {wrong}")
-    except (InvalidSignature, ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error) as error:
-        failures += 1
-        print(f"FAILED         {name}: {type(error).__name__} {error}")
-
+    except FAULTS as fault:
+        failures.append(name)
+        return print(f"FAILED   {name}: {type(fault).__name__} {fault}")
+    print(f"passed   {name}")
+    return True if value is None else value
 
 def unb64url(text):
-    need(isinstance(text, str) and "=" not in text, "base64url without padding")
     value = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     need(base64.urlsafe_b64encode(value).rstrip(b"=").decode() == text, "one spelling of base64url")
     return value
-
-
-def no_duplicates(pairs):
-    need(len({name for name, _ in pairs}) == len(pairs), "a name occurs twice")
-    return dict(pairs)
-
-
+def unb64(text):
+    return base64.b64decode(text, validate=True)
 def strict(data):
-    return json.loads(data, object_pairs_hook=no_duplicates)
-
-
+    def members(pairs):
+        need(len({name for name, _ in pairs}) == len(pairs), "a name occurs twice")
+        return dict(pairs)
+    return json.loads(data, object_pairs_hook=members)
 def canonical(value):
     """RFC 8785 for strings, booleans, integers and ASCII names."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
 def sha256(data):
     return hashlib.sha256(data).digest()
-
-
 def instant(text):
     need(text.endswith("Z"), "UTC")
     return datetime.datetime.fromisoformat(text[:-1] + "+00:00")
 
-
-# -- the log (docs/log.md) ----------------------------------------------------
+# -- the log (docs/log.md)
 def vkey(text, kind):
     name, key_id, key = text.strip().split("+", 2)
-    key = base64.b64decode(key, validate=True)
+    key = unb64(key)
     need(key[0] == kind and len(key) == 33, "a key of this kind")
     need(sha256(name.encode() + b"\n" + key)[:4].hex() == key_id, "key id")
     return name, bytes.fromhex(key_id), ed25519.Ed25519PublicKey.from_public_bytes(key[1:])
-
-
 def signatures(lines, key):
-    """The signatures of a note that name this key."""
-    for line in lines:
-        dash, name, value = line.split(" ")
-        need(dash == "\u2014", "signature line")
-        value = base64.b64decode(value, validate=True)
-        if name == key[0] and value[:4] == key[1]:
-            yield value[4:]
-
-
+    """The signatures of a note that name this key; there must be one."""
+    split = [line.split(" ") for line in lines]
+    need(all(len(line) == 3 and line[0] == "\u2014" for line in split), "signature lines")
+    found = [unb64(value)[4:] for _, name, value in split if name == key[0] and unb64(value)[:4] == key[1]]
+    need(found, f"not signed by {key[0]}")
+    return found
 def checkpoint(note, key, witnesses):
     text, lines = note.rsplit("\n\n", 1)
     text, lines = text + "\n", lines.removesuffix("\n").split("\n")
-    found = list(signatures(lines, key))
-    need(found, "not signed by the log")
-    for signature in found:
+    for signature in signatures(lines, key):
         key[2].verify(signature, text.encode())
-    origin, size, root = text.split("\n")[:3]
-    need(origin == key[0], "another origin")
-    need(str(int(size)) == size, "size")
+    origin, size, root, *_ = text.split("\n")
+    need(origin == key[0] and str(int(size)) == size, "origin, size")
     for witness in witnesses:
-        found = list(signatures(lines, witness))
-        need(found, f"not cosigned by {witness[0]}")
-        for signature in found:
+        for signature in signatures(lines, witness):
             time = struct.unpack(">Q", signature[:8])[0]
             witness[2].verify(signature[8:], f"cosignature/v1\ntime {time}\n{text}".encode())
-    return int(size), base64.b64decode(root, validate=True)
-
-
+    return int(size), unb64(root)
 def inclusion(leaf, index, size, path, root):
     """RFC 9162 section 2.1.3.2."""
     need(0 <= index < size, "index beyond the tree")
@@ -121,22 +89,16 @@ def inclusion(leaf, index, size, path, root):
             r = sha256(b"\x01" + r + p)
         fn, sn = fn >> 1, sn >> 1
     need(sn == 0 and r == root, "inclusion proof")
-
-
 def entry(claim, tree):
-    leaf = unb64url(claim["leaf"])
+    leaf, openings = unb64url(claim["leaf"]), claim.get("openings", {})
     value = strict(leaf)
     need(canonical(value) == leaf and value["v"] == 1, "canonical entry")
     need(set(value) == {"v", "at", "type", "subjects", "sha256", "commitments", "data"}, "members of an entry")
-    path = [base64.b64decode(p, validate=True) for p in claim["inclusion"]]
-    inclusion(sha256(b"\x00" + leaf), claim["index"], *[tree[0], path, tree[1]])
-    for field, opening in claim.get("openings", {}).items():
+    inclusion(sha256(b"\x00" + leaf), claim["index"], tree[0], [unb64(p) for p in claim["inclusion"]], tree[1])
+    for field, opening in openings.items():
         mac = hmac.new(unb64url(opening["salt"]), field.encode() + b"\0" + opening["value"].encode(), "sha256")
         need(unb64url(value["commitments"][field]) == mac.digest(), f"opening of {field}")
-    people = claim.get("openings", {}).get("person", {}).get("value")
-    return {**value, "index": claim["index"], "person": people}
-
-
+    return {**value, "index": claim["index"], "person": openings.get("person", {}).get("value")}
 def order(entries, action, digest):
     need([e["index"] for e in entries] == sorted({e["index"] for e in entries}), "indices rise")
     times = [instant(e["at"]) for e in entries]
@@ -148,8 +110,7 @@ def order(entries, action, digest):
     need(opens and opens[0] and sum(opens) == 1, "one request, first")
     return about[0]
 
-
-# -- keys and signatures ------------------------------------------------------
+# -- keys and signatures
 def cbor(data):
     """One item of CBOR (integers, byte and text strings, arrays, maps, booleans): its value and the rest."""
     major, info, data = data[0] >> 5, data[0] & 31, data[1:]
@@ -161,109 +122,81 @@ def cbor(data):
         info, data = int.from_bytes(data[:length], "big"), data[length:]
     if major < 2:
         return (info if major == 0 else -1 - info), data
-    if major in (2, 3):
-        need(info <= len(data), "length")
+    need(major < 6 and info <= len(data), "type, length")
+    if major < 4:
         return (data[:info] if major == 2 else data[:info].decode()), data[info:]
-    need(major in (4, 5) and info <= len(data), "type")
-    items = []
-    for _ in range(info * (major - 3)):
-        item, data = cbor(data)
-        items.append(item)
+    items = [None] * (info * (major - 3))
+    for i in range(len(items)):
+        items[i], data = cbor(data)
     return (items if major == 4 else dict(zip(items[::2], items[1::2]))), data
-
-
 def cose(data):
     key, rest = cbor(data)
-    need(not rest, "trailing bytes")
+    need(not rest and key[3] in SCHEMES, "trailing bytes, algorithm")
     number = lambda name: int.from_bytes(key[name], "big")
-    if key[3] in (-7, -35):
-        curve = {1: ec.SECP256R1(), 2: ec.SECP384R1()}[key[-1]]
-        return ec.EllipticCurvePublicNumbers(number(-2), number(-3), curve).public_key(), key[3]
     if key[3] == -8:
         return ed25519.Ed25519PublicKey.from_public_bytes(key[-2]), -8
-    need(key[3] == -257, "algorithm")
-    return rsa.RSAPublicNumbers(number(-2), number(-1)).public_key(), -257
+    if key[3] == -257:
+        return rsa.RSAPublicNumbers(number(-2), number(-1)).public_key(), -257
+    curve = {1: ec.SECP256R1(), 2: ec.SECP384R1()}[key[-1]]
+    return ec.EllipticCurvePublicNumbers(number(-2), number(-3), curve).public_key(), key[3]
 
-
+SCHEMES = {-8: (), -257: (padding.PKCS1v15(), hashes.SHA256()), -7: (ec.ECDSA(hashes.SHA256()),), -35: (ec.ECDSA(hashes.SHA384()),)}
 def verify(key, alg, signature, message):
-    if alg == -8:
-        key.verify(signature, message)
-    elif alg == -257:
-        key.verify(signature, message, padding.PKCS1v15(), hashes.SHA256())
-    else:
-        key.verify(signature, message, ec.ECDSA({-7: hashes.SHA256(), -35: hashes.SHA384()}[alg]))
-
-
+    key.verify(signature, message, *SCHEMES[alg])
 def client_data(data, kind, challenge, origins):
     value = strict(data)
-    need(value["type"] == kind, "type")
-    need(unb64url(value["challenge"]) == challenge, "challenge")
+    need(value["type"] == kind and unb64url(value["challenge"]) == challenge, "type, challenge")
     need(value["origin"] in origins and not value.get("crossOrigin"), "origin")
-
-
 def card(response, spki, challenge, origins):
     need(response["origin"] in origins, "origin")
-    message = b"sceau/piv/v1\0" + challenge + sha256(response["origin"].encode())
     key = serialization.load_der_public_key(spki)
+    message = b"sceau/piv/v1\0" + challenge + sha256(response["origin"].encode())
     verify(key, -257 if isinstance(key, rsa.RSAPublicKey) else -7, unb64url(response["signature"]), message)
-
-
 def challenge_of(action):
     return sha256(b"sceau/action/v1\0" + action)
-
+def certificate(text):
+    return x509.load_der_x509_certificate(unb64url(text))
 
 def registration(key):
+    """The certificates of the attestation, leaf first."""
     made = key["registration"]
     action = unb64url(made["action"])
-    register = strict(action)
-    need(canonical(register) == action and register["type"] == "key.register", "a key.register action")
-    need(register["target"]["id"] == key["person"], "another person's registration")
+    need(read_action(action, "key.register")["target"]["id"] == key["person"], "another person's registration")
     if key["kind"] == "piv":
         spki = unb64url(key["public_key_spki"])
         card(made, spki, challenge_of(action), key["origins"])
-        leaf = x509.load_der_x509_certificate(unb64url(made.get("attestation") or made["certificate"]))
+        leaf = certificate(made.get("attestation") or made["certificate"])
         need(leaf.public_key() == serialization.load_der_public_key(spki), "the certificate is of another key")
-        return [leaf] + [x509.load_der_x509_certificate(unb64url(c)) for c in made["intermediates"]]
+        return [leaf] + [certificate(text) for text in made["intermediates"]]
     data = unb64url(made["client_data_json"])
     client_data(data, "webauthn.create", challenge_of(action), key["origins"])
     made, rest = cbor(unb64url(made["attestation_object"]))
-    auth = made["authData"]
+    auth, statement, public = made["authData"], made["attStmt"], unb64url(key["public_key_cose"])
     need(not rest and auth[:32] == sha256(key["rp_id"].encode()), "rpIdHash")
     need(auth[32] & 0x41 == 0x41, "touch, attested credential")
     length = struct.unpack(">H", auth[53:55])[0]
     need(auth[55:55 + length] == unb64url(key["credential_id"]), "another credential")
-    public = unb64url(key["public_key_cose"])
     need(auth[55 + length:].startswith(public), "another public key")
     need(made["fmt"] == "packed", f"statement format {made['fmt']} is not known to this checker")
-    statement = made["attStmt"]
-    chain = [x509.load_der_x509_certificate(c) for c in statement.get("x5c", [])]
+    chain = [x509.load_der_x509_certificate(der) for der in statement.get("x5c", [])]
     signer = chain[0].public_key() if chain else cose(public)[0]
     verify(signer, statement["alg"], statement["sig"], auth + sha256(data))
     return chain
 
-
+def issued(certificate, issuer):
+    try:
+        return certificate.verify_directly_issued_by(issuer) is None
+    except FAULTS:
+        return False
 def attestation(chain, roots, at):
-    need(chain, "self-attestation")
-    at = at.replace(tzinfo=None)
-    current, pool = chain[0], chain[1:]
+    current, at = chain[0], at.replace(tzinfo=None)
     for _ in range(8):
         need(current.not_valid_before <= at <= current.not_valid_after, "not valid at that time")
-        for issuer in roots + pool:
-            try:
-                current.verify_directly_issued_by(issuer)
-            except (ValueError, TypeError, InvalidSignature):
-                continue
-            if issuer in roots:
-                need(issuer.not_valid_before <= at <= issuer.not_valid_after, "root not valid at that time")
-                return
-            need(issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca, "issuer is no authority")
-            current = issuer
-            break
-        else:
-            raise Wrong("leads to none of the roots")
-    raise Wrong("chain too long")
-
-
+        if current in roots:
+            return
+        current = next(it for it in roots + chain[1:] if issued(current, it))
+        need(current in roots or current.extensions.get_extension_for_class(x509.BasicConstraints).value.ca, "no authority")
+    raise ValueError("chain too long")
 def response(approval, action, touch_only):
     key, given, challenge = approval["key"], approval["response"], challenge_of(action)
     if key["kind"] == "piv":
@@ -273,24 +206,18 @@ def response(approval, action, touch_only):
     client_data(data, "webauthn.get", challenge, key["origins"])
     need(auth[:32] == sha256(key["rp_id"].encode()), "rpIdHash")
     need(auth[32] & 1 and (auth[32] & 4 or touch_only), "touch and verification")
-    public, alg = cose(unb64url(key["public_key_cose"]))
-    verify(public, alg, unb64url(given["signature"]), auth + sha256(data))
+    verify(*cose(unb64url(key["public_key_cose"])), unb64url(given["signature"]), auth + sha256(data))
 
-
-# -- the bundle (docs/evidence.md) --------------------------------------------
-def read_action(data):
+# -- the bundle (docs/evidence.md)
+def read_action(data, kind=None):
     action = strict(data)
-    need(canonical(action) == data and action["v"] == 1, "canonical action")
+    need(canonical(action) == data and action["v"] == 1 and kind in (None, action["type"]), "canonical action of this kind")
     return action
-
-
-def policy(bundle, request):
-    need(request["sha256"]["policy"] == bundle["policy"]["sha256"], "another policy")
-    need(unb64url(request["sha256"]["decision"]) == sha256(canonical(bundle["policy"]["decision"])), "another decision")
-    if "text" in bundle["policy"]:
-        need(sha256(bundle["policy"]["text"].encode()) == unb64url(bundle["policy"]["sha256"]), "policy text")
-    return bundle["policy"]["decision"]
-
+def policy(record, request):
+    need(request["sha256"]["policy"] == record["sha256"], "another policy")
+    need(unb64url(request["sha256"]["decision"]) == sha256(canonical(record["decision"])), "another decision")
+    need("text" not in record or sha256(record["text"].encode()) == unb64url(record["sha256"]), "policy text")
+    return record["decision"]
 
 def approval_entry(approval, entries, action, used):
     digest = sha256(canonical(approval["response"]))
@@ -301,122 +228,70 @@ def approval_entry(approval, entries, action, used):
     need(found[0]["subjects"]["key"] == approval["key"]["key_id"], "another key")
     need(instant(action["created_at"]) <= instant(found[0]["at"]) <= instant(action["expires_at"]), "outside its life")
     return found[0]
-
-
-def person(approval, logged):
-    need(approval["person"] == approval["key"]["person"], "the key is another person's")
+def person(approval, key, logged, enrolments):
+    need(approval["person"] == key["person"], "the key is another person's")
     need(logged["person"] in (None, approval["person"]), "the log says another person")
-
-
-def enrolment(approval, logged, enrolled):
-    need(enrolled[0]["index"] < logged["index"], "enrolled after the approval")
-    need(unb64url(enrolled[0]["sha256"]["key"]) == sha256(canonical(approval["key"])), "another key record")
-
-
+    for enrolled in enrolments:
+        need(enrolled["index"] < logged["index"], "enrolled after the approval")
+        need(unb64url(enrolled["sha256"]["key"]) == sha256(canonical(key)), "another key record than the enrolment's")
 def requirement(bundle, action, required):
     persons, own = {a["person"] for a in bundle["approvals"]}, action["requester"]["id"]
-    enough = own in persons and required["approvals"] <= 1
-    if required["approvers"] == "roles":
-        also = own in persons or not required.get("requester_also", False)
-        enough = len(persons - {own}) >= max(1, required["approvals"]) and also
+    others, also = len(persons - {own}) >= max(1, required["approvals"]), own in persons or not required.get("requester_also")
+    enough = others and also if required["approvers"] == "roles" else own in persons and required["approvals"] <= 1
     need(enough or bundle["state"] in ("pending", "refused", "expired"), "not enough approvals")
-
-
 def state(bundle, entries):
-    has = {e["type"] for e in entries}
-    asked, approved = "requirement" in bundle["policy"]["decision"], bool(bundle["approvals"])
-    done = has & {"action.executed", "permit.consumed"}
-    closed = has & {"action.refused", "action.denied", "action.expired"}
-    word = bundle["state"]
-    need({
-        "pending": asked and not done and not closed,
-        "approved": asked and approved and not done and not closed,
-        "executed": asked and approved and "action.executed" in has and not closed,
-        "consumed": asked and approved and "permit.consumed" in has and not closed,
-        "refused": asked and not done and closed == {"action.refused"},
-        "denied": not asked and not done and closed == {"action.denied"},
-        "expired": asked and not done and closed == {"action.expired"},
-    }[word], f"the entries do not say {word}")
-
-
-def permit(record, entries, action, digest):
-    issued = [e for e in entries if e["type"] == "permit.issued"
-              and unb64url(e["sha256"]["permit"]) == sha256(record["jws"].encode())]
-    need(issued, "no entry for this permit")
-    signed, signature = record["jws"].rsplit(".", 1)
-    header, claims = [strict(unb64url(part)) for part in signed.split(".")]
-    need(header["alg"] == "ES256" and header["typ"] == "permit+jwt", "header")
-    jwk = [k for k in record["jwks"]["keys"] if k.get("kid") == header["kid"]]
-    need(len(jwk) == 1 and jwk[0]["kty"] == "EC" and jwk[0]["crv"] == "P-256", "key")
-    x, y = (int.from_bytes(unb64url(jwk[0][c]), "big") for c in "xy")
-    key = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
-    raw = unb64url(signature)
-    need(len(raw) == 64, "signature")
-    der = utils.encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
-    verify(key, -7, der, signed.encode())
-    need(claims["iss"] == record["issuer"] and claims["aud"] == action["service"], "issuer, audience")
-    at = instant(issued[0]["at"]).timestamp()
-    need(claims["iat"] - 60 <= at < claims["exp"] <= claims["iat"] + 60, "lifetime")
-    need(unb64url(claims["action_sha256"]) == digest, "another action")
-
+    has, word = {e["type"] for e in entries}, bundle["state"]
+    done, closed = has & {"action.executed", "permit.consumed"}, has & {"action.refused", "action.denied", "action.expired"}
+    need(("requirement" in bundle["policy"]["decision"]) == (word != "denied"), "decision")
+    needed = {"pending": None, "approved": None, "executed": "action.executed", "consumed": "permit.consumed"}
+    if word in needed:
+        need(not closed and (needed[word] in has if needed[word] else not done), "the entries say another state")
+        need(bundle["approvals"] or word == "pending", "no approvals")
+    else:
+        need(word in ("refused", "denied", "expired") and not done and closed == {f"action.{word}"}, "another state")
 
 def run(bundle, log_key, witnesses, roots):
+    need(bundle["v"] == 1, "version")
     raw = unb64url(bundle["action"])
-    action = check("action", read_action, raw)
+    action, digest = check("action", read_action, raw), sha256(raw)
     tree = check("checkpoint", checkpoint, bundle["log"]["checkpoint"], log_key, witnesses)
-    if not action or not tree:
-        return
-    digest = sha256(raw)
-    entries = [check(f"entry {i}", entry, claim, tree) for i, claim in enumerate(bundle["log"]["entries"])]
-    request = all(entries) and check("order", order, entries, action, digest)
-    decision = request and check("policy", policy, bundle, request)
-    if not decision:
-        return
-    if request["person"] is not None:
-        check("requester", lambda: need(request["person"] == action["requester"]["id"], "another requester"))
-    required, used = decision.get("requirement"), set()
-    logged = sum(e["type"] == "action.approved" for e in entries)
-    check("approvals", lambda: need(logged == len(bundle["approvals"]), "as many as entries"))
+    entries = tree and [check(f"entry {i}", entry, claim, tree) for i, claim in enumerate(bundle["log"]["entries"])]
+    request = action and entries and all(entries) and check("order", order, entries, action, digest)
+    decision = request and check("policy", policy, bundle["policy"], request)
+    need(decision, "cannot go on")
+    check("requester", need, request["person"] in (None, action["requester"]["id"]), "the log says another requester")
+    used, required = set(), decision.get("requirement")
+    approved = sum(e["type"] == "action.approved" for e in entries)
+    check("approvals", need, approved == len(bundle["approvals"]), "as many as entries")
     for i, approval in enumerate(bundle["approvals"]):
-        made = check(f"approval {i} entry", approval_entry, approval, entries, action, used)
-        if not made:
-            continue
-        check(f"approval {i} person", person, approval, made)
-        chain = check(f"approval {i} registration", registration, approval["key"])
-        if chain and roots:
-            check(f"approval {i} attestation", attestation, chain, roots, instant(approval["key"]["enrolled_at"]))
-        enrolled = [e for e in entries if e["type"] == "key.enrolled" and e["subjects"]["key"] == approval["key"]["key_id"]]
-        if enrolled:
-            check(f"approval {i} enrolment", enrolment, approval, made, enrolled)
-        touch_only = (required or {}).get("verification") == "touch"
-        check(f"approval {i} response", response, approval, raw, touch_only)
+        key, name = approval["key"], f"approval {i}"
+        logged = check(f"{name} entry", approval_entry, approval, entries, action, used)
+        chain = check(f"{name} registration", registration, key)
+        enrolments = [e for e in entries if e["type"] == "key.enrolled" and e["subjects"]["key"] == key["key_id"]]
+        logged and check(f"{name} person, enrolment", person, approval, key, logged, enrolments)
+        chain and roots and check(f"{name} attestation", attestation, chain, roots, instant(key["enrolled_at"]))
+        check(f"{name} response", response, approval, raw, (required or {}).get("verification") == "touch")
     if required:
         check("requirement", requirement, bundle, action, required)
     check("state", state, bundle, entries)
-    if "permit" in bundle:
-        check("permit", permit, bundle["permit"], entries, action, digest)
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", help="file, or - for standard input")
-    parser.add_argument("--log-key", required=True, help="verifier key or a file with it")
+    parser.add_argument("--log-key", required=True, help="verifier key, or a file with it")
     parser.add_argument("--witness", action="append", default=[])
-    parser.add_argument("--roots", help="folder of DER or PEM certificates")
+    parser.add_argument("--roots", help="folder of certificates, DER or PEM")
     options = parser.parse_args()
     text = lambda key: key if "+" in key and not pathlib.Path(key).exists() else pathlib.Path(key).read_text()
-    files = sorted(pathlib.Path(options.roots).iterdir()) if options.roots else []
     load = lambda b: x509.load_der_x509_certificate(b) if b[:1] == b"\x30" else x509.load_pem_x509_certificate(b)
-    roots = [load(file.read_bytes()) for file in files]
+    roots = [load(file.read_bytes()) for file in sorted(pathlib.Path(options.roots).iterdir())] if options.roots else []
+    witnesses = [vkey(text(witness), 4) for witness in options.witness]
     data = sys.stdin.buffer.read() if options.bundle == "-" else pathlib.Path(options.bundle).read_bytes()
-    bundle = check("bundle", strict, data)
+    bundle = check("json", strict, data)
     if bundle:
-        witnesses = [vkey(text(witness), 4) for witness in options.witness]
-        check("bundle version", lambda: need(bundle["v"] == 1, "version"))
-        check("bundle read", run, bundle, vkey(text(options.log_key), 1), witnesses, roots)
+        check("bundle", run, bundle, vkey(text(options.log_key), 1), witnesses, roots)
     print("rejected" if failures else "accepted")
     return 1 if failures else 0
-
 
 if __name__ == "__main__":
     sys.exit(main())
