@@ -1,0 +1,331 @@
+//! A desk with persons who have keys, on whatever store is given, with a clock that the test moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use sceau_proof::action::Action;
+use sceau_proof::log::note::{KeyKind, SigningKey as LogKey, VerifyingKey};
+use sceau_proof::permit::SigningKey as PermitKey;
+use sceau_server::action::{ActionRecord, Caller, NewAction, Target};
+use sceau_server::attestation::{Judge, load_anchors};
+use sceau_server::desk::{ApprovalClaim, Desk, DeskError, RegistrationClaim, Settings};
+use sceau_server::id::{KeyId, PersonId};
+use sceau_server::person::{Person, PersonState};
+use sceau_server::policy::Policy;
+use sceau_server::port::{Clock, NoRandomness, Ports, Random};
+use sceau_server::rate::Limits;
+use sceau_server::session::SessionKind;
+use sceau_server::store::{Durability, Store, StoreOptions};
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+use zeroize::Zeroizing;
+
+use crate::authenticator::{Credential, Manufacturer};
+
+pub(crate) const RP_ID: &str = "sceau.example";
+pub(crate) const URL: &str = "https://sceau.example";
+pub(crate) const AGENT: &str = "sceau-agent://sceau.example";
+pub(crate) const ORIGIN: &str = "sceau.example/log";
+
+pub(crate) const POLICY: &str = r#"
+[[rule]]
+action = "account.*"
+requester_roles = ["administrator", "manager"]
+[[rule]]
+action = "right.grant"
+approvals = 1
+approvers = "roles"
+roles = ["administrator"]
+[[rule]]
+action = "vault.open"
+approvals = 2
+approvers = "roles"
+roles = ["administrator", "manager"]
+requester_also = true
+[[rule]]
+service = "sceau"
+action = "key.enroll"
+target_roles = ["administrator"]
+approvals = 1
+approvers = "roles"
+roles = ["administrator"]
+requester_also = true
+[[rule]]
+service = "sceau"
+action = "key.enroll"
+requester_roles = ["administrator"]
+[[rule]]
+service = "sceau"
+action = "person.suspend"
+requester_roles = ["administrator"]
+[[rule]]
+service = "sceau"
+action = "person.restore"
+requester_roles = ["administrator"]
+[[rule]]
+service = "sceau"
+action = "key.revoke"
+requester_roles = ["administrator"]
+"#;
+
+/// A clock in the test's hand, in milliseconds.
+#[derive(Clone)]
+pub(crate) struct Hand(Arc<AtomicI64>);
+
+impl Hand {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(AtomicI64::new(1_795_291_200_000)))
+    }
+
+    pub(crate) fn shift(&self, by: Duration) {
+        self.0.fetch_add(
+            i64::try_from(by.whole_milliseconds()).unwrap(),
+            Ordering::SeqCst,
+        );
+    }
+}
+
+impl Clock for Hand {
+    fn now(&self) -> OffsetDateTime {
+        OffsetDateTime::from_unix_timestamp_nanos(
+            i128::from(self.0.load(Ordering::SeqCst)) * 1_000_000,
+        )
+        .unwrap()
+    }
+}
+
+struct System;
+
+impl Random for System {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {
+        aws_lc_rs::rand::fill(buffer).map_err(|_| NoRandomness)
+    }
+}
+
+/// A person with a key.
+pub(crate) struct Owner {
+    pub(crate) id: PersonId,
+    pub(crate) key: KeyId,
+    pub(crate) credential: Credential,
+    pub(crate) token: Zeroizing<String>,
+}
+
+/// What every desk of one test shares: its store's address, keys and manufacturer.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) clock: Hand,
+    pub(crate) manufacturer: Manufacturer,
+    pub(crate) limits: Limits,
+    anchors: tempfile::TempDir,
+    permit_key: Vec<u8>,
+}
+
+impl Place {
+    pub(crate) fn new(url: String) -> Self {
+        let manufacturer = Manufacturer::new();
+        let anchors = tempfile::tempdir().unwrap();
+        std::fs::write(anchors.path().join("test.pem"), &manufacturer.root_pem).unwrap();
+        let permit_key = PermitKey::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        let limits = Limits {
+            pending: 1000,
+            asked: 1000,
+            refused: 1000,
+            ..Limits::default()
+        };
+        Self {
+            url,
+            clock: Hand::new(),
+            manufacturer,
+            limits,
+            anchors,
+            permit_key,
+        }
+    }
+
+    /// Another instance on the same store.
+    pub(crate) async fn desk(&self, instance: &str) -> Result<Desk, DeskError> {
+        let options = StoreOptions {
+            url: self.url.clone(),
+            durability: Durability::Full,
+            readers: 4,
+        };
+        let store = Store::open(&options, true).await.unwrap();
+        let origins = vec![AGENT.to_owned(), URL.to_owned()];
+        let settings = Settings {
+            policy: Policy::parse(POLICY).unwrap(),
+            policy_text: POLICY.to_owned(),
+            limits: self.limits,
+            rp_id: RP_ID.to_owned(),
+            origins: origins.clone(),
+            public_url: URL.to_owned(),
+            instance: instance.to_owned(),
+            session_lifetime: Duration::hours(1),
+            invitation_lifetime: Duration::hours(1),
+            permit_key: PermitKey::from_pkcs8(&self.permit_key).unwrap(),
+            log_key: LogKey::from_seed(ORIGIN, KeyKind::Log, &[7; 32]).unwrap(),
+            judge: Judge::new(
+                RP_ID.to_owned(),
+                origins,
+                load_anchors(self.anchors.path()).unwrap(),
+            )
+            .unwrap(),
+        };
+        Desk::start(store, Ports::new(self.clock.clone(), System), settings).await
+    }
+
+    pub(crate) fn log_vkey() -> VerifyingKey {
+        LogKey::from_seed(ORIGIN, KeyKind::Log, &[7; 32])
+            .unwrap()
+            .verifying_key()
+            .clone()
+    }
+
+    /// The first administrators, with keys.
+    pub(crate) async fn found(&self, desk: &Desk) -> (Owner, Owner) {
+        let person = |id: &str, display: &str| Person {
+            id: id.parse().unwrap(),
+            display: display.to_owned(),
+            roles: ["administrator".parse().unwrap()].into(),
+            state: PersonState::Inert,
+            parent: None,
+        };
+        let founded = desk
+            .found(vec![
+                person("alice", "Alice Martin"),
+                person("bob", "Bob Durand"),
+            ])
+            .await
+            .unwrap();
+        let alice = self.enrol(desk, &founded[0].2).await;
+        let bob = self.enrol(desk, &founded[1].2).await;
+        (alice, bob)
+    }
+
+    /// Opens an invitation and registers a new key.
+    pub(crate) async fn enrol(&self, desk: &Desk, invitation: &str) -> Owner {
+        let opened = desk.open_enrolment(invitation).await.unwrap();
+        let challenge = Action::parse(opened.action.document.as_bytes())
+            .unwrap()
+            .challenge();
+        let (credential, client_data_json, attestation_object) =
+            Credential::make(&self.manufacturer, RP_ID, AGENT, challenge.as_bytes());
+        let claim = RegistrationClaim {
+            client_data_json,
+            attestation_object,
+            transports: vec!["usb".to_owned()],
+            label: None,
+        };
+        match desk.register(opened.id, invitation, claim).await.unwrap() {
+            Ok(registered) => Owner {
+                id: opened.person.id,
+                key: registered.key.id,
+                credential,
+                token: registered.token,
+            },
+            Err(refused) => panic!("enrolment refused: {refused:?}"),
+        }
+    }
+
+    /// A person whom `operator` enrols, alone.
+    pub(crate) async fn invite(
+        &self,
+        desk: &Desk,
+        operator: &Owner,
+        id: &str,
+        role: &str,
+    ) -> Owner {
+        let asked = NewAction {
+            kind: "key.enroll".to_owned(),
+            service: "sceau".parse().unwrap(),
+            requester: operator.id.clone(),
+            target: Target {
+                kind: "person".to_owned(),
+                id: id.to_owned(),
+                display: id.to_owned(),
+            },
+            params: json!({"person": {"id": id, "display": id, "roles": [role]}})
+                .as_object()
+                .unwrap()
+                .clone(),
+            request: None,
+            words: None,
+        };
+        let caller = operator.caller(desk).await;
+        let record = desk.open_action(asked, caller).await.unwrap();
+        operator.approve(desk, &record).await.unwrap();
+        let (_, secret, _) = desk.reveal_invitation(record.id).await.unwrap().unwrap();
+        self.enrol(desk, &secret).await
+    }
+}
+
+impl Owner {
+    pub(crate) fn claim(&self, record: &ActionRecord) -> ApprovalClaim {
+        let challenge = Action::parse(record.document.as_bytes())
+            .unwrap()
+            .challenge();
+        let (client_data_json, authenticator_data, signature) =
+            self.credential.assert(AGENT, challenge.as_bytes());
+        ApprovalClaim {
+            person: self.id.clone(),
+            key: self.key,
+            client_data_json,
+            authenticator_data,
+            signature,
+            credential_id: Some(self.credential.id.clone()),
+        }
+    }
+
+    pub(crate) async fn approve(
+        &self,
+        desk: &Desk,
+        record: &ActionRecord,
+    ) -> Result<ActionRecord, DeskError> {
+        desk.approve(record.id, self.claim(record)).await
+    }
+
+    pub(crate) async fn caller(&self, desk: &Desk) -> Caller {
+        let session = desk.session(&self.token).await.unwrap().unwrap();
+        Caller::Person {
+            person: self.id.clone(),
+            session: session.id,
+        }
+    }
+
+    /// An action that this person wants at the portal.
+    pub(crate) async fn ask(&self, desk: &Desk, kind: &str) -> Result<ActionRecord, DeskError> {
+        self.ask_by(desk, kind, Caller::Service("portal".parse().unwrap()))
+            .await
+    }
+
+    pub(crate) async fn ask_by(
+        &self,
+        desk: &Desk,
+        kind: &str,
+        caller: Caller,
+    ) -> Result<ActionRecord, DeskError> {
+        let asked = NewAction {
+            kind: kind.to_owned(),
+            service: "portal".parse().unwrap(),
+            requester: self.id.clone(),
+            target: Target {
+                kind: "account".to_owned(),
+                id: "jd".to_owned(),
+                display: "Jean Dupont".to_owned(),
+            },
+            params: json!({"email": "jd@ml.example"})
+                .as_object()
+                .unwrap()
+                .clone(),
+            request: None,
+            words: None,
+        };
+        desk.open_action(asked, caller).await
+    }
+
+    /// Signs in anew.
+    pub(crate) async fn sign_in(&self, desk: &Desk, kind: SessionKind) -> Zeroizing<String> {
+        let opened = desk.open_session(self.id.clone(), kind).await.unwrap();
+        self.approve(desk, &opened.action).await.unwrap();
+        opened.token
+    }
+}

@@ -1,0 +1,22 @@
+//! The server without its gate: the desk over both stores, and the HTTP API over real sockets. The authenticator is the one that the
+//! gate's tests use: it shares no code with the verifiers.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests own their clock and may fail loudly"
+)]
+
+#[path = "../gate/authenticator.rs"]
+mod authenticator;
+mod fixture;
+mod postgres;
+#[path = "../gate/wire.rs"]
+#[allow(dead_code, reason = "shared with the gate's tests")]
+mod wire;
+
+/// Every endpoint, and every error that it can give.
+mod api;
+/// One suite, both stores: what the desk promises holds on SQLite and on PostgreSQL, in one instance and in two.
+mod conformance;
