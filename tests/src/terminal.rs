@@ -83,7 +83,7 @@ impl Terminal {
         }
         let (code, rest) = self.end()?;
         transcript.push_str(&rest);
-        Ok((code, transcript))
+        Ok((code, decoded(&transcript)))
     }
 
     /// As [`Terminal::answer`], by a person who gives up (Ctrl-C) when nothing more comes for `patience`.
@@ -112,19 +112,19 @@ impl Terminal {
                 self.session.send_control('c')?;
                 break;
             }
-            if !matches!(
-                self.session.process().status(),
-                None | Some(WaitStatus::StillAlive)
-            ) {
-                break;
+            match self.session.process().status() {
+                None | Some(WaitStatus::StillAlive) => sleep(Duration::from_millis(20)),
+                Some(WaitStatus::Exited(_, code)) => {
+                    transcript.push_str(&self.session.exp_eof().unwrap_or_default());
+                    return Ok((code, decoded(&transcript)));
+                }
+                other => bail!("{} ended with {other:?}:\n{transcript}", self.shown),
             }
-            sleep(Duration::from_millis(20));
         }
-        let rest = self.session.exp_eof().unwrap_or_default();
-        transcript.push_str(&rest);
+        transcript.push_str(&self.session.exp_eof().unwrap_or_default());
         match self.session.process().wait() {
-            Ok(WaitStatus::Exited(_, code)) => Ok((code, transcript)),
-            Ok(WaitStatus::Signaled(..)) => Ok((130, transcript)),
+            Ok(WaitStatus::Exited(_, code)) => Ok((code, decoded(&transcript))),
+            Ok(WaitStatus::Signaled(..)) => Ok((130, decoded(&transcript))),
             other => bail!("{} ended with {other:?}:\n{transcript}", self.shown),
         }
     }
@@ -152,4 +152,13 @@ impl Terminal {
             other => bail!("{} ended with {other:?}:\n{rest}", self.shown),
         }
     }
+}
+
+/// What stood on the terminal, as UTF-8: the reader below gives every byte as a character of its own.
+fn decoded(transcript: &str) -> String {
+    let bytes: Vec<u8> = transcript
+        .chars()
+        .map(|character| u8::try_from(u32::from(character)).unwrap_or(b'?'))
+        .collect();
+    String::from_utf8_lossy(&bytes).replace('\r', "")
 }

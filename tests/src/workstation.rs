@@ -27,15 +27,19 @@ pub fn answers<'a>(
     pin: &'a str,
     reason: &'a str,
 ) -> [(&'static str, &'a str); 5] {
+    // Letters beyond ASCII arrive as several characters here (see `terminal`): `.{1,3}` stands for them.
     [
         (
-            r"(Seal this action\?|Sceller cette action \?) [^\n]*: $",
+            r"(Seal this action|Sceller cette action.{1,3})\?? [^\n]*: $",
             consent,
         ),
-        (r"(Why|Pourquoi ?)\? [^\n]*: $", reason),
-        (r"(New PIN|Nouveau code PIN ?): $", pin),
-        (r"(The same once more|Le même, encore une fois ?): $", pin),
-        (r"(PIN of the key|Code PIN de la clé) [^\n]*: $", pin),
+        (r"(Why|Pourquoi.{1,3})\?? [^\n]*: $", reason),
+        (r"(New PIN|Nouveau code PIN.{1,3}): $", pin),
+        (
+            r"(The same once more|Le m.{1,2}me, encore une fois.{1,3}): $",
+            pin,
+        ),
+        (r"(PIN of the key|Code PIN de la cl.{1,2}) [^\n]*: $", pin),
     ]
 }
 

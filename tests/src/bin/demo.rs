@@ -240,7 +240,7 @@ fn audit(stage: &Stage, tell: &Narrator, action: &str) -> Result<PathBuf> {
 
     let forged = folder.join("forged.json");
     let mut changed: Value = serde_json::from_str(&evidence.text)?;
-    let signature = &mut changed["approvals"][0]["assertion"]["signature"];
+    let signature = &mut changed["approvals"][0]["response"]["signature"];
     let text = signature.as_str().context("a signature")?.to_owned();
     let other = if text.as_bytes()[20] == b'A' {
         "B"
