@@ -151,7 +151,8 @@ fn corrected_from(
     le: u8,
 ) -> Result<Response, Error> {
     let response = transmit(port, &encode(command, framing, le))?;
-    if response.status.sw1() != 0x6c {
+    // Where no data is expected there is nothing to correct, and what was sent may be a PIN.
+    if response.status.sw1() != 0x6c || !command.answer {
         return Ok(response);
     }
     let again = transmit(

@@ -33,7 +33,7 @@ use sceau_ctap::piv::{
 use sceau_ctap::port::MAX_REPORT;
 use sceau_ctap::{
     ApduPort, Clock, Control, Deadlines, Device, Entropy, Error, Keepalive, NoEntropy, PacketPort,
-    Pin, PortError, Refused, Status, StatusWord, unattended,
+    Pin, PortError, Refused, Status, StatusWord, u2f, unattended,
 };
 
 use crate::rig::sha256;
@@ -447,28 +447,115 @@ fn two_programs_share_one_stick() {
     other.join().unwrap();
 }
 
+/// A test manufacturer's model of keys, as `vkey` makes it.
+fn model(binary: &Path, folder: &Path) -> String {
+    let aaguid = "5cea0000-0000-4000-8000-00000000000a";
+    let made = Command::new(binary)
+        .args([
+            "make-model",
+            "--name",
+            "Sceau Test Model",
+            "--aaguid",
+            aaguid,
+            "--out",
+        ])
+        .arg(folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    folder.to_str().unwrap().to_owned()
+}
+
 #[test]
-fn an_old_u2f_key_registers_and_signs() {
+fn an_old_u2f_key_registers_excludes_and_signs() {
     let Some(binary) = vkey() else { return };
-    let key = Vkey::start(&binary, "sock", &["--u2f-only"]);
+    let folder = tempfile::tempdir().unwrap();
+    let model = model(&binary, &folder.path().join("model"));
+    let key = Vkey::start(&binary, "sock", &["--u2f-only", "--attestation", &model]);
     let usb = Usb::open(&key.folder.path().join("reports"));
     let mut device = HidDevice::open(usb, clock(), [7; 8], Deadlines::default()).unwrap();
     assert!(!device.speaks_ctap2() && device.speaks_u2f());
-    assert_eq!(sceau_ctap::u2f::version(&mut device).unwrap(), "U2F_V2");
-    // Unprovisioned firmware has no attestation certificate, and so does not register; it says so cleanly.
-    match sceau_ctap::u2f::register(&mut device, RP_ID, &HASH, &[], &mut unattended) {
-        Err(error) => assert!(matches!(error, Error::Card(_)), "{error:?}"),
-        Ok(made) => {
-            let ids = [vec![9; 64], made.credential_id.clone()];
-            let signed =
-                sceau_ctap::u2f::authenticate(&mut device, RP_ID, &HASH, &ids, &mut unattended)
-                    .unwrap();
-            let message = [signed.authenticator_data.as_slice(), &HASH].concat();
-            UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point(&made))
-                .verify(&message, &signed.signature)
-                .unwrap();
-        }
-    }
+    assert_eq!(u2f::version(&mut device).unwrap(), "U2F_V2");
+    let made = u2f::register(&mut device, RP_ID, &HASH, &[], &mut unattended).unwrap();
+    assert_eq!(made.format, "fido-u2f");
+    // U2F Raw Message Formats §4.3: what the attestation certificate signed.
+    let statement = sceau_ctap::cbor::read(&made.attestation_statement).unwrap();
+    let certificate = statement.named("x5c").unwrap().array().unwrap()[0]
+        .bytes()
+        .unwrap();
+    let signed = [
+        &[0][..],
+        &sha256(RP_ID.as_bytes()),
+        &HASH,
+        &made.credential_id,
+        &point(&made),
+    ]
+    .concat();
+    let at = certificate
+        .windows(2)
+        .position(|pair| pair == [0x00, 0x04])
+        .expect("the certificate's point")
+        + 1;
+    UnparsedPublicKey::new(
+        &signature::ECDSA_P256_SHA256_ASN1,
+        &certificate[at..at + 65],
+    )
+    .verify(&signed, statement.named("sig").unwrap().bytes().unwrap())
+    .unwrap();
+
+    let ids = [vec![9; 64], made.credential_id.clone()];
+    assert_eq!(
+        u2f::locate(&mut device, RP_ID, &ids).unwrap().as_ref(),
+        Some(&made.credential_id)
+    );
+    assert_eq!(u2f::locate(&mut device, RP_ID, &ids[..1]).unwrap(), None);
+    let again = u2f::register(&mut device, RP_ID, &HASH, &ids, &mut unattended);
+    assert_eq!(again, Err(Error::Status(Status::CREDENTIAL_EXCLUDED)));
+    let assertion = u2f::authenticate(&mut device, RP_ID, &HASH, &ids, &mut unattended).unwrap();
+    let message = [assertion.authenticator_data.as_slice(), &HASH].concat();
+    UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point(&made))
+        .verify(&message, &assertion.signature)
+        .unwrap();
+}
+
+#[test]
+fn a_piv_card_attests_its_key() {
+    let Some(binary) = vkey() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model");
+    let made = Command::new(&binary)
+        .args(["make-piv-model", "--out"])
+        .arg(&model)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let (contact, _contactless, port) = Reader::listen();
+    let arguments = [
+        "--piv",
+        "--port",
+        &port.to_string(),
+        "--piv-attestation",
+        model.to_str().unwrap(),
+        "--serial",
+        "25111222",
+    ];
+    let _key = Vkey::start(&binary, "vpcd", &arguments);
+    let mut card = PivCard::select(Reader::accept(&contact), Framing::Extended).unwrap();
+    assert_eq!(card.serial().unwrap(), Some(25_111_222));
+    let default = ManagementKey::danger_default(ManagementAlgorithm::TripleDes).unwrap();
+    card.authenticate_management(&default, &mut System).unwrap();
+    let PublicKey::Point(point) = card
+        .generate(Slot::Signature, KeyKind::P256, None, None)
+        .unwrap()
+    else {
+        panic!("a point")
+    };
+    let attestation = card.attest(Slot::Signature).unwrap();
+    assert!(
+        attestation.windows(65).any(|window| window == point),
+        "the attested key is the generated one"
+    );
+    assert!(card.attestation_certificate().unwrap().is_some());
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod corpus;
 mod firmware;
 mod fuzz;
 mod hostile;
+mod piv;
 mod rig;
 mod vector;
