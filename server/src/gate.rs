@@ -32,24 +32,30 @@ use tokio_rustls::TlsAcceptor;
 use crate::desk::Desk;
 use crate::gate::forward::{Body, Forwarder};
 use crate::gate::hold::Holds;
+use crate::gate::refusal::Ration;
 use crate::gate::route::{Application, RouteFileError};
 use crate::gate::session::CookieRule;
 
 pub mod body;
 pub mod canon;
 pub mod client;
+mod display;
 pub mod forward;
 pub mod hold;
 pub mod meaning;
+mod notice;
 mod own;
 mod page;
 mod passage;
+mod refusal;
 pub mod route;
 pub mod session;
 mod verify;
 
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 8_192;
+/// The most KiB of held bodies that are being read at once.
+const MAX_READING_KIB: usize = 256 * 1024;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long the end may take.
@@ -109,6 +115,9 @@ pub struct Gate {
     cookies: CookieRule,
     scheme: &'static str,
     holds: Arc<Holds>,
+    /// KiB of bodies that may be read at one time.
+    reading: Semaphore,
+    ration: Ration,
     tls: Option<TlsAcceptor>,
 }
 
@@ -189,6 +198,8 @@ impl Gate {
         let secure = settings.tls.is_some() || settings.behind_tls;
         Ok(Arc::new(Self {
             holds: Arc::new(Holds::new(desk.clone())),
+            reading: Semaphore::new(MAX_READING_KIB),
+            ration: Ration::new(desk.now()),
             desk,
             sites,
             cookies: CookieRule::new(secure),

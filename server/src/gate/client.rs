@@ -121,6 +121,10 @@ pub fn own_path(url: &str, base: &str) -> Option<String> {
     safe.then(|| path.to_owned())
 }
 
+/// The code of a notice, beside the answer that it became.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code(pub String);
+
 /// Something that the gate says itself.
 #[derive(Debug, Clone)]
 pub struct Notice {
@@ -182,6 +186,7 @@ impl Notice {
             with_type("application/problem+json", problem.to_string())
         };
         *response.status_mut() = self.status;
+        response.extensions_mut().insert(Code(self.code.clone()));
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
@@ -208,7 +213,11 @@ pub fn lead(
             }
             response
         }
-        ClientKind::Navigation => see_other(path),
+        ClientKind::Navigation => {
+            let mut response = see_other(path);
+            response.extensions_mut().insert(Code(notice.code.clone()));
+            response
+        }
         ClientKind::Script => with_status(notice, client, script_status),
         ClientKind::Api => {
             let mut response = with_status(notice, client, StatusCode::UNAUTHORIZED);

@@ -17,25 +17,26 @@ use hyper_util::rt::TokioIo;
 use zeroize::Zeroizing;
 
 use crate::action::{ActionRecord, NewAction, RequestDigest};
-use crate::desk::DeskError;
 use crate::gate::body::Fields;
 use crate::gate::canon::{self, NotCanonical, Target};
-use crate::gate::client::{self, Client, ClientKind, Notice, full};
-use crate::gate::forward::{Body, ForwardError, Origin, request_headers};
-use crate::gate::hold::{Absence, Failure, FlightKey, Full, Held, Ride, Start, incoming};
+use crate::gate::client::{Client, ClientKind, Code, Notice, full};
+use crate::gate::display::look_up;
+use crate::gate::forward::{Body, Origin, request_headers};
+use crate::gate::hold::{Absence, FlightKey, Full, Held, Start, incoming};
 use crate::gate::meaning::{MeaningError, Reading};
+use crate::gate::notice::{
+    bad_body, desk_notice, query_escape, refused, sign_in_first, suspended, told, too_many,
+    upstream_notice,
+};
+use crate::gate::refusal::Attempt;
 use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site, visitor};
-use crate::gate::{Gate, Site, misdirected, own, verify};
+use crate::gate::{Gate, Site, misdirected, own, refusal, verify};
 use crate::id::ActionId;
 use crate::session::Session;
 
 /// How long a held body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most of a look-up's answer that is read, and how long it may take.
-const DISPLAY_LIMIT: usize = 256 * 1024;
-const DISPLAY_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// A request whose meaning is settled, and who sent it.
 pub(super) struct Asked<'a> {
     pub(super) gate: &'a Arc<Gate>,
@@ -48,11 +49,28 @@ pub(super) struct Asked<'a> {
     pub(super) target: Target,
 }
 
-/// Answers a request. Never fails: what goes wrong is told to the client.
+/// Answers a request. Never fails: what goes wrong is told to the client, and what was refused is in the log.
 pub(super) async fn answer(
     gate: &Arc<Gate>,
     peer: SocketAddr,
     request: Request<Incoming>,
+) -> Response<Body> {
+    let mut attempt = Attempt {
+        method: request.method().clone(),
+        target_sha256: hex::encode(digest(request.uri().to_string().as_bytes())),
+        person: None,
+    };
+    let response = judge(gate, peer, request, &mut attempt).await;
+    let code = response.extensions().get::<Code>().cloned();
+    refusal::note(&gate.desk, &gate.ration, attempt, code).await;
+    response
+}
+
+async fn judge(
+    gate: &Arc<Gate>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    attempt: &mut Attempt,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let host = match canon::host(&parts.uri, &parts.headers) {
@@ -80,6 +98,10 @@ pub(super) async fn answer(
     let visitor = match visitor(&gate.desk, gate.cookies, &parts.headers).await {
         Ok(visitor) => visitor,
         Err(error) => return desk_notice(&error).answer(&client),
+    };
+    attempt.person = match &visitor {
+        Visitor::Active(session) | Visitor::Suspended(session) => Some(session.person.clone()),
+        Visitor::Pending(_) | Visitor::Nobody => None,
     };
     let origin = Origin {
         peer: peer.ip().to_canonical(),
@@ -205,33 +227,6 @@ fn may_ask(asked: &Asked<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-/// Leads to the sign-in page, and from there back to `here` or to the page that the client came from.
-pub(super) fn sign_in_first(asked: &Asked<'_>, here: Option<String>) -> Response<Body> {
-    let from = here
-        .or_else(|| asked.client.from.clone())
-        .unwrap_or_else(|| "/".to_owned());
-    let page = format!("/.sceau/sign-in?next={}", query_escape(&from));
-    let notice = Notice::new(
-        StatusCode::UNAUTHORIZED,
-        "sign-in-needed",
-        "Connectez-vous d’abord avec votre clé.",
-        "Sign in with your key first.",
-    )
-    .with("sign_in_url", format!("{}{page}", asked.base));
-    client::lead(&asked.client, &notice, &page, StatusCode::UNAUTHORIZED)
-}
-
-fn query_escape(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                char::from(byte).to_string()
-            }
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
 /// The held body, bounded in size and time.
 async fn read(
     asked: &Asked<'_>,
@@ -252,6 +247,15 @@ async fn read(
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_large().into());
     }
+    // What is being read counts before it is held; without an announced length, at its most.
+    let most = announced.unwrap_or(limit as u64) / 1024 + 1;
+    let Ok(_place) = asked
+        .gate
+        .reading
+        .try_acquire_many(u32::try_from(most).unwrap_or(u32::MAX))
+    else {
+        return Err(too_many(None).answer(&asked.client).into());
+    };
     match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(Zeroizing::new(collected.to_bytes().to_vec())),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large().into()),
@@ -303,7 +307,8 @@ async fn ungated(
 }
 
 impl Asked<'_> {
-    fn person(&self) -> Option<&str> {
+    /// The person of an active session.
+    pub(super) fn person(&self) -> Option<&str> {
         self.visitor.active().map(|session| session.person.as_str())
     }
 }
@@ -542,271 +547,4 @@ async fn describe(
         request: Some(request),
         words: Some(meaning.words),
     })
-}
-
-/// A name to show: a page of the application, fetched with the caller's own cookies. Absent when anything is odd.
-async fn look_up(
-    asked: &Asked<'_>,
-    headers: &HeaderMap,
-    page: &str,
-    json: Option<&str>,
-) -> Option<String> {
-    let uri: Uri = page.parse().ok()?;
-    Target::parse(&uri).ok()?;
-    let mut given = HeaderMap::new();
-    for name in ["cookie", "authorization", "accept-language", "user-agent"] {
-        for value in headers.get_all(name) {
-            given.append(http::HeaderName::from_static(name), value.clone());
-        }
-    }
-    let accept = if json.is_some() {
-        "application/json"
-    } else {
-        "text/html"
-    };
-    let mut request = Request::new(full(bytes::Bytes::new()));
-    *request.uri_mut() = uri;
-    *request.headers_mut() = request_headers(&given, &asked.origin, asked.person());
-    request
-        .headers_mut()
-        .insert("accept", HeaderValue::from_static(accept));
-    let fetched = async {
-        let response = asked.site.forwarder.stream(request).await.ok()?;
-        if response.status() != StatusCode::OK {
-            return None;
-        }
-        let bytes = Limited::new(response.into_body(), DISPLAY_LIMIT)
-            .collect()
-            .await
-            .ok()?
-            .to_bytes();
-        let text = std::str::from_utf8(&bytes).ok()?;
-        match json {
-            Some(pointer) => {
-                let value: serde_json::Value = serde_json::from_str(text).ok()?;
-                value.pointer(pointer)?.as_str().map(str::to_owned)
-            }
-            None => title(text),
-        }
-    };
-    tokio::time::timeout(DISPLAY_TIMEOUT, fetched).await.ok()?
-}
-
-/// The text of a page's `<title>`, with the five entities that escaping makes.
-fn title(html: &str) -> Option<String> {
-    let lower = html.to_ascii_lowercase();
-    let open = lower.find("<title")?;
-    let start = open + lower.get(open..)?.find('>')? + 1;
-    let end = start + lower.get(start..)?.find("</title")?;
-    let text = html
-        .get(start..end)?
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
-    let text = text
-        .replace("&lt;", "<")
-        .replace("&gt;", ">")
-        .replace("&quot;", "\"")
-        .replace("&#39;", "'")
-        .replace("&amp;", "&");
-    (!text.is_empty()).then_some(text)
-}
-
-/// How a ride ended, told to this kind of client.
-fn told(asked: &Asked<'_>, ride: Ride) -> Response<Body> {
-    match ride {
-        Ride::Answer(response) => response,
-        Ride::Waits(action) => approval_needed(asked, action),
-        Ride::AnsweredElsewhere(action) => {
-            let fr = "La même demande a déjà reçu la réponse de l’application.";
-            let en = "The same request has already got the application's answer.";
-            Notice::new(StatusCode::CONFLICT, "answered-elsewhere", fr, en)
-                .with("action_id", action.to_string())
-                .answer(&asked.client)
-        }
-        Ride::Failed(action, failure) => {
-            let mut notice = failure_notice(&failure);
-            if let Some(action) = action {
-                notice = notice.with("action_id", action.to_string());
-            }
-            notice.answer(&asked.client)
-        }
-    }
-}
-
-/// The answer when a request waits and its connection does not.
-pub(super) fn approval_needed(asked: &Asked<'_>, action: ActionId) -> Response<Body> {
-    let page = format!("/.sceau/actions/{action}");
-    let url = format!("{}{page}", asked.base);
-    let notice = Notice::new(
-        StatusCode::UNAUTHORIZED,
-        "approval-needed",
-        "Cette demande attend une clé. Elle n’est pas encore exécutée.",
-        "This request waits for a key. It has not been executed yet.",
-    )
-    .with("action_id", action.to_string())
-    .with("approve_url", url.clone())
-    .with("status_url", url);
-    client::lead(&asked.client, &notice, &page, StatusCode::CONFLICT)
-}
-
-fn failure_notice(failure: &Failure) -> Notice {
-    let new = Notice::new;
-    match failure {
-        Failure::Desk(error) => desk_notice(error),
-        Failure::Denied(reason) => new(
-            StatusCode::FORBIDDEN,
-            "denied",
-            "La politique de sécurité interdit cette demande.",
-            "The policy forbids this request.",
-        )
-        .with("reason", reason.clone()),
-        Failure::Refused(reason) => new(
-            StatusCode::FORBIDDEN,
-            "refused",
-            "Cette demande a été refusée. Rien n’a été exécuté.",
-            "This request was refused. Nothing was executed.",
-        )
-        .with("reason", reason.clone()),
-        Failure::Expired => new(
-            StatusCode::FORBIDDEN,
-            "expired",
-            "Aucune clé n’a approuvé cette demande à temps. Rien n’a été exécuté.",
-            "No key approved this request in time. Nothing was executed.",
-        ),
-        Failure::Used => new(
-            StatusCode::CONFLICT,
-            "already-used",
-            "Cette action a déjà servi ; elle n’est jamais rejouée.",
-            "This action has been used; it is never replayed.",
-        ),
-        Failure::SessionGone => suspended(),
-        Failure::Unreachable => upstream_notice(ForwardError::Unreachable),
-        Failure::Unknown => new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "outcome-unknown",
-            "La demande est partie et l’application n’a pas répondu : vérifiez avant de recommencer.",
-            "The request was sent and the application did not answer: check before you ask again.",
-        ),
-    }
-}
-
-fn upstream_notice(error: ForwardError) -> Notice {
-    let status = match error {
-        ForwardError::Late => StatusCode::GATEWAY_TIMEOUT,
-        ForwardError::Unreachable | ForwardError::Lost => StatusCode::BAD_GATEWAY,
-    };
-    let fr = "L’application ne répond pas.";
-    Notice::new(
-        status,
-        "application-unavailable",
-        fr,
-        "The application does not answer.",
-    )
-}
-
-/// What the desk would not do.
-pub(super) fn desk_notice(error: &DeskError) -> Notice {
-    let new = Notice::new;
-    match error {
-        DeskError::Limited { retry_after } => too_many(Some(*retry_after)),
-        DeskError::Malformed(part) => new(
-            StatusCode::BAD_REQUEST,
-            "malformed",
-            "Cette demande ne peut pas être décrite exactement.",
-            "This request cannot be described exactly.",
-        )
-        .with("part", *part),
-        DeskError::UnknownPerson | DeskError::Forbidden | DeskError::NotAnApprover(_) => new(
-            StatusCode::FORBIDDEN,
-            "not-allowed",
-            "Cette personne ne peut pas demander cela.",
-            "This person cannot ask for this.",
-        ),
-        DeskError::NotFound => new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "Action inconnue.",
-            "Unknown action.",
-        ),
-        DeskError::Expired => new(
-            StatusCode::FORBIDDEN,
-            "expired",
-            "Délai dépassé.",
-            "Too late.",
-        ),
-        DeskError::AlreadySettled(_) | DeskError::AlreadyUsed | DeskError::StillPending => new(
-            StatusCode::CONFLICT,
-            "already-settled",
-            "Action déjà close.",
-            "The action is already settled.",
-        ),
-        _ => new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "unavailable",
-            "Sceau est indisponible : rien n’est exécuté sans lui.",
-            "Sceau is unavailable: nothing is executed without it.",
-        ),
-    }
-}
-
-fn too_many(retry_after: Option<Duration>) -> Notice {
-    let fr = "Trop de demandes en attente.";
-    let mut notice = Notice::new(
-        StatusCode::TOO_MANY_REQUESTS,
-        "too-many",
-        fr,
-        "Too many requests are waiting.",
-    );
-    notice.retry_after = Some(retry_after.map_or(10, |after| after.as_secs().max(1)));
-    notice
-}
-
-/// A suspended session, at its next request.
-pub(super) fn suspended() -> Notice {
-    Notice::new(
-        StatusCode::FORBIDDEN,
-        "session-suspended",
-        "Cette session a été suspendue. Adressez-vous à votre administrateur.",
-        "This session was suspended. Ask your administrator.",
-    )
-}
-
-fn bad_body(detail: &str, code: &str) -> Notice {
-    let fr = format!("La demande est ambiguë ou mal formée ({detail}).");
-    Notice::new(
-        StatusCode::BAD_REQUEST,
-        code,
-        &fr,
-        &format!("The request is ambiguous or malformed: {detail}."),
-    )
-}
-
-pub(super) fn refused(error: NotCanonical, client: &Client) -> Response<Body> {
-    let (fr, en) = (
-        format!("Demande refusée : {error}."),
-        format!("Request refused: {error}."),
-    );
-    Notice::new(StatusCode::BAD_REQUEST, error.code(), &fr, &en).answer(client)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn titles_are_found_and_read() {
-        assert_eq!(
-            title("<html><TITLE lang=fr> Jean\n Dupont &amp; fils</Title>").as_deref(),
-            Some("Jean Dupont & fils")
-        );
-        for none in ["", "<title>", "<title></title>", "no"] {
-            assert_eq!(title(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn a_way_back_survives_in_a_query() {
-        assert_eq!(query_escape("/a?b=c&d=é#x"), "/a%3Fb%3Dc%26d%3D%C3%A9%23x");
-    }
 }

@@ -14,9 +14,8 @@ use crate::gate::canon::{self, Target};
 use crate::gate::client::{self, Notice, empty};
 use crate::gate::forward::Body;
 use crate::gate::meaning::Reading;
-use crate::gate::passage::{
-    Asked, Refusal, approval_needed, desk_notice, digest, refused, repeated, suspended,
-};
+use crate::gate::notice::{approval_needed, desk_notice, refused, suspended};
+use crate::gate::passage::{Asked, Refusal, digest, repeated};
 use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site};
 use crate::session::Session;

@@ -310,3 +310,40 @@ async fn a_second_request_on_the_connection_is_judged_too() {
     let other = Ask::new("GET", "/").bytes("unknown.test");
     assert_eq!(raw(house.address, &other).await.status, 421);
 }
+
+/// How many entries the log has.
+async fn entries(house: &House) -> u64 {
+    let note = house.desk.checkpoint().await.unwrap();
+    note.lines().nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_leaves_an_entry_and_a_flood_only_a_few() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    let mut before = entries(&house).await;
+    for ask in [
+        post("/Accounts").header("Cookie", &cookie),
+        post("/accounts")
+            .header("Cookie", &cookie)
+            .header("Origin", "https://evil.test"),
+        Ask::new("GET", "/a/../b").header("Cookie", &cookie),
+        post("/accounts"),
+    ] {
+        house.send(&ask).await;
+        let after = entries(&house).await;
+        assert_eq!(after, before + 1, "{ask:?}");
+        before = after;
+    }
+    // Neither reading, nor a scanner without a session.
+    house
+        .send(&Ask::new("GET", "/list").header("Cookie", &cookie))
+        .await;
+    house.send(&Ask::new("GET", "/a/../b")).await;
+    assert_eq!(entries(&house).await, before);
+    for _ in 0..150 {
+        house.send(&post("/accounts")).await;
+    }
+    let more = entries(&house).await - before;
+    assert!((20..50).contains(&more), "{more}");
+}
