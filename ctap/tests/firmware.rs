@@ -3,18 +3,13 @@
 //! `vkey` is built on its own; where it is not built, these tests say so. `SCEAU_VKEY` names another binary. Time is real here.
 #![allow(clippy::disallowed_methods, reason = "real firmware runs in real time")]
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+mod wire;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, connect, recv, send, socket,
-};
 use sceau_ctap::apdu::Framing;
 use sceau_ctap::ceremony::{
     self, Authentication, Method, Operation, Registration, ResidentKey, UserVerification, plan,
@@ -30,13 +25,13 @@ use sceau_ctap::piv::{
     Digest, KeyKind, ManagementAlgorithm, ManagementKey, PinOutcome, PinReference, PivCard, PivPin,
     PublicKey, Slot,
 };
-use sceau_ctap::port::MAX_REPORT;
 use sceau_ctap::{
-    ApduPort, Clock, Control, Deadlines, Device, Entropy, Error, Keepalive, NoEntropy, PacketPort,
-    Pin, PortError, Refused, Status, StatusWord, u2f, unattended,
+    Clock, Control, Deadlines, Device, Entropy, Error, Keepalive, NoEntropy, Pin, PortError,
+    Refused, Status, StatusWord, u2f, unattended,
 };
 
 use crate::rig::sha256;
+use wire::{Reader, Usb, Vkey};
 
 const RP_ID: &str = "sceau.example";
 const HASH: [u8; 32] = [0x44; 32];
@@ -72,148 +67,6 @@ struct System;
 impl Entropy for System {
     fn fill(&mut self, out: &mut [u8]) -> Result<(), NoEntropy> {
         aws_lc_rs::rand::fill(out).map_err(|_| NoEntropy)
-    }
-}
-
-/// A running `vkey`, killed when dropped, with a state folder that goes with it.
-struct Vkey {
-    child: Child,
-    folder: tempfile::TempDir,
-}
-
-impl Vkey {
-    fn start(binary: &Path, transport: &str, arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(binary);
-        command
-            .arg(transport)
-            .arg("--state")
-            .arg(folder.path().join("state"))
-            .arg("--control")
-            .arg(folder.path().join("control"));
-        if transport == "sock" {
-            command.arg("--reports").arg(folder.path().join("reports"));
-        }
-        let child = command
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        Self { child, folder }
-    }
-
-    fn say(&self, binary: &Path, words: &[&str]) {
-        let said = Command::new(binary)
-            .arg("say")
-            .arg(self.folder.path().join("control"))
-            .args(words)
-            .output()
-            .unwrap();
-        assert!(said.status.success(), "{words:?}: {said:?}");
-    }
-}
-
-impl Drop for Vkey {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The reader's side of a card on TCP: length in two bytes, then an APDU; one byte is a command of the reader.
-struct Reader(TcpStream);
-
-impl Reader {
-    /// A listening port pair, as the driver has one for each slot.
-    fn listen() -> (TcpListener, TcpListener, u16) {
-        loop {
-            let first = TcpListener::bind("127.0.0.1:0").unwrap();
-            let port = first.local_addr().unwrap().port();
-            if let Ok(second) = TcpListener::bind(("127.0.0.1", port.saturating_add(1))) {
-                return (first, second, port);
-            }
-        }
-    }
-
-    fn accept(listener: &TcpListener) -> Self {
-        let (stream, _) = listener.accept().unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(60)))
-            .unwrap();
-        let mut reader = Self(stream);
-        reader.send(&[1]).unwrap();
-        reader.send(&[4]).unwrap();
-        assert_eq!(reader.receive().unwrap()[0], 0x3b, "an answer to reset");
-        reader
-    }
-
-    fn send(&mut self, message: &[u8]) -> std::io::Result<()> {
-        self.0
-            .write_all(&[&(message.len() as u16).to_be_bytes(), message].concat())
-    }
-
-    fn receive(&mut self) -> std::io::Result<Vec<u8>> {
-        let mut length = [0; 2];
-        self.0.read_exact(&mut length)?;
-        let mut message = vec![0; u16::from_be_bytes(length).into()];
-        self.0.read_exact(&mut message)?;
-        Ok(message)
-    }
-}
-
-impl ApduPort for Reader {
-    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, PortError> {
-        self.send(command)
-            .and_then(|()| self.receive())
-            .map_err(|_| PortError::Gone)
-    }
-}
-
-/// The USB port's side of a stick: one report per message.
-struct Usb(OwnedFd);
-
-impl Usb {
-    fn open(path: &Path) -> Self {
-        let address = SocketAddrUnix::new(path).unwrap();
-        for _ in 0..500 {
-            let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).unwrap();
-            if connect(&socket, &address).is_ok() {
-                return Self(socket);
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("the key did not appear at {}", path.display());
-    }
-}
-
-impl PacketPort for Usb {
-    fn write_packet(&mut self, packet: &[u8]) -> Result<(), PortError> {
-        send(&self.0, packet, SendFlags::NOSIGNAL)
-            .map(|_| ())
-            .map_err(|_| PortError::Gone)
-    }
-
-    fn read_packet(
-        &mut self,
-        packet: &mut [u8; MAX_REPORT],
-        timeout: Duration,
-    ) -> Result<Option<usize>, PortError> {
-        let timeout = Timespec {
-            tv_sec: timeout.as_secs() as i64,
-            tv_nsec: timeout.subsec_nanos().into(),
-        };
-        if poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&timeout))
-            .map_err(|_| PortError::Gone)?
-            == 0
-        {
-            return Ok(None);
-        }
-        match recv(&self.0, &mut packet[..], RecvFlags::empty()) {
-            Ok((_, 0)) | Err(_) => Err(PortError::Gone),
-            Ok((_, length)) => Ok(Some(length)),
-        }
     }
 }
 
