@@ -14,6 +14,8 @@ mod maker;
 mod metadata;
 /// The three verdicts in one.
 mod model;
+/// The same status histories given to others.
+mod peers;
 /// One vector for each check of a statement, which fails only that check.
 mod statement;
 /// Paths to anchors and metadata entries.
