@@ -3,7 +3,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -124,7 +124,12 @@ pub fn make_log_key(
     let key = LogKey::from_seed(origin, KeyKind::Log, &seed).map_err(|_| KeyFileError::NotMade)?;
     let text = Zeroizing::new(format!("{}\n", sceau_proof::base64url::encode(*seed)));
     write_secret(path, text.as_bytes())?;
-    fs::write(vkey, format!("{}\n", key.verifying_key())).map_err(io_error(vkey))
+    // Whatever the umask: this one is for everyone.
+    let public = || -> io::Result<()> {
+        fs::write(vkey, format!("{}\n", key.verifying_key()))?;
+        fs::set_permissions(vkey, fs::Permissions::from_mode(0o644))
+    };
+    public().map_err(io_error(vkey))
 }
 
 /// Reads the log key.
@@ -211,7 +216,6 @@ mod tests {
 
     #[test]
     fn a_key_that_others_may_read_is_refused() {
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let permit = folder.path().join("permit.pem");
         make_permit_key(&permit).unwrap();

@@ -72,6 +72,8 @@ fn run(command: Command) -> Result<String, CommandError> {
 }
 
 fn main() -> ExitCode {
+    // The store, keys and invitations are for this user alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let filter = tracing_subscriber::EnvFilter::try_from_env("SCEAU_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
     tracing_subscriber::fmt()

@@ -108,7 +108,7 @@ impl Tx<'_> {
         for (field, value) in personal {
             let salt: [u8; 32] = self.ports.bytes()?;
             entry = entry.commit(field, &salt, value);
-            let salt = sceau_proof::base64url::encode(&salt);
+            let salt = sceau_proof::base64url::encode(salt);
             openings.insert((*field).to_owned(), json!({ "salt": salt, "value": value }));
         }
         let openings = if openings.is_empty() {
