@@ -5,5 +5,4 @@ mod attacks;
 mod crash;
 mod path;
 mod peers;
-mod refusals;
 mod workstation;

@@ -34,6 +34,8 @@ const SERVICE_TOKEN: &str = "c2VydmljZS10b2tlbi1mb3ItdGhlLXNhbXBsZS1zdG9yeQ";
 
 /// The running house.
 pub struct House {
+    /// What the server's environment says beside its file (`SCEAU_SECTION__KEY`), from its next start on.
+    pub environment: Vec<(&'static str, &'static str)>,
     folder: PathBuf,
     server: Option<Running>,
     portal: Running,
@@ -96,6 +98,7 @@ impl House {
                 .is_ok()
         })?;
         let mut house = Self {
+            environment: Vec::new(),
             folder: folder.to_owned(),
             server: None,
             portal,
@@ -110,6 +113,7 @@ impl House {
     /// When it does not become ready.
     pub fn start_server(&mut self) -> Result<Duration> {
         let mut command = Command::new(place::bin("sceau-server"));
+        command.envs(self.environment.iter().copied());
         command.args(["serve", "--config"]).arg(self.config());
         let mut server = Running::start("sceau-server", &self.folder, &mut command)?;
         let api = self.api();
@@ -196,11 +200,11 @@ impl House {
             .collect())
     }
 
-    /// Every entry of the log, in order, read from its public tiles (C2SP tlog-tiles) as any auditor would.
+    /// Copies the public log (C2SP tlog-tiles) into a folder, as any mirror would.
     ///
     /// # Errors
-    /// When the log does not answer, or a tile is not of its form.
-    pub fn entries(&self) -> Result<Vec<Value>> {
+    /// When the log does not answer.
+    pub fn mirror_log(&self, folder: &Path) -> Result<u64> {
         let checkpoint = self.api().get("/log/checkpoint")?;
         ensure!(
             checkpoint.status == 200,
@@ -209,18 +213,31 @@ impl House {
             checkpoint.text
         );
         let size: u64 = checkpoint.text.lines().nth(1).context("a size")?.parse()?;
+        ensure!(size < 256_000, "more than a test writes");
+        let mut paths = tiles("entries", size);
+        for level in 0..8 {
+            paths.extend(tiles(&level.to_string(), size >> (8 * level)));
+        }
+        for path in paths {
+            let file = folder.join(&path);
+            fs::create_dir_all(file.parent().context("a folder")?)?;
+            fs::write(file, self.api().get_bytes(&format!("/log/{path}"))?)?;
+        }
+        fs::write(folder.join("checkpoint"), &checkpoint.text)?;
+        Ok(size)
+    }
+
+    /// Every entry of the log, in order, read from its public tiles.
+    ///
+    /// # Errors
+    /// When the log does not answer, or a tile is not of its form.
+    pub fn entries(&self) -> Result<Vec<Value>> {
+        let folder = tempfile::tempdir()?;
+        let size = self.mirror_log(folder.path())?;
         let mut entries = Vec::new();
-        for tile in 0..size.div_ceil(256) {
-            let width = (size - tile * 256).min(256);
-            let part = if width == 256 {
-                String::new()
-            } else {
-                format!(".p/{width}")
-            };
-            ensure!(tile < 1000, "more than a test writes");
-            let mut bundle = &self
-                .api()
-                .get_bytes(&format!("/log/tile/entries/{tile:03}{part}"))?[..];
+        for path in tiles("entries", size) {
+            let bytes = fs::read(folder.path().join(path))?;
+            let mut bundle = &bytes[..];
             while let [high, low, rest @ ..] = bundle {
                 let (entry, after) = rest
                     .split_at_checked(usize::from(u16::from_be_bytes([*high, *low])))
@@ -411,6 +428,14 @@ impl House {
     pub fn portal(&mut self) -> &mut Running {
         &mut self.portal
     }
+}
+
+/// The paths of a row of tiles with `count` hashes or entries.
+fn tiles(row: &str, count: u64) -> Vec<String> {
+    let full = (0..count / 256).map(|tile| format!("tile/{row}/{tile:03}"));
+    let rest = count % 256;
+    let part = (rest > 0).then(|| format!("tile/{row}/{:03}.p/{rest}", count / 256));
+    full.chain(part).collect()
 }
 
 /// The ids of the actions that the person's agent says are waiting.

@@ -197,6 +197,12 @@ impl Workstation {
         self.agent.as_mut().expect("start_agent comes first")
     }
 
+    /// The daemon's process id, while it was started.
+    #[must_use]
+    pub fn agent_pid(&self) -> Option<u32> {
+        self.agent.as_ref().map(Running::pid)
+    }
+
     /// `sceau` with these arguments, on a terminal of its own.
     ///
     /// # Errors
