@@ -88,13 +88,6 @@ async fn judge(
         );
         return notice.answer(&client);
     };
-    // HTTP/1 targets are paths: an absolute form would let two names be said at once.
-    let absolute = parts.version < Version::HTTP_2 && parts.uri.authority().is_some();
-    let target = match Target::parse(&parts.uri) {
-        Ok(target) if !absolute => target,
-        Ok(_) => return refused(NotCanonical::Form, &client),
-        Err(error) => return refused(error, &client),
-    };
     let visitor = match visitor(&gate.desk, gate.cookies, &parts.headers).await {
         Ok(visitor) => visitor,
         Err(error) => return desk_notice(&error).answer(&client),
@@ -102,6 +95,13 @@ async fn judge(
     attempt.person = match &visitor {
         Visitor::Active(session) | Visitor::Suspended(session) => Some(session.person.clone()),
         Visitor::Pending(_) | Visitor::Nobody => None,
+    };
+    // HTTP/1 targets are paths: an absolute form would let two names be said at once.
+    let absolute = parts.version < Version::HTTP_2 && parts.uri.authority().is_some();
+    let target = match Target::parse(&parts.uri) {
+        Ok(target) if !absolute => target,
+        Ok(_) => return refused(NotCanonical::Form, &client),
+        Err(error) => return refused(error, &client),
     };
     let origin = Origin {
         peer: peer.ip().to_canonical(),
