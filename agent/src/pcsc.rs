@@ -1,7 +1,7 @@
 //! PC/SC: readers and cards as they come and go, and one card as an APDU port.
 //!
 //! Shared with everything else on the workstation: shared mode, one short transaction per operation, nothing held between operations. A
-//! monitor thread blocks in `SCardGetStatusChange` without time-out, or, while there is no pcscd, in `inotify` on the directory of its socket:
+//! monitor thread blocks in `SCardGetStatusChange` for a day at a time, or, while there is no pcscd, in `inotify` on the directory of its socket:
 //! neither polls. The card that an operation meets is the one that was announced, by PC/SC's own event counter: a card swapped in the meantime
 //! is refused before anything is sent to it.
 //!
@@ -29,6 +29,8 @@ use crate::reader::{AuthenticatorError, Link, SystemClock};
 const SOCKET: &str = "/run/pcscd/pcscd.comm";
 /// Stack of a thread of this module.
 const STACK: usize = 128 * 1024;
+/// How long readers are looked at without a change. `INFINITE` is not: libpcsclite wakes up every minute for it, and not for this.
+const LONGEST_LOOK: Duration = Duration::from_secs(24 * 3600);
 /// How often a fresh socket is tried before waiting for its next change.
 const TRIES_OF_A_FRESH_SOCKET: u32 = 6;
 /// How often an operation lets another program finish with the card.
@@ -223,7 +225,7 @@ impl Watch {
                 Ok(()) => {}
                 Err(e) => return e,
             }
-            match context.get_status_change(None, &mut states) {
+            match context.get_status_change(LONGEST_LOOK, &mut states) {
                 Ok(()) | Err(pcsc::Error::Timeout | pcsc::Error::UnknownReader) => {}
                 Err(e) => return e,
             }
@@ -487,10 +489,12 @@ fn link_error(error: pcsc::Error) -> LinkError {
 impl Link for CardLink {
     fn with_device(
         &mut self,
+        reached: &mut dyn FnMut(),
         work: &mut dyn FnMut(&mut dyn Device),
     ) -> Result<(), AuthenticatorError> {
         let known = self.known;
         let found = self.with_card(|port| {
+            reached();
             let framing = port.framing();
             match NfcDevice::select(
                 port,
@@ -552,6 +556,8 @@ impl ApduPort for CardPort<'_, '_> {
             .transmit(command, &mut self.buffer)
             .map(<[u8]>::to_vec);
         match answer {
+            // Some readers give an empty answer, without an error, for a card that was pulled.
+            Ok(answer) if answer.len() < 2 && self.is_missed() => Err(PortError::Gone),
             Ok(answer) => Ok(answer),
             Err(pcsc::Error::ResetCard) => Err(PortError::Reset),
             Err(e) if is_gone(e) => Err(PortError::Gone),

@@ -102,13 +102,8 @@ impl Stage {
             .rev()
             .find(|entry| words.iter().all(|word| entry.to_string().contains(word)));
         found.cloned().with_context(|| {
-            format!(
-                "no entry with {words:?} among\n{}",
-                entries
-                    .iter()
-                    .map(|entry| format!("  {entry}\n"))
-                    .collect::<String>()
-            )
+            let kinds: Vec<String> = entries.iter().rev().take(12).map(|entry| format!("{} {}", entry["type"], entry["data"])).collect();
+            format!("no entry with {words:?}; the newest: {kinds:#?}")
         })
     }
 }
