@@ -4,8 +4,8 @@
 //! Trusted: its configuration (server, relying party, certificate authority or pinned keys) and the person at the prompt. Not trusted: the
 //! server's answers (only what [`sceau_proof::action::Action`] accepts is shown and signed), authenticators, readers, whoever opens the socket.
 //!
-//! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`] and
-//! [`pcsc`] (authenticators) · [`prompt`] and [`socket`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
+//! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
+//! [`pcsc`] and [`hidraw`] (authenticators) · [`prompt`] and [`socket`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
 //! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`].
 
 pub mod agent;
@@ -13,6 +13,7 @@ pub mod approval;
 pub mod ceremony;
 pub mod config;
 pub mod enrolment;
+pub mod hidraw;
 pub mod locale;
 pub mod pcsc;
 pub mod prompt;

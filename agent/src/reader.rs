@@ -4,7 +4,7 @@
 //! (attack 8). An operation that is dropped is cancelled at the authenticator. A device that never answers costs its own thread until it is
 //! unplugged, and the operation's deadline here; the daemon goes on (attack 15).
 //!
-//! Deliberately elsewhere: PC/SC ([`crate::pcsc`]), the protocol ([`sceau_ctap`]).
+//! Deliberately elsewhere: PC/SC ([`crate::pcsc`]), USB ([`crate::hidraw`]), the protocol ([`sceau_ctap`]).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, User
 use sceau_ctap::client_pin::{self, PinRetries};
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
 use sceau_ctap::info::{self, AuthenticatorInfo};
+use sceau_ctap::{command, u2f};
 use sceau_ctap::{
     Clock, Control, Device, Entropy, Error, Keepalive, NoEntropy, Pin, PortError, Refused, Status,
     WireError,
@@ -28,8 +29,10 @@ use crate::pcsc::LinkError;
 
 /// Stack of an authenticator's thread: CBOR and cryptography, nothing recursive beyond [`sceau_ctap`]'s bounds.
 const STACK: usize = 256 * 1024;
-/// The longest that any operation may take, touch included.
-const DEADLINE: Duration = Duration::from_secs(150);
+/// The longest that an operation with a touch may take, and that another program's use of the authenticator is waited for.
+const TOUCH: Duration = Duration::from_secs(150);
+/// The longest that an operation without a touch may take, once the authenticator is reached.
+const QUIET: Duration = Duration::from_secs(5);
 
 /// Why an authenticator did not do what was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +46,9 @@ pub enum AuthenticatorError {
     /// The system refuses access to it.
     #[error("the system refuses access to the authenticator")]
     Denied,
+    /// The system keeps its device node from this user: no seat, or no udev rule.
+    #[error("the system keeps the device node from this user")]
+    NodeDenied,
     /// A card that is no FIDO2 authenticator.
     #[error("this card is not a FIDO2 authenticator")]
     NotFido,
@@ -144,12 +150,13 @@ impl From<Error> for AuthenticatorError {
 
 /// What reaches one authenticator; owned by its thread.
 pub trait Link: Send + 'static {
-    /// Reaches the authenticator, lets `work` talk to it, and leaves it as it was.
+    /// Reaches the authenticator, says so by `reached`, lets `work` talk to it, and leaves it as it was.
     ///
     /// # Errors
     /// The authenticator could not be reached, or is no CTAP authenticator; `work` was not called then.
     fn with_device(
         &mut self,
+        reached: &mut dyn FnMut(),
         work: &mut dyn FnMut(&mut dyn Device),
     ) -> Result<(), AuthenticatorError>;
 }
@@ -179,12 +186,13 @@ impl Handle {
         Ok(Self(jobs))
     }
 
-    /// Runs one operation. Dropping the future cancels it at the authenticator.
+    /// Runs one operation, which may take `limit` once the authenticator is reached. Dropping the future cancels it at the authenticator.
     ///
     /// # Errors
     /// The operation's own; [`AuthenticatorError::Silent`] when it does not end.
-    pub async fn run<A: Send + 'static>(
+    async fn run<A: Send + 'static>(
         &self,
+        limit: Duration,
         on_progress: &mut dyn FnMut(Keepalive),
         work: impl FnOnce(&mut dyn Device, sceau_ctap::Progress<'_>) -> Result<A, Error>
         + Send
@@ -198,17 +206,28 @@ impl Handle {
         let job: Job =
             Box::new(move |link| drop(answer.send(perform(link, work, &cancelled, &progress))));
         self.0.send(job).map_err(|_| AuthenticatorError::Gone)?;
-        let deadline = tokio::time::sleep(DEADLINE);
+        let deadline = tokio::time::sleep(TOUCH);
         tokio::pin!(deadline);
         loop {
             tokio::select! {
                 biased;
-                Some(keepalive) = progressed.recv() => on_progress(keepalive),
+                Some(told) = progressed.recv() => match told {
+                    Told::Reached => deadline.as_mut().reset(tokio::time::Instant::now() + limit),
+                    Told::Alive(keepalive) => on_progress(keepalive),
+                },
                 answer = &mut answered => return answer.unwrap_or(Err(AuthenticatorError::Gone)),
                 () = &mut deadline => return Err(AuthenticatorError::Silent),
             }
         }
     }
+}
+
+/// What an authenticator's thread tells while it works.
+enum Told {
+    /// The authenticator is reached; the operation begins.
+    Reached,
+    /// A sign of life.
+    Alive(Keepalive),
 }
 
 struct CancelOnDrop(Arc<AtomicBool>);
@@ -223,7 +242,7 @@ fn perform<A>(
     link: &mut dyn Link,
     work: impl FnOnce(&mut dyn Device, sceau_ctap::Progress<'_>) -> Result<A, Error>,
     cancelled: &AtomicBool,
-    told: &UnboundedSender<Keepalive>,
+    told: &UnboundedSender<Told>,
 ) -> Result<A, AuthenticatorError> {
     if cancelled.load(Ordering::Relaxed) {
         return Err(AuthenticatorError::Cancelled);
@@ -233,7 +252,7 @@ fn perform<A>(
         if keepalive != Keepalive::Silent && last != Some(keepalive) {
             last = Some(keepalive);
             // Nobody listens when the operation was dropped; then it is cancelled below.
-            let _ = told.send(keepalive);
+            let _ = told.send(Told::Alive(keepalive));
         }
         if cancelled.load(Ordering::Relaxed) {
             Control::Cancel
@@ -243,12 +262,64 @@ fn perform<A>(
     };
     let mut work = Some(work);
     let mut answer = Err(AuthenticatorError::Gone);
-    link.with_device(&mut |device| {
+    let mut reached = || {
+        let _ = told.send(Told::Reached);
+    };
+    link.with_device(&mut reached, &mut |device| {
         if let Some(work) = work.take() {
-            answer = work(device, &mut progress).map_err(AuthenticatorError::from);
+            let mut device = Interruptible { device, cancelled };
+            answer = work(&mut device, &mut progress).map_err(AuthenticatorError::from);
         }
     })?;
     answer
+}
+
+/// An authenticator whose every call can be cancelled, those too that nobody attends: a device that never answers is left within a moment.
+struct Interruptible<'a> {
+    device: &'a mut dyn Device,
+    cancelled: &'a AtomicBool,
+}
+
+impl Device for Interruptible<'_> {
+    fn call(
+        &mut self,
+        command: u8,
+        payload: &[u8],
+        progress: sceau_ctap::Progress<'_>,
+    ) -> Result<Vec<u8>, Error> {
+        let cancelled = self.cancelled;
+        self.device.call(command, payload, &mut |keepalive| {
+            match (progress(keepalive), cancelled.load(Ordering::Relaxed)) {
+                (Control::Continue, false) => Control::Continue,
+                _ => Control::Cancel,
+            }
+        })
+    }
+
+    fn call_u2f(
+        &mut self,
+        instruction: u8,
+        p1: u8,
+        data: &[u8],
+    ) -> Result<(Vec<u8>, sceau_ctap::StatusWord), Error> {
+        self.device.call_u2f(instruction, p1, data)
+    }
+
+    fn speaks_ctap2(&self) -> bool {
+        self.device.speaks_ctap2()
+    }
+
+    fn speaks_u2f(&self) -> bool {
+        self.device.speaks_u2f()
+    }
+
+    fn max_message(&self) -> usize {
+        self.device.max_message()
+    }
+
+    fn pause(&mut self, duration: Duration) -> Duration {
+        self.device.pause(duration)
+    }
 }
 
 /// What is known of an authenticator.
@@ -260,12 +331,49 @@ pub enum Condition {
     Ready(Box<AuthenticatorInfo>),
     /// It cannot be used, for this reason.
     Unusable(AuthenticatorError),
+    /// It is the same authenticator as this one, which is reached by a better way.
+    Twin(u64),
+}
+
+/// How an authenticator is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// In or on a reader.
+    SmartCard,
+    /// On USB, as a HID device.
+    Usb,
+}
+
+impl Transport {
+    /// As `sceau keys` prints it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::SmartCard => "pcsc",
+            Self::Usb => "usb",
+        }
+    }
+}
+
+/// Where an authenticator is, in words for people; from devices and readers, so not to be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whereabouts {
+    /// How it is reached.
+    pub transport: Transport,
+    /// The reader that it is in, or the product.
+    pub name: String,
+    /// What it says that its serial number is.
+    pub serial: Option<String>,
 }
 
 /// One authenticator that is there.
 pub struct Authenticator {
     /// The reader (or the product) that it is in, for people; one line.
     pub name: String,
+    /// How it is reached.
+    pub transport: Transport,
+    /// Its serial number, where it tells; one line.
+    pub serial: Option<String>,
     /// Its thread.
     pub handle: Handle,
     /// What it is.
@@ -281,17 +389,20 @@ pub struct Authenticators {
 
 impl Authenticators {
     /// Takes one in.
-    pub fn arrive(&mut self, name: &str, handle: Handle) -> u64 {
+    pub fn arrive(&mut self, whereabouts: &Whereabouts, handle: Handle) -> u64 {
         self.last += 1;
-        let name = name
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(100)
-            .collect();
+        let line = |text: &str| {
+            text.chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .take(100)
+                .collect()
+        };
         self.there.insert(
             self.last,
             Authenticator {
-                name,
+                name: line(&whereabouts.name),
+                transport: whereabouts.transport,
+                serial: whereabouts.serial.as_deref().map(line),
                 handle,
                 condition: Condition::Reading,
             },
@@ -299,9 +410,17 @@ impl Authenticators {
         self.last
     }
 
-    /// It is gone.
-    pub fn leave(&mut self, id: u64) {
+    /// It is gone. Returns those that were taken for the same one: they must be asked again what they are.
+    pub fn leave(&mut self, id: u64) -> Vec<(u64, Handle)> {
         self.there.remove(&id);
+        let mut alone = Vec::new();
+        for (twin, authenticator) in &mut self.there {
+            if authenticator.condition == Condition::Twin(id) {
+                authenticator.condition = Condition::Reading;
+                alone.push((*twin, authenticator.handle.clone()));
+            }
+        }
+        alone
     }
 
     /// It said what it is.
@@ -339,6 +458,7 @@ impl Authenticators {
             Condition::Ready(info) => Some(Ready {
                 id: *id,
                 name: authenticator.name.clone(),
+                transport: authenticator.transport,
                 handle: authenticator.handle.clone(),
                 info: info.clone(),
             }),
@@ -355,6 +475,8 @@ pub struct Ready {
     pub id: u64,
     /// For people.
     pub name: String,
+    /// How it is reached.
+    pub transport: Transport,
     /// What it is.
     pub info: Box<AuthenticatorInfo>,
     handle: Handle,
@@ -386,7 +508,10 @@ impl Ready {
     ) -> Result<Option<Vec<u8>>, AuthenticatorError> {
         let (rp_id, info) = (rp_id.to_owned(), self.info.clone());
         self.handle
-            .run(&mut |_| {}, move |device, _| {
+            .run(QUIET, &mut |_| {}, move |device, _| {
+                if is_u2f(&info) {
+                    return u2f::locate(device, &rp_id, &allow);
+                }
                 ceremony::locate(device, &info, &rp_id, &allow)
             })
             .await
@@ -398,7 +523,9 @@ impl Ready {
     /// [`AuthenticatorError`].
     pub async fn pin_retries(&self) -> Result<PinRetries, AuthenticatorError> {
         self.handle
-            .run(&mut |_| {}, |device, _| client_pin::pin_retries(device))
+            .run(QUIET, &mut |_| {}, |device, _| {
+                client_pin::pin_retries(device)
+            })
             .await
     }
 
@@ -435,7 +562,7 @@ impl Ready {
                 .next()
                 .ok_or(Error::Refused(Refused::NoCredential))
         };
-        self.handle.run(on_progress, work).await
+        self.handle.run(TOUCH, on_progress, work).await
     }
 
     /// Makes a credential, after PIN and touch.
@@ -450,6 +577,10 @@ impl Ready {
     ) -> Result<NewCredential, AuthenticatorError> {
         let info = self.info.clone();
         let work = move |device: &mut dyn Device, progress: sceau_ctap::Progress<'_>| {
+            if is_u2f(&info) {
+                let (rp_id, hash) = (&key.rp.0, &key.client_data_hash);
+                return u2f::register(device, rp_id, hash, &key.exclude, progress);
+            }
             let request = Registration {
                 client_data_hash: &key.client_data_hash,
                 rp: RelyingParty {
@@ -476,7 +607,7 @@ impl Ready {
                 progress,
             )
         };
-        self.handle.run(on_progress, work).await
+        self.handle.run(TOUCH, on_progress, work).await
     }
 
     /// Sets the first PIN, and asks the authenticator again what it is.
@@ -490,16 +621,68 @@ impl Ready {
             client_pin::set_pin(device, info.pin_protocol()?, &pin, &mut SystemEntropy)?;
             info::info(device).map(Box::new)
         };
-        self.handle.run(&mut |_| {}, work).await
+        self.handle.run(QUIET, &mut |_| {}, work).await
     }
+}
+
+impl Ready {
+    /// Whether it is an old key that speaks U2F alone: presence without verification.
+    #[must_use]
+    pub fn is_u2f(&self) -> bool {
+        is_u2f(&self.info)
+    }
+
+    /// Waits until it, among several, is touched (CTAP 2.1 §6.9); nothing is signed.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`].
+    pub async fn select(&self) -> Result<(), AuthenticatorError> {
+        self.handle
+            .run(TOUCH, &mut |_| {}, command::selection)
+            .await
+    }
+
+    /// Whether it and `other` are one authenticator that is reached in two ways: both give the key-agreement key that an authenticator draws at
+    /// random when it is powered. A device that repeats another's key can make itself or that other one be passed over, no more.
+    pub async fn is_same_as(&self, other: &Self) -> bool {
+        if self.info.aaguid != other.info.aaguid {
+            return false;
+        }
+        let (Ok(protocol), Ok(theirs)) = (self.info.pin_protocol(), other.info.pin_protocol())
+        else {
+            return false;
+        };
+        let key = |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
+            client_pin::key_agreement(device, protocol)
+        };
+        protocol.number() == theirs.number()
+            && match self.handle.run(QUIET, &mut |_| {}, key).await {
+                Ok(ours) => other.handle.run(QUIET, &mut |_| {}, key).await == Ok(ours),
+                Err(_) => false,
+            }
+    }
+}
+
+/// What a key that speaks U2F alone would say of itself: `{1: ["U2F_V2"], 3: AAGUID 0}`, no option, no PIN.
+const U2F_INFO: [u8; 28] = [
+    0xa2, 0x01, 0x81, 0x66, b'U', b'2', b'F', b'_', b'V', b'2', 0x03, 0x50, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0,
+];
+
+fn is_u2f(info: &AuthenticatorInfo) -> bool {
+    info.versions.iter().all(|version| version == "U2F_V2")
 }
 
 /// Asks an authenticator what it is.
 pub async fn describe(handle: &Handle) -> Condition {
-    match handle
-        .run(&mut |_| {}, |device, _| info::info(device))
-        .await
-    {
+    let ask = |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
+        if device.speaks_ctap2() {
+            return info::info(device);
+        }
+        u2f::version(device)?;
+        AuthenticatorInfo::read(&U2F_INFO)
+    };
+    match handle.run(QUIET, &mut |_| {}, ask).await {
         Ok(info) => Condition::Ready(Box::new(info)),
         Err(e) => Condition::Unusable(e),
     }

@@ -62,7 +62,7 @@ pub fn code(failure: &Failure) -> &'static str {
         Failure::Authenticator(error) => match error {
             AuthenticatorError::Gone => "authenticator-gone",
             AuthenticatorError::Busy => "authenticator-busy",
-            AuthenticatorError::Denied => "access-denied",
+            AuthenticatorError::Denied | AuthenticatorError::NodeDenied => "access-denied",
             AuthenticatorError::NotFido => "not-fido",
             AuthenticatorError::WrongPin => "wrong-pin",
             AuthenticatorError::PinLocked => "pin-locked",
@@ -101,6 +101,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
             AuthenticatorError::Gone
             | AuthenticatorError::Busy
             | AuthenticatorError::Denied
+            | AuthenticatorError::NodeDenied
             | AuthenticatorError::Silent
             | AuthenticatorError::Protocol(_)
             | AuthenticatorError::Reader(_)
@@ -248,6 +249,10 @@ fn authenticator_message(error: AuthenticatorError, language: Language) -> Strin
         E::Denied => pick(
             "Le système refuse l'accès à la clé.",
             "The system refuses access to the key.",
+        ),
+        E::NodeDenied => pick(
+            "Votre session n'a pas accès à la clé USB. Installez les règles udev de Sceau (70-sceau.rules dans /etc/udev/rules.d, puis « udevadm control --reload ») et rebranchez la clé ; ou ouvrez votre session sur ce poste même, au premier plan.",
+            "Your session has no access to the USB key. Install Sceau's udev rules (70-sceau.rules in /etc/udev/rules.d, then \"udevadm control --reload\") and plug the key in again; or log in at this very seat, in the foreground.",
         ),
         E::NotFido => pick(
             "Cette carte n'est pas une clé FIDO2.",

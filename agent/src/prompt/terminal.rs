@@ -327,8 +327,7 @@ impl Client {
                     "{} ({authenticator}) : ",
                     pick("Code PIN de la clé", "PIN of the key")
                 ));
-                self.write(&text)?;
-                Ok(self.read(true)?.map(|typed| typed.map(pin_answer)))
+                Ok(self.read(&text, true)?.map(|typed| typed.map(pin_answer)))
             }
             Question::NewPin {
                 authenticator,
@@ -351,8 +350,7 @@ impl Client {
             Language::En => format!("This key ({authenticator}) has no PIN yet; choose one of at least {min_length} characters.\nAn empty line stops.\n"),
         })?;
         loop {
-            self.write(language.pick("Nouveau code PIN : ", "New PIN: "))?;
-            let first = match self.read(true)? {
+            let first = match self.read(language.pick("Nouveau code PIN : ", "New PIN: "), true)? {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
@@ -360,8 +358,8 @@ impl Client {
             if first.is_empty() {
                 return Ok(Ok(Some(Answer::Cancel)));
             }
-            self.write(language.pick("Le même, encore une fois : ", "The same once more: "))?;
-            match self.read(true)? {
+            let again = language.pick("Le même, encore une fois : ", "The same once more: ");
+            match self.read(again, true)? {
                 Ok(Some(second)) if *second == *first => return Ok(Ok(Some(pin_answer(first)))),
                 Ok(Some(_)) => {
                     self.write(language.pick("Les deux diffèrent.\n", "The two differ.\n"))?
@@ -400,11 +398,11 @@ impl Client {
         }
         self.write(&text)?;
         loop {
-            self.write(language.pick(
+            let question = language.pick(
                 "\nSceller cette action ? [o]ui, [n]on (refuser), [p]lus tard : ",
                 "\nSeal this action? [y]es, [n]o (refuse), [l]ater: ",
-            ))?;
-            let typed = match self.read(false)? {
+            );
+            let typed = match self.read(question, false)? {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
@@ -420,11 +418,11 @@ impl Client {
 
     fn ask_reason(&mut self) -> Result<Result<Option<Answer>, u8>, ClientError> {
         loop {
-            self.write(self.language.pick(
+            let question = self.language.pick(
                 "Pourquoi ? [1] ce n'est pas moi (la session qui demande est suspendue), [2] c'est une erreur, [3] autre raison : ",
                 "Why? [1] it was not me (the session that asks is suspended), [2] it is a mistake, [3] another reason: ",
-            ))?;
-            let typed = match self.read(false)? {
+            );
+            let typed = match self.read(question, false)? {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
@@ -439,15 +437,22 @@ impl Client {
         }
     }
 
-    /// One typed line, hidden or not. `Ok(Ok(None))`: the daemon spoke first; end of input counts as an empty line.
+    /// Asks, and returns one typed line, hidden or not. `Ok(Ok(None))`: the daemon spoke first; end of input counts as an empty line.
     #[allow(clippy::type_complexity, reason = "a line, a message, or a signal")]
-    fn read(&mut self, hidden: bool) -> Result<Result<Option<Zeroizing<String>>, u8>, ClientError> {
+    fn read(
+        &mut self,
+        question: &str,
+        hidden: bool,
+    ) -> Result<Result<Option<Zeroizing<String>>, u8>, ClientError> {
         let tty = self
             .tty
             .as_ref()
             .ok_or(ClientError::NoTerminal)?
             .try_clone()?;
+        // What was typed before the question is no answer to it.
+        tcflush(tty.as_fd(), QueueSelector::IFlush).map_err(io::Error::from)?;
         let guard = hidden.then(|| Hidden::begin(&tty)).transpose()?;
+        self.write(question)?;
         let woken = self.read_line(&tty)?;
         drop(guard);
         match woken {
@@ -532,7 +537,7 @@ fn again_text(again: Option<Again>, language: Language) -> String {
     }
 }
 
-/// A terminal without echo; as it was again when dropped. What was typed ahead is discarded.
+/// A terminal without echo; as it was again when dropped.
 struct Hidden<'a> {
     tty: &'a File,
     before: Termios,
@@ -546,7 +551,6 @@ impl<'a> Hidden<'a> {
         hidden
             .local_modes
             .insert(LocalModes::ECHONL | LocalModes::ICANON | LocalModes::ISIG);
-        tcflush(tty.as_fd(), QueueSelector::IFlush).map_err(io::Error::from)?;
         tcsetattr(tty.as_fd(), OptionalActions::Now, &hidden).map_err(io::Error::from)?;
         Ok(Self { tty, before })
     }

@@ -430,3 +430,166 @@ fn restarted_pcscd_is_found_again_and_the_daemon_neither_leaks_nor_polls() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     assert_eq!(switches(&workstation), start, "idle means asleep");
 }
+
+#[test]
+fn key_swapped_between_prompt_and_touch_is_never_shown_the_pin() {
+    if !with_virtual_keys("ceremony::key_swapped_between_prompt_and_touch_is_never_shown_the_pin") {
+        return;
+    }
+    let relay = Relay::start();
+    let mut workstation = enrolled(&relay);
+    workstation.another_key("other.sock");
+    let action = propose(&relay, &workstation, 60);
+    let mut terminal = workstation.terminal(&["approve"]);
+    terminal.exp_string("Seal this action?").unwrap();
+    terminal.send_line("y").unwrap();
+    terminal.exp_string("PIN of the key").unwrap();
+    workstation.key("remove");
+    workstation.say("other.sock", "insert");
+    workstation.await_log("authenticator gone");
+    workstation.await_status("the other key is ready", |status| {
+        status["authenticators"] == 1
+    });
+    let exchanges =
+        || workstation.say("other.sock", "status")["ports"]["fido"]["exchanges"].clone();
+    let before = exchanges();
+    terminal.send_line(PIN).unwrap();
+    let (code, rest) = end(terminal);
+    assert_eq!(code, 3, "{rest}");
+    assert!(
+        rest.contains("The key was removed; nothing was signed"),
+        "{rest}"
+    );
+    assert_eq!(
+        exchanges(),
+        before,
+        "nothing at all was said to the other key"
+    );
+    assert_eq!(relay.requests(&path(&action, "")), 0);
+}
+
+#[test]
+fn hostile_cards_cost_bounded_time_and_memory_and_the_next_honest_one_works() {
+    if !with_virtual_keys(
+        "ceremony::hostile_cards_cost_bounded_time_and_memory_and_the_next_honest_one_works",
+    ) {
+        return;
+    }
+    let relay = Relay::start();
+    let workstation = enrolled(&relay);
+    let modes = [
+        "endless61",
+        "endless6c",
+        "endless-keep-alive",
+        "wrong-tags",
+        "huge-lengths",
+        "random-status",
+        "noise",
+        "truncated",
+        "short-status",
+        "flood",
+        "silent",
+        "echo",
+    ];
+    let memory = || {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", workstation.pid())).unwrap();
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("RssAnon:"))
+            .unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse::<u64>()
+            .unwrap()
+    };
+    let before = memory();
+    for mode in modes {
+        workstation.key("remove");
+        workstation.await_status("no key", |status| status["authenticators"] == 0);
+        workstation.key(&format!("misbehave {mode}"));
+        workstation.key("insert");
+        eventually(mode, || {
+            let keys = workstation.json(&["keys", "--json"]);
+            (keys["keys"][0]["state"] == "unusable").then_some(())
+        });
+    }
+    workstation.key("remove");
+    workstation.key("misbehave none");
+    workstation.key("insert");
+    workstation.await_status("an honest key", |status| status["authenticators"] == 1);
+    assert!(
+        memory() < before + 16 * 1024,
+        "{} kB, {before} kB before",
+        memory()
+    );
+    let action = propose(&relay, &workstation, 60);
+    let mut terminal = workstation.terminal(&["approve"]);
+    pin(&mut terminal, PIN);
+    assert_eq!(end(terminal).0, 0);
+    relay
+        .verify(&action, &relay.await_request(&path(&action, "approvals")))
+        .unwrap();
+}
+
+#[test]
+fn daemon_that_was_killed_takes_up_its_session_and_the_pending_action_again() {
+    if !with_virtual_keys(
+        "ceremony::daemon_that_was_killed_takes_up_its_session_and_the_pending_action_again",
+    ) {
+        return;
+    }
+    let relay = Relay::start();
+    let mut workstation = enrolled(&relay);
+    workstation.key("touch never");
+    let action = propose(&relay, &workstation, 60);
+    let mut terminal = workstation.terminal(&["approve"]);
+    pin(&mut terminal, PIN);
+    terminal.exp_string("Touch the key").unwrap();
+    workstation.kill();
+    assert_eq!(end(terminal).0, 3);
+    workstation.key("touch approve");
+    let workstation = workstation.start();
+    workstation.await_status("the action is there again", |status| {
+        status["pending"][0]["id"] == action["id"]
+    });
+    let mut terminal = workstation.terminal(&["approve"]);
+    pin(&mut terminal, PIN);
+    assert_eq!(end(terminal).0, 0);
+    assert_eq!(relay.requests(&path(&action, "approvals")), 1);
+    relay
+        .verify(&action, &relay.await_request(&path(&action, "approvals")))
+        .unwrap();
+}
+
+#[test]
+fn who_waits_is_shown_each_action_once_as_it_arrives() {
+    let relay = Relay::start();
+    let workstation = Workstation::new(&server(&relay))
+        .signed_in(&relay.url())
+        .start();
+    let mut terminal = workstation.terminal(&["wait", "--json"]);
+    let first = propose(&relay, &workstation, 60);
+    terminal.exp_string(first["id"].as_str().unwrap()).unwrap();
+    terminal.exp_string("Seal this action?").unwrap();
+    let second = propose(&relay, &workstation, 60);
+    terminal.send_line("l").unwrap();
+    terminal.exp_string("\"outcome\":\"later\"").unwrap();
+    terminal.exp_string(second["id"].as_str().unwrap()).unwrap();
+    terminal.exp_string("Seal this action?").unwrap();
+    terminal.send_line("n").unwrap();
+    terminal.exp_string("Why?").unwrap();
+    terminal.send_line("1").unwrap();
+    terminal.exp_string("\"outcome\":\"refused\"").unwrap();
+    assert_eq!(
+        relay.await_request(&path(&second, "refusals")),
+        json!({ "reason": "not-me" })
+    );
+    terminal.send_control('c').unwrap();
+    assert_eq!(end(terminal).0, 130);
+    let pending = workstation.json(&["status", "--json"])["pending"].clone();
+    assert_eq!(
+        (pending.as_array().map(Vec::len), &pending[0]["id"]),
+        (Some(1), &first["id"])
+    );
+}

@@ -87,7 +87,8 @@ impl Workstation {
             .spawn()
             .unwrap();
         self.daemon = Some(daemon);
-        eventually("the socket", || self.socket().exists().then_some(()));
+        // A daemon that was killed leaves its socket behind; only an answer counts.
+        eventually("the daemon", || UnixStream::connect(self.socket()).ok());
         self
     }
 
@@ -211,10 +212,38 @@ impl Workstation {
         std::fs::remove_file(self.path("pcscd/pcscd.comm")).unwrap();
     }
 
+    /// Another key of the same model, in a drawer; `name` is its control socket.
+    pub(crate) fn another_key(&mut self, name: &str) {
+        let key = [
+            "vpcd",
+            "--state",
+            "other",
+            "--fido",
+            "--attestation",
+            "model",
+            "--control",
+            name,
+            "--out",
+        ];
+        let key = Command::new(vkey())
+            .args(key)
+            .current_dir(self.place.path())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.others.push(key);
+        eventually("the other key", || self.path(name).exists().then_some(()));
+    }
+
     /// Tells the virtual key's finger (or its plug) what to do; returns its answer.
     pub(crate) fn key(&self, words: &str) -> Value {
+        self.say("key.sock", words)
+    }
+
+    /// The same for the key with this control socket.
+    pub(crate) fn say(&self, key: &str, words: &str) -> Value {
         use std::io::{BufRead, BufReader};
-        let mut control = UnixStream::connect(self.path("key.sock")).unwrap();
+        let mut control = UnixStream::connect(self.path(key)).unwrap();
         writeln!(control, "{words}").unwrap();
         let mut line = String::new();
         BufReader::new(control).read_line(&mut line).unwrap();
