@@ -85,19 +85,32 @@ pub fn uv_retries(device: &mut dyn Device) -> Result<u64, Error> {
         .ok_or(ReplyError::Invalid("uvRetries"))?)
 }
 
-/// `getKeyAgreement`, and the secret that it gives with a fresh key of ours.
-pub fn agree(
+/// `getKeyAgreement`: a public key that the authenticator draws at random at power-up (§6.5.5.1), so that two authenticators, or two lives of
+/// one, never have the same. Unproven: whoever has seen it can repeat it.
+pub fn key_agreement(
     device: &mut dyn Device,
     protocol: PinProtocol,
-    entropy: &mut dyn Entropy,
-) -> Result<SharedSecret, Error> {
+) -> Result<KeyAgreementKey, Error> {
     let reply = device.call(
         command::CLIENT_PIN,
         &request(protocol, GET_KEY_AGREEMENT),
         &mut unattended,
     )?;
     let reply = cbor::read(&reply)?;
-    let theirs = KeyAgreementKey::from_cose(member(&reply, 0x01, "keyAgreement")?)?;
+    Ok(KeyAgreementKey::from_cose(member(
+        &reply,
+        0x01,
+        "keyAgreement",
+    )?)?)
+}
+
+/// `getKeyAgreement`, and the secret that it gives with a fresh key of ours.
+pub fn agree(
+    device: &mut dyn Device,
+    protocol: PinProtocol,
+    entropy: &mut dyn Entropy,
+) -> Result<SharedSecret, Error> {
+    let theirs = key_agreement(device, protocol)?;
     SharedSecret::agree(protocol, &theirs, entropy)
 }
 
