@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::action::{Target as ActionTarget, Words};
 use crate::gate::body::{FieldValue, Fields, signable};
 use crate::gate::canon::{NotCanonical, Target};
-use crate::gate::route::{Hold, Param, Source};
+use crate::gate::route::{Hold, Param, Source, When};
 
 /// The action type of a held request that no route describes.
 pub const UNDESCRIBED: &str = "http.request";
@@ -156,7 +156,11 @@ impl Reading {
         let (kind, action_target, base) = match hold {
             Some(hold) => {
                 let id = bounded(&hold.target_id.fill(raw), MAX_SHOWN);
-                let title = hold.target_display.fill(display);
+                let mut title = hold.target_display.fill(display);
+                if title.trim().is_empty() {
+                    // A look-up found nothing: the identifier still says what it is.
+                    title = shown(&id);
+                }
                 let words = hold
                     .words
                     .clone()
@@ -182,10 +186,13 @@ impl Reading {
                 None => format!("{unnamed} {}", shown(&request)),
             };
             for also in hold.iter().flat_map(|hold| &hold.also) {
-                let holds = also
-                    .when
-                    .as_ref()
-                    .is_none_or(|(name, value)| self.text(name) == *value);
+                let holds = match &also.when {
+                    When::Always => true,
+                    When::Equals(name, text) => self.text(name) == *text,
+                    When::Unless(name, texts) => {
+                        self.params.contains_key(name) && !texts.contains(&self.text(name))
+                    }
+                };
                 if let (true, Some(Some(template))) = (holds, also.words.get(index)) {
                     text.push_str(" · ");
                     text.push_str(&template.fill(display));
@@ -415,7 +422,7 @@ ignore = ["page"]
 words.en = "Validate {id}"
 [[route.also]]
 param = "add_domain"
-equals = "true"
+unless = ["false"]
 en = "and verify the whole e-mail domain"
 "#;
 
@@ -511,6 +518,15 @@ en = "and verify the whole e-mail domain"
             Value::Object(meaning.params),
             json!({"id":"3","add_domain":"true","roles":["a","b"]})
         );
+        for (value, told) in [("1", true), ("ON", true), ("", true), ("false", false)] {
+            let body = format!("add_domain={value}");
+            let words = describe("PATCH", "/moderations/3/validate", FORM, &body)
+                .unwrap()
+                .words
+                .en
+                .unwrap();
+            assert_eq!(words.contains("whole e-mail domain"), told, "{value}");
+        }
         let without = describe("PATCH", "/moderations/3/validate", FORM, "").unwrap();
         assert_eq!(without.words.en.as_deref(), Some("Validate 3"));
         assert_eq!(

@@ -134,10 +134,21 @@ pub enum Source {
 /// Words added when a condition holds.
 #[derive(Debug, Clone)]
 pub struct Also {
-    /// The parameter and the text that it must have; always, when absent.
-    pub when: Option<(String, String)>,
+    /// The condition.
+    pub when: When,
     /// The words in French and English.
     pub words: [Option<Template>; 2],
+}
+
+/// When words are added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum When {
+    /// With every request of the route.
+    Always,
+    /// When the parameter has this text.
+    Equals(String, String),
+    /// When the parameter is there with any text but these: for values that applications read generously.
+    Unless(String, Vec<String>),
 }
 
 /// A page of the application fetched with the caller's own session, for a name to show.

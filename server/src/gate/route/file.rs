@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::{
     Also, Application, Display, Hold, Kind, Param, Purpose, Route, Segment, Source, Template,
-    Upstream,
+    Upstream, When,
 };
 use crate::gate::canon::Overrides;
 
@@ -82,6 +82,9 @@ pub enum RouteFault {
     /// The service id.
     #[error("service {0:?} is no identifier")]
     Service(String),
+    /// A condition of `also`.
+    #[error("also: a condition is a parameter with either equals or unless")]
+    Condition,
     /// `meter` is read, and refused until budgets exist.
     #[error("meter is not available yet: remove it, or hold the route")]
     MeterNotYet,
@@ -270,8 +273,8 @@ struct WordsToml {
 #[serde(deny_unknown_fields)]
 struct AlsoToml {
     param: Option<String>,
-    #[serde(default)]
-    equals: String,
+    equals: Option<String>,
+    unless: Option<Vec<String>>,
     fr: Option<String>,
     en: Option<String>,
 }
@@ -529,16 +532,8 @@ fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
     };
     let mut also = Vec::new();
     for item in &raw.also {
-        if let Some(name) = &item.param
-            && !params.contains_key(name)
-        {
-            return Err(RouteFault::Placeholder {
-                template: item.equals.clone(),
-                name: name.clone(),
-            });
-        }
         also.push(Also {
-            when: item.param.clone().map(|name| (name, item.equals.clone())),
+            when: condition(item, &params)?,
             words: [optional(item.fr.as_ref())?, optional(item.en.as_ref())?],
         });
     }
@@ -554,6 +549,19 @@ fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
         display,
         bodyless: raw.bodyless,
     })
+}
+
+fn condition(item: &AlsoToml, params: &BTreeMap<String, Param>) -> Result<When, RouteFault> {
+    let name = match (&item.param, &item.equals, &item.unless) {
+        (None, None, None) => return Ok(When::Always),
+        (Some(name), _, _) if params.contains_key(name) => name.clone(),
+        _ => return Err(RouteFault::Condition),
+    };
+    match (&item.equals, &item.unless) {
+        (Some(text), None) => Ok(When::Equals(name, text.clone())),
+        (None, Some(texts)) => Ok(When::Unless(name, texts.clone())),
+        _ => Err(RouteFault::Condition),
+    }
 }
 
 fn known(
@@ -682,6 +690,10 @@ mod tests {
             fault(&format!("{hold}param.x={{form=\"y\",json=\"/y\"}}\n")).1,
             RouteFault::Source("x".to_owned())
         );
+        for bad in ["param=\"x\"", "equals=\"x\"", "param=\"x\"\nequals=\"1\""] {
+            let text = format!("{hold}[[route.also]]\n{bad}\nfr=\"y\"\n");
+            assert_eq!(fault(&text).1, RouteFault::Condition, "{bad}");
+        }
         assert_eq!(
             fault(&format!("{hold}meter={{json=\"/n\"}}\n")).1,
             RouteFault::MeterNotYet
@@ -747,5 +759,14 @@ mod tests {
             upstream("unix:/run/a.sock"),
             Ok(Upstream::Unix("/run/a.sock".into()))
         );
+    }
+
+    #[test]
+    fn the_shipped_files_load() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/gate");
+        for (name, least) in [("hyyypertool.toml", 20), ("federation-admin.toml", 16)] {
+            let app = Application::load(&folder.join(name)).unwrap();
+            assert!(app.routes().count() >= least, "{name}");
+        }
     }
 }
