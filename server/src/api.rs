@@ -12,6 +12,7 @@ mod me;
 mod permit;
 mod problem;
 mod refusal;
+mod report;
 mod service;
 mod session;
 mod view;
@@ -81,6 +82,7 @@ impl Api {
             .route("/v1/actions/{id}", get(action::show))
             .route("/v1/actions/{id}/approvals", post(approval::approve))
             .route("/v1/actions/{id}/refusals", post(refusal::refuse))
+            .route("/v1/agent/reports", post(report::report))
             .route("/v1/actions/{id}/permits", post(permit::issue))
             .route("/v1/actions/{id}/evidence", get(action::evidence))
             .route("/v1/permits/introspect", post(permit::introspect))
@@ -140,6 +142,7 @@ impl FromRef<Api> for Desk {
         action::evidence,
         approval::approve,
         refusal::refuse,
+        report::report,
         permit::issue,
         permit::introspect,
         inbox::stream,

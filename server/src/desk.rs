@@ -14,6 +14,7 @@ mod execute;
 mod inbox;
 mod open;
 mod own;
+mod report;
 mod settle;
 mod sign_in;
 
@@ -195,6 +196,7 @@ pub(crate) struct Shared {
     permit_key: sceau_proof::permit::SigningKey,
     log_origin: String,
     alerts: Mutex<HashMap<PersonId, OffsetDateTime>>,
+    blocked: Mutex<HashMap<crate::id::KeyId, OffsetDateTime>>,
 }
 
 struct Inner {
@@ -271,6 +273,7 @@ impl Desk {
             permit_key: settings.permit_key,
             log_origin: settings.log_key.verifying_key().name().to_owned(),
             alerts: Mutex::new(HashMap::new()),
+            blocked: Mutex::new(HashMap::new()),
         });
         let stop = CancellationToken::new();
         let desk = Self {
@@ -448,6 +451,23 @@ impl Desk {
             person,
             reason,
             text,
+        })
+        .await
+    }
+
+    /// A person's agent saw that the PIN of one of their keys is locked or blocked: an alert in the log, once for each key and window.
+    ///
+    /// # Errors
+    /// `NotFound` when the key is not theirs, `Unavailable`.
+    pub async fn report_blocked(
+        &self,
+        person: PersonId,
+        key: crate::id::KeyId,
+    ) -> Result<(), DeskError> {
+        self.run(report::ReportBlocked {
+            shared: Arc::clone(&self.inner.shared),
+            person,
+            key,
         })
         .await
     }

@@ -391,7 +391,7 @@ fn stolen_key(stage: &mut Stage) -> Result<Vec<Value>> {
     ensure!(stage.state(&id)? == "pending", "the action still waits");
     let (code, shown) = stage.people.manager.approve(&id)?;
     ensure!(code == 0, "its owner can still use it:\n{shown}");
-    Ok(vec![stage.logged(&["pin"])?])
+    Ok(vec![stage.logged(&["alert.pin-blocked"])?])
 }
 
 /// 10: two keys with one memory.
@@ -428,8 +428,8 @@ fn cloned_key(stage: &mut Stage) -> Result<Vec<Value>> {
     ensure!(code != 0, "the key is suspended, both of them:\n{shown}");
     ensure!(stage.state(&id)? == "pending", "the action still waits");
     Ok(vec![
-        stage.logged(&["sign-count-regression"])?,
-        stage.logged(&["key", "suspend"])?,
+        stage.logged(&["alert.cloned-key"])?,
+        stage.logged(&["key.suspended"])?,
     ])
 }
 

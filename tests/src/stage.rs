@@ -102,7 +102,12 @@ impl Stage {
             .rev()
             .find(|entry| words.iter().all(|word| entry.to_string().contains(word)));
         found.cloned().with_context(|| {
-            let kinds: Vec<String> = entries.iter().rev().take(12).map(|entry| format!("{} {}", entry["type"], entry["data"])).collect();
+            let kinds: Vec<String> = entries
+                .iter()
+                .rev()
+                .take(12)
+                .map(|entry| format!("{} {}", entry["type"], entry["data"]))
+                .collect();
             format!("no entry with {words:?}; the newest: {kinds:#?}")
         })
     }

@@ -80,9 +80,10 @@ fn play(options: &Options) -> Result<()> {
         "The house: server, gate, service, and four people with their keys",
     ));
     let mut stage = Stage::set_for(options.language, |workstation, shown| {
+        let last = shown.lines().last().unwrap_or_default();
         tell.screen(
             &workstation.person,
-            shown.lines().last().unwrap_or_default(),
+            last.rsplit('…').next().unwrap_or_default(),
         );
     })?;
     tell.held(tell.pick((
