@@ -513,7 +513,7 @@ pub fn verify_statement(
     let object = cbor::parse(response.attestation_object, Rules::TOLERANT)
         .map_err(RegistrationError::AttestationObject)?;
     let members = AttestationObject::read(&object)?;
-    let data = AuthenticatorData::parse(members.authenticator_data)
+    let data = AuthenticatorData::parse_with(members.authenticator_data, Rules::TOLERANT)
         .map_err(RegistrationError::AuthenticatorData)?;
     verify_authenticator_data(&data, expectation)?;
     let credential = data
@@ -680,7 +680,7 @@ pub fn claims(attestation_object: &[u8]) -> Claims {
             .into_iter()
             .find(|name| *name == members.format)
     });
-    if let Ok(data) = AuthenticatorData::parse(members.authenticator_data) {
+    if let Ok(data) = AuthenticatorData::parse_with(members.authenticator_data, Rules::TOLERANT) {
         claims.flags = Some(data.flags());
         if let Some(credential) = data.attested_credential() {
             claims.aaguid = Some(credential.aaguid);

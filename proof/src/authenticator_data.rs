@@ -199,6 +199,15 @@ pub struct AuthenticatorData<'a> {
 impl<'a> AuthenticatorData<'a> {
     /// Reads authenticator data that is the whole of `bytes`.
     pub fn parse(bytes: &'a [u8]) -> Result<AuthenticatorData<'a>, AuthenticatorDataError> {
+        Self::parse_with(bytes, Rules::STRICT)
+    }
+
+    /// The same, with rules of the caller's for the extension outputs. Recorded registrations have some of indefinite length; the credential's
+    /// key is always read strictly, since it is read again at every assertion.
+    pub fn parse_with(
+        bytes: &'a [u8],
+        extension_rules: Rules,
+    ) -> Result<AuthenticatorData<'a>, AuthenticatorDataError> {
         let (rp_id_hash, rest) = bytes
             .split_first_chunk::<32>()
             .ok_or(AuthenticatorDataError::Truncated)?;
@@ -216,7 +225,8 @@ impl<'a> AuthenticatorData<'a> {
         }
         let mut extensions = None;
         if flags.ed() {
-            let (map, _, after) = map(rest).map_err(AuthenticatorDataError::Extensions)?;
+            let (map, _, after) =
+                map(rest, extension_rules).map_err(AuthenticatorDataError::Extensions)?;
             (extensions, rest) = (Some(map), after);
         }
         if !rest.is_empty() {
@@ -285,7 +295,7 @@ fn attested(bytes: &[u8]) -> Result<(AttestedCredential<'_>, &[u8]), Authenticat
         .split_at_checked(length)
         .ok_or(AuthenticatorDataError::Truncated)?;
     let (public_key_map, public_key, rest) =
-        map(rest).map_err(AuthenticatorDataError::PublicKey)?;
+        map(rest, Rules::STRICT).map_err(AuthenticatorDataError::PublicKey)?;
     Ok((
         AttestedCredential {
             aaguid: Aaguid(*aaguid),
@@ -298,8 +308,8 @@ fn attested(bytes: &[u8]) -> Result<(AttestedCredential<'_>, &[u8]), Authenticat
 }
 
 /// A map from the start of `bytes`, its bytes, and what follows.
-fn map(bytes: &[u8]) -> Result<(Map<'_>, &[u8], &[u8]), CborError> {
-    match cbor::parse_prefix(bytes, Rules::STRICT)? {
+fn map(bytes: &[u8], rules: Rules) -> Result<(Map<'_>, &[u8], &[u8]), CborError> {
+    match cbor::parse_prefix(bytes, rules)? {
         (Value::Map(map), read, rest) => Ok((map, read, rest)),
         _ => Err(CborError::IllFormed),
     }

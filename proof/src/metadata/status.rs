@@ -2,8 +2,8 @@
 //!
 //! The rules, in this order, over the reports in effect at a time (a report without a date, or with one that is none, is in effect):
 //! 1. A compromise or a revocation is fatal wherever it stands in the history; sunset dates do not lift it.
-//!    It is limited only by the report itself: to a batch (`batchCertificate`, `certificate`), when the authenticator's chain
-//!    shows that it is not of it; to firmware up to a version, when the leaf says a later one and a later report covers that.
+//!    It is limited only by the report itself: to a batch (`batchCertificate`, `certificate`), when no certificate of the
+//!    authenticator's chain has that key or was signed by it; to firmware up to a version, when the leaf says a later one and a later report covers that.
 //! 2. A status that we do not know is unacceptable.
 //! 3. No status at all is unacceptable.
 //! 4. RETIRED is for policy to decide (new keys, keys of before).
@@ -13,8 +13,7 @@ use serde::Deserialize;
 use time::{Date, OffsetDateTime};
 
 use crate::asn1::{Reader, Tag};
-use crate::certificate::Certificate;
-use crate::certificate::signature::Digest;
+use crate::certificate::{Certificate, PublicKeyInfo};
 
 /// 1.3.6.1.4.1.45724.1.1.5 id-fido-gen-ce-fw-version, an INTEGER.
 const FIRMWARE_VERSION: &[u8] = &[
@@ -118,8 +117,9 @@ pub struct Report {
     pub sunset: Option<Date>,
     /// The firmware that it is about.
     pub authenticator_version: Option<u64>,
-    /// SHA-256 of the certificate that it is limited to; `Some(None)` when that does not parse, so that it limits nothing.
-    limit: Option<Option<Vec<u8>>>,
+    /// The key of the certificate that it is limited to (its bytes could be varied by who holds the key); `Some(None)` when it does not
+    /// parse, so that it limits nothing.
+    limit: Option<Option<PublicKeyInfo>>,
     meaning: Meaning,
 }
 
@@ -185,7 +185,7 @@ impl Report {
         };
         let limit = wire.batch_certificate.or(wire.certificate).map(|value| {
             let certificate = super::read_certificate(value.as_str()?)?;
-            Some(Digest::Sha256.of(certificate.der()))
+            Some(certificate.public_key().clone())
         });
         Self {
             meaning: Meaning::of(&wire.status),
@@ -209,9 +209,9 @@ impl Report {
     /// Whether it is about an authenticator with that chain; without a chain it is about the model, hence yes.
     fn concerns(&self, chain: &[Certificate]) -> bool {
         match &self.limit {
-            Some(Some(digest)) if !chain.is_empty() => chain
-                .iter()
-                .any(|certificate| Digest::Sha256.of(certificate.der()) == *digest),
+            Some(Some(key)) if !chain.is_empty() => chain.iter().any(|certificate| {
+                certificate.public_key() == key || certificate.is_signed_by(key)
+            }),
             _ => true,
         }
     }

@@ -370,6 +370,19 @@ fn a_batch_report_concerns_its_batch() {
     assert_eq!(standing(&[bad.certificate()]), "attestation-key-compromise");
     assert_eq!(standing(&[good.certificate()]), "certified");
     assert_eq!(standing(&[]), "attestation-key-compromise");
+    // A batch named by its issuer, which no statement carries.
+    compromise["batchCertificate"] = json!(STANDARD.encode(&root.der));
+    let metadata = Publisher::new().publish(&[entry(&root, &json!([compromise.clone()]))]);
+    let of_root = metadata.by_aaguid(ours()).unwrap();
+    assert_eq!(
+        of_root.standing(NOW, &[good.certificate()]).reason(),
+        "attestation-key-compromise"
+    );
+    let elsewhere = Identity::root(Draft::authority("Autre")).issue(Draft::leaf());
+    assert_ne!(
+        of_root.standing(NOW, &[elsewhere.certificate()]).reason(),
+        "attestation-key-compromise"
+    );
     // A certificate that does not parse limits nothing.
     compromise["batchCertificate"] = json!("MAA=");
     let metadata = Publisher::new().publish(&[entry(&root, &json!([compromise]))]);

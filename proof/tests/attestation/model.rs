@@ -351,3 +351,19 @@ fn a_model_revoked_by_a_new_list_falls_at_the_same_question() {
         "user-key-remote-compromise"
     );
 }
+
+#[test]
+fn the_documentation_has_every_word() {
+    let text = include_str!("../../../docs/attestation.md");
+    let all = [
+        sceau_proof::attestation::REASONS,
+        sceau_proof::attestation::trust::REASONS,
+        REASONS,
+    ];
+    for (word, meaning) in all.into_iter().flatten() {
+        assert!(
+            text.contains(&format!("| `{word}` | {meaning} |")),
+            "{word}"
+        );
+    }
+}
