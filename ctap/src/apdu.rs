@@ -2,6 +2,8 @@
 //!
 //! The card is not trusted: what it may answer is bounded in bytes and in rounds. What the bytes mean is the caller's.
 
+use zeroize::Zeroizing;
+
 use crate::error::{Error, FramingError, StatusWord};
 use crate::port::ApduPort;
 
@@ -187,8 +189,8 @@ fn transmit(port: &mut dyn ApduPort, command: &[u8]) -> Result<Response, Error> 
     })
 }
 
-/// One command APDU; `data` fits the framing. `le` is the short form's byte, 0 for "all there is".
-fn encode(command: Command<'_>, framing: Framing, le: u8) -> Vec<u8> {
+/// One command APDU; `data` fits the framing. `le` is the short form's byte, 0 for "all there is". It may hold a PIN, and is erased.
+fn encode(command: Command<'_>, framing: Framing, le: u8) -> Zeroizing<Vec<u8>> {
     let Command {
         cla,
         ins,
@@ -197,7 +199,7 @@ fn encode(command: Command<'_>, framing: Framing, le: u8) -> Vec<u8> {
         data,
         answer,
     } = command;
-    let mut apdu = Vec::with_capacity(data.len().saturating_add(10));
+    let mut apdu = Zeroizing::new(Vec::with_capacity(data.len().saturating_add(10)));
     apdu.extend_from_slice(&[cla, ins, p1, p2]);
     if framing == Framing::Extended && (data.len() > SHORT || (answer && le == 0)) {
         let [.., high, low] = data.len().to_be_bytes();

@@ -21,6 +21,8 @@ use crate::port::Entropy;
 pub const MAX_LIST: usize = 1024;
 /// §6.5.2.1: the PIN retries of an authenticator that has seen no wrong PIN.
 const FULL_RETRIES: u64 = 8;
+/// How often a ceremony is begun again because another program's ended its token.
+const MAX_DISTURBANCES: usize = 3;
 /// Names are cut to this many bytes (WebAuthn L3 §6.4.1.2), since old keys refuse longer ones.
 const MAX_NAME: usize = 64;
 
@@ -148,6 +150,19 @@ pub fn register(
     entropy: &mut dyn Entropy,
     progress: Progress<'_>,
 ) -> Result<NewCredential, Error> {
+    undisturbed(pin, || {
+        register_once(device, info, request, pin, entropy, progress)
+    })
+}
+
+fn register_once(
+    device: &mut dyn Device,
+    info: &AuthenticatorInfo,
+    request: &Registration<'_>,
+    pin: Option<&Pin>,
+    entropy: &mut dyn Entropy,
+    progress: Progress<'_>,
+) -> Result<NewCredential, Error> {
     check_rp_id(request.rp.id)?;
     if request.user.id.is_empty() || request.user.id.len() > 64 {
         return Err(Refused::Argument("user.id").into());
@@ -222,6 +237,19 @@ pub fn register(
 /// Runs an authentication. `pin` is given when [`plan`] said [`Method::Pin`]. Returns one assertion when credentials were named,
 /// else one for each discoverable credential, most recent first.
 pub fn authenticate(
+    device: &mut dyn Device,
+    info: &AuthenticatorInfo,
+    request: &Authentication<'_>,
+    pin: Option<&Pin>,
+    entropy: &mut dyn Entropy,
+    progress: Progress<'_>,
+) -> Result<Vec<Assertion>, Error> {
+    undisturbed(pin, || {
+        authenticate_once(device, info, request, pin, entropy, progress)
+    })
+}
+
+fn authenticate_once(
     device: &mut dyn Device,
     info: &AuthenticatorInfo,
     request: &Authentication<'_>,
@@ -323,6 +351,21 @@ pub fn locate(
         Lookup::Found(id) => Ok(Some(id.to_vec())),
         Lookup::Absent | Lookup::Unsupported => Ok(None),
     }
+}
+
+/// Runs a ceremony, again when its token was refused although the PIN that it was given for was right: an authenticator knows one token at a
+/// time, and another program that asks for one ends ours. No PIN try is at stake.
+fn undisturbed<T>(
+    pin: Option<&Pin>,
+    mut ceremony: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    for _ in 0..MAX_DISTURBANCES {
+        match ceremony() {
+            Err(Error::Status(Status::PIN_AUTH_INVALID)) if pin.is_some() => {}
+            other => return other,
+        }
+    }
+    ceremony()
 }
 
 struct Verified {

@@ -17,6 +17,8 @@ pub const RESET: u8 = 0x07;
 pub const GET_NEXT_ASSERTION: u8 = 0x08;
 /// `authenticatorCredentialManagement`
 pub const CREDENTIAL_MANAGEMENT: u8 = 0x0a;
+/// The same in CTAP 2.1 preview keys.
+pub const CREDENTIAL_MANAGEMENT_PREVIEW: u8 = 0x41;
 /// `authenticatorSelection`
 pub const SELECTION: u8 = 0x0b;
 

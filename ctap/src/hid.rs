@@ -91,6 +91,9 @@ impl<E: Into<Error>> From<E> for Stop {
 
 impl<P: PacketPort, C: Clock> HidDevice<P, C> {
     /// Gets a channel of our own. `nonce` is 8 random bytes: they tell our answer from those to other programs.
+    ///
+    /// Open once for as long as the device is plugged in: INIT makes some firmware (usbd-ctaphid: Nitrokey 3, Solo 2) drop what it is doing for
+    /// another program.
     pub fn open(port: P, clock: C, nonce: [u8; 8], deadlines: Deadlines) -> Result<Self, Error> {
         if !(8..=MAX_REPORT).contains(&port.report_size()) {
             return Err(Refused::Argument("report size").into());

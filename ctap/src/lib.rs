@@ -7,7 +7,7 @@
 //! ```text
 //! ceremony   register, authenticate, locate: the whole conversation
 //!    │
-//! credential, assertion, client_pin, info, command, u2f: one request, one reply
+//! credential, assertion, client_pin, credential_management, info, command, u2f: one request, one reply
 //!    │
 //! device::Device     call(command, parameters, progress)
 //!    ├── hid::HidDevice   CTAPHID over port::PacketPort
@@ -25,6 +25,7 @@ pub mod ceremony;
 pub mod client_pin;
 pub mod command;
 pub mod credential;
+pub mod credential_management;
 pub mod device;
 pub mod error;
 pub mod hid;

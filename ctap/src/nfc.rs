@@ -195,7 +195,13 @@ impl<P: ApduPort, C: Clock> Device for NfcDevice<P, C> {
         message.push(command);
         message.extend_from_slice(payload);
         let deadline = self.clock.now().saturating_add(self.deadlines.call);
-        let mut step = self.step(ctap(NFCCTAP_MSG, WITH_GETRESPONSE, &message))?;
+        let mut step = match self.step(ctap(NFCCTAP_MSG, WITH_GETRESPONSE, &message)) {
+            // An applet of CTAP 2.0 may not know the bit; it holds the answer back until it has one.
+            Err(Error::Card(StatusWord::WRONG_P1_P2 | StatusWord::WRONG_PARAMETERS)) => {
+                self.step(ctap(NFCCTAP_MSG, 0x00, &message))?
+            }
+            step => step?,
+        };
         loop {
             let keepalive = match step {
                 Ok(reply) => return split_status(reply),

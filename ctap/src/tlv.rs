@@ -163,8 +163,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(tag in prop_oneof![Just(0x53_u32), Just(0x7f49), Just(0x5f_c105)], value in proptest::collection::vec(any::<u8>(), 0..70_000)) {
-            let mut out = Vec::new();
+        fn what_is_written_is_read_back(tag in prop_oneof![Just(0x53_u32), Just(0x7f49), Just(0x5f_c105)], byte in any::<u8>(), length in prop_oneof![0_usize..300, Just(0xffff), Just(0x1_0000), Just(70_000)]) {
+            let (value, mut out) = (vec![byte; length], Vec::new());
             write(&mut out, tag, &value);
             prop_assert_eq!(only(&out, tag), Ok(value.as_slice()));
         }

@@ -7,7 +7,7 @@ import json, os, pathlib
 from cryptography.hazmat.primitives.asymmetric import ec
 import fido2.ctap2.pin as pin
 from fido2 import cbor
-from fido2.ctap2 import Ctap2, ClientPin
+from fido2.ctap2 import ClientPin, CredentialManagement, Ctap2
 from fido2.ctap2.pin import PinProtocolV1, PinProtocolV2
 
 HERE = pathlib.Path(__file__).parent
@@ -44,7 +44,7 @@ class Device:
     def call(self, cmd, data=b"", event=None, on_keepalive=None):
         command, body = data[0], cbor.decode(data[1:]) if len(data) > 1 else {}
         if command == 4:
-            x = {1: ["FIDO_2_1"], 3: bytes(16), 4: {"clientPin": True, "pinUvAuthToken": True, "rk": True}, 6: [2, 1]}
+            x = {1: ["FIDO_2_1"], 3: bytes(16), 4: {"clientPin": True, "credMgmt": True, "pinUvAuthToken": True, "rk": True}, 6: [2, 1]}
             return b"\0" + cbor.encode(x)
         self.requests.append(data.hex())
         if command == 6 and body[2] == 2:
@@ -121,6 +121,11 @@ messages = {
     "get_assertion_least": lambda _, c: c.get_assertion(RP["id"], HASH),
     "get_assertion_most": lambda _, c: c.get_assertion(RP["id"], HASH, LIST, None, None, AUTH, 2),
     "get_assertion_silent": lambda _, c: c.get_assertion(RP["id"], HASH, LIST, None, {"up": False}),
+    "credential_metadata": lambda _, c: CredentialManagement(c, PinProtocolV2(), TOKEN).get_metadata(),
+    "credential_rps": lambda _, c: CredentialManagement(c, PinProtocolV2(), TOKEN).enumerate_rps_begin(),
+    "credential_list": lambda _, c: CredentialManagement(c, PinProtocolV2(), TOKEN).enumerate_creds_begin(bytes([3]) * 32),
+    "credential_next": lambda _, c: CredentialManagement(c, PinProtocolV2(), TOKEN).enumerate_creds_next(),
+    "credential_delete": lambda _, c: CredentialManagement(c, PinProtocolV2(), TOKEN).delete_cred(LIST[0]),
     "selection": lambda _, c: c.selection(),
     "reset": lambda _, c: c.reset(),
 }

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sceau_ctap::cbor::{self, CborError, Writer};
 use sceau_ctap::credential::NewCredential;
+use sceau_ctap::piv::KeyKind;
 use sceau_ctap::{Error, ReplyError, WireError};
 
 use crate::allocation;
@@ -125,4 +126,40 @@ fn attestation_objects_of_real_keys_are_rebuilt_byte_for_byte() {
         }
     }
     assert!(rebuilt >= 10, "{rebuilt} objects");
+}
+
+#[test]
+fn certificates_of_real_cards_tell_their_kind_of_key() {
+    let Some(folder) = corpus("piv") else { return };
+    let mut kinds = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+    {
+        if entry.extension().is_none_or(|extension| extension != "pem") {
+            continue;
+        }
+        let pem = std::fs::read_to_string(&entry).unwrap();
+        let body: String = pem
+            .lines()
+            .filter(|line| !line.starts_with("-----"))
+            .collect();
+        let der = base64::engine::general_purpose::STANDARD
+            .decode(body)
+            .unwrap();
+        let kind = KeyKind::of_certificate(&der).unwrap_or_else(|| panic!("{}", entry.display()));
+        *kinds.entry(format!("{kind:?}")).or_insert(0) += 1;
+        for length in 0..der.len() {
+            assert_eq!(
+                KeyKind::of_certificate(&der[..length]),
+                None,
+                "{} cut at {length}",
+                entry.display()
+            );
+        }
+    }
+    assert!(
+        kinds.contains_key("P256") && kinds.contains_key("Rsa2048"),
+        "{kinds:?}"
+    );
 }

@@ -17,6 +17,7 @@ use sceau_ctap::ceremony::{
 use sceau_ctap::client_pin;
 use sceau_ctap::command;
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
+use sceau_ctap::credential_management;
 use sceau_ctap::hid::HidDevice;
 use sceau_ctap::info;
 use sceau_ctap::nfc::NfcDevice;
@@ -203,6 +204,95 @@ fn whole_life(device: &mut dyn Device, protocol: PinProtocol) {
 }
 
 #[test]
+fn discoverable_credentials_are_listed_and_removed() {
+    let Some(binary) = vkey() else { return };
+    let (_contact, contactless, port) = Reader::listen();
+    let _key = Vkey::start(&binary, "vpcd", &["--fido", "--port", &port.to_string()]);
+    let reader = Reader::accept(&contactless);
+    let mut device =
+        NfcDevice::select(reader, clock(), Framing::Short, Deadlines::default(), None).unwrap();
+    let pin = Pin::new("123456").unwrap();
+    let info = info::info(&mut device).unwrap();
+    client_pin::set_pin(&mut device, info.pin_protocol().unwrap(), &pin, &mut System).unwrap();
+    let info = info::info(&mut device).unwrap();
+    let token = credential_management::token(&mut device, &info, &pin, &mut System).unwrap();
+    assert_eq!(
+        credential_management::credentials(&mut device, &info, &token).unwrap(),
+        []
+    );
+    for (rp, user) in [
+        ("a.example", "one"),
+        ("a.example", "two"),
+        ("b.example", "three"),
+    ] {
+        let request = Registration {
+            rp: RelyingParty { id: rp, name: None },
+            user: User {
+                id: user.as_bytes(),
+                name: Some(user),
+                display_name: None,
+            },
+            resident_key: ResidentKey::Required,
+            ..registration(&[])
+        };
+        ceremony::register(
+            &mut device,
+            &info,
+            &request,
+            Some(&pin),
+            &mut System,
+            &mut unattended,
+        )
+        .unwrap();
+    }
+    let token = credential_management::token(&mut device, &info, &pin, &mut System).unwrap();
+    assert_eq!(
+        credential_management::metadata(&mut device, &info, &token)
+            .unwrap()
+            .stored,
+        3
+    );
+    let stored = credential_management::credentials(&mut device, &info, &token).unwrap();
+    let mut users: Vec<_> = stored
+        .iter()
+        .map(|c| (c.rp_id.as_deref().unwrap(), c.user_name.as_deref().unwrap()))
+        .collect();
+    users.sort_unstable();
+    assert_eq!(
+        users,
+        [
+            ("a.example", "one"),
+            ("a.example", "two"),
+            ("b.example", "three")
+        ]
+    );
+    let discoverable = Authentication {
+        client_data_hash: &HASH,
+        rp_id: "a.example",
+        allow: &[],
+        user_verification: UserVerification::Required,
+    };
+    let signed = ceremony::authenticate(
+        &mut device,
+        &info,
+        &discoverable,
+        Some(&pin),
+        &mut System,
+        &mut unattended,
+    )
+    .unwrap();
+    assert_eq!(signed.len(), 2);
+    let token = credential_management::token(&mut device, &info, &pin, &mut System).unwrap();
+    credential_management::delete(&mut device, &info, &token, &stored[0].credential_id).unwrap();
+    assert_eq!(
+        credential_management::credentials(&mut device, &info, &token)
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+#[test]
 fn fido2_over_nfc_lives_a_whole_life_with_each_protocol_and_framing() {
     let Some(binary) = vkey() else { return };
     for (protocol, framing) in [
@@ -282,22 +372,51 @@ fn unplugging_during_a_touch_is_said_at_once() {
 }
 
 #[test]
-fn two_programs_share_one_stick() {
+fn two_programs_share_one_stick_and_neither_fails() {
     let Some(binary) = vkey() else { return };
     let key = Vkey::start(&binary, "sock", &[]);
     let path = key.folder.path().join("reports");
     let mut one = HidDevice::open(Usb::open(&path), clock(), [1; 8], Deadlines::default()).unwrap();
-    let other = std::thread::spawn(move || {
-        let mut other =
-            HidDevice::open(Usb::open(&path), clock(), [2; 8], Deadlines::default()).unwrap();
-        for _ in 0..100 {
-            info::info(&mut other).unwrap();
+    let pin = || Pin::new("123456").unwrap();
+    client_pin::set_pin(&mut one, PinProtocol::Two, &pin(), &mut System).unwrap();
+    let info = info::info(&mut one).unwrap();
+    let made = ceremony::register(
+        &mut one,
+        &info,
+        &registration(&[]),
+        Some(&pin()),
+        &mut System,
+        &mut unattended,
+    )
+    .unwrap();
+    let allow = [made.credential_id];
+    let rounds = |mut device: HidDevice<Usb, Real>| {
+        let request = Authentication {
+            client_data_hash: &HASH,
+            rp_id: RP_ID,
+            allow: &allow,
+            user_verification: UserVerification::Required,
+        };
+        for round in 0..25 {
+            let signed = ceremony::authenticate(
+                &mut device,
+                &info,
+                &request,
+                Some(&pin()),
+                &mut System,
+                &mut unattended,
+            );
+            assert!(signed.is_ok(), "{round}: {signed:?}");
         }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            rounds(
+                HidDevice::open(Usb::open(&path), clock(), [2; 8], Deadlines::default()).unwrap(),
+            )
+        });
+        rounds(one);
     });
-    for _ in 0..100 {
-        info::info(&mut one).unwrap();
-    }
-    other.join().unwrap();
 }
 
 /// A test manufacturer's model of keys, as `vkey` makes it.
@@ -498,4 +617,39 @@ fn a_piv_card_lives_a_whole_life() {
             PinOutcome::Accepted
         );
     }
+}
+
+#[test]
+fn a_piv_card_signs_with_rsa() {
+    let Some(binary) = vkey() else { return };
+    let (contact, _contactless, port) = Reader::listen();
+    let _key = Vkey::start(&binary, "vpcd", &["--piv", "--port", &port.to_string()]);
+    let mut card = PivCard::select(Reader::accept(&contact), Framing::Short).unwrap();
+    let default = ManagementKey::danger_default(ManagementAlgorithm::TripleDes).unwrap();
+    card.authenticate_management(&default, &mut System).unwrap();
+    let PublicKey::Rsa { modulus, exponent } = card
+        .generate(Slot::Signature, KeyKind::Rsa2048, None, None)
+        .unwrap()
+    else {
+        panic!("an RSA key");
+    };
+    let pin = PivPin::new("123456").unwrap();
+    assert_eq!(
+        card.verify_pin(PinReference::Application, &pin).unwrap(),
+        PinOutcome::Accepted
+    );
+    let digest = Digest::Sha256(sha256(b"an action"));
+    let signature = card
+        .sign(Slot::Signature, KeyKind::Rsa2048, &digest)
+        .unwrap();
+    let key = signature::RsaPublicKeyComponents {
+        n: &modulus,
+        e: &exponent,
+    };
+    key.verify(
+        &signature::RSA_PKCS1_2048_8192_SHA256,
+        b"an action",
+        &signature,
+    )
+    .unwrap();
 }

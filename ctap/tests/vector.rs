@@ -5,6 +5,7 @@ use sceau_ctap::cbor;
 use sceau_ctap::client_pin::{self, Permissions};
 use sceau_ctap::command;
 use sceau_ctap::credential::{CredProtect, MakeCredential, RelyingParty, User};
+use sceau_ctap::credential_management;
 use sceau_ctap::device::{Device, Progress, unattended};
 use sceau_ctap::info::AuthenticatorInfo;
 use sceau_ctap::pin_protocol::{KeyAgreementKey, PinProtocol, PinUvAuthToken, SharedSecret};
@@ -318,6 +319,8 @@ fn every_request_is_the_vectors_byte_for_byte() {
         ("selection", command::SELECTION, Vec::new()),
         ("reset", command::RESET, Vec::new()),
     ];
+    let managed = credential_management_requests(&token);
+    let requests: Vec<_> = requests.into_iter().chain(managed).collect();
     assert_eq!(vectors.as_object().unwrap().len(), requests.len());
     for (name, command, body) in requests {
         assert!(body.is_empty() || cbor::is_canonical(&body), "{name}");
@@ -327,6 +330,85 @@ fn every_request_is_the_vectors_byte_for_byte() {
             "{name}"
         );
     }
+}
+
+/// The requests of a listing of two credentials of one relying party, and of a removal.
+fn credential_management_requests(token: &PinUvAuthToken) -> Vec<(&'static str, u8, Vec<u8>)> {
+    let info = AuthenticatorInfo::read(&bytes(&load("info.json")[2]["reply"])).unwrap();
+    let reply = |write: &dyn Fn(&mut cbor::Writer)| {
+        let mut m = cbor::Writer::new();
+        write(&mut m);
+        m.into_bytes()
+    };
+    let credential = |m: &mut cbor::Writer, n: u8| {
+        m.unsigned(6)
+            .map(2)
+            .text("id")
+            .bytes(&[n])
+            .text("name")
+            .text("amartin");
+        m.unsigned(7)
+            .map(2)
+            .text("id")
+            .bytes(&[n; 64])
+            .text("type")
+            .text("public-key");
+    };
+    let replies = vec![
+        vec![0xa2, 1, 2, 2, 23],
+        reply(&|m| {
+            m.map(3)
+                .unsigned(3)
+                .map(1)
+                .text("id")
+                .text("sceau.example")
+                .unsigned(4)
+                .bytes(&[3; 32])
+                .unsigned(5)
+                .unsigned(1);
+        }),
+        reply(&|m| {
+            credential(m.map(3), 1);
+            m.unsigned(9).unsigned(2);
+        }),
+        reply(&|m| credential(m.map(2), 2)),
+        Vec::new(),
+    ];
+    let mut device = Recorded {
+        replies,
+        ..Recorded::default()
+    };
+    let metadata = credential_management::metadata(&mut device, &info, token).unwrap();
+    assert_eq!((metadata.stored, metadata.room), (2, 23));
+    let stored = credential_management::credentials(&mut device, &info, token).unwrap();
+    assert_eq!(stored.len(), 2);
+    assert_eq!(
+        (
+            stored[1].rp_id.as_deref(),
+            stored[1].credential_id.as_slice()
+        ),
+        (Some("sceau.example"), &[2; 64][..])
+    );
+    assert_eq!(
+        (
+            stored[0].user_handle.as_slice(),
+            stored[0].user_name.as_deref()
+        ),
+        (&[1][..], Some("amartin"))
+    );
+    credential_management::delete(&mut device, &info, token, &[7; 64]).unwrap();
+    let names = [
+        "credential_metadata",
+        "credential_rps",
+        "credential_list",
+        "credential_next",
+        "credential_delete",
+    ];
+    names
+        .into_iter()
+        .zip(device.sent)
+        .map(|(name, sent)| (name, sent[0], sent[1..].to_vec()))
+        .collect()
 }
 
 #[test]

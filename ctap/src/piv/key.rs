@@ -19,6 +19,12 @@ pub(super) const WITNESS: u32 = 0x80;
 pub(super) const CHALLENGE: u32 = 0x81;
 pub(super) const RESPONSE: u32 = 0x82;
 
+/// Object identifiers of keys, DER contents (RFC 3279 §2.3.1, RFC 5480 §2.1.1).
+const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
+const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
+const CURVE_P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+const CURVE_P384: &[u8] = &[0x2b, 0x81, 0x04, 0x00, 0x22];
+
 /// A key reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
@@ -90,6 +96,41 @@ impl KeyKind {
             Self::Rsa2048 => 256,
             Self::Rsa3072 => 384,
             Self::Rsa4096 => 512,
+        }
+    }
+
+    /// The kind of the key in a certificate (DER, unverified): what a card's slot can do, as the card itself tells it.
+    ///
+    /// `None` for other algorithms and for what is not a certificate. Signatures are verified elsewhere, against a verified certificate.
+    #[must_use]
+    pub fn of_certificate(der: &[u8]) -> Option<Self> {
+        // Certificate → tbsCertificate → subjectPublicKeyInfo: the sixth member after the optional version (RFC 5280 §4.1).
+        let certificate = tlv::element(der).ok()?.0.value;
+        let fields = tlv::elements(tlv::element(certificate).ok()?.0.value).ok()?;
+        let key = fields
+            .iter()
+            .filter(|field| field.tag != 0xa0)
+            .nth(5)?
+            .value;
+        let (algorithm, rest) = tlv::element(key).ok()?;
+        let bits = tlv::only(rest, 0x03).ok()?.strip_prefix(&[0])?;
+        let algorithm = tlv::elements(algorithm.value).ok()?;
+        let oid = algorithm.first().filter(|oid| oid.tag == 0x06)?.value;
+        if oid == RSA_ENCRYPTION {
+            let modulus = tlv::find(tlv::only(bits, 0x30).ok()?, 0x02).ok()??;
+            let modulus = modulus.strip_prefix(&[0]).unwrap_or(modulus);
+            return [Self::Rsa2048, Self::Rsa3072, Self::Rsa4096]
+                .into_iter()
+                .find(|kind| kind.size() == modulus.len());
+        }
+        let curve = algorithm
+            .get(1)
+            .filter(|curve| oid == EC_PUBLIC_KEY && curve.tag == 0x06)?
+            .value;
+        match curve {
+            CURVE_P256 => Some(Self::P256),
+            CURVE_P384 => Some(Self::P384),
+            _ => None,
         }
     }
 

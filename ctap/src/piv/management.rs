@@ -200,7 +200,8 @@ impl<P: ApduPort> PivCard<P> {
         if new.is_default() {
             return Err(Refused::Argument("management key").into());
         }
-        let mut data = Zeroizing::new(vec![new.algorithm.identifier(), REFERENCE]);
+        let mut data = Zeroizing::new(Vec::with_capacity(64));
+        data.extend_from_slice(&[new.algorithm.identifier(), REFERENCE]);
         data.push(u8::try_from(new.key.len()).map_err(|_| Refused::Argument("management key"))?);
         data.extend_from_slice(&new.key);
         done(self.tell(

@@ -1,5 +1,7 @@
 //! Lies in what is said, whatever the port: truncated and oversized CBOR, foreign credentials, absurd counts, keys off the curve.
 
+use sceau_ctap::credential_management;
+
 use super::*;
 
 /// Signs with a key that answers GET_ASSERTION with `lie`.
@@ -94,6 +96,62 @@ fn two_to_the_31_credentials_are_not_asked_for() {
         assert_eq!(result, Err(Refused::TooManyCredentials.into()));
         assert!(!key.borrow().requests.iter().any(|request| request[0] == 8));
     }
+}
+
+#[test]
+fn two_to_the_31_stored_credentials_are_not_listed() {
+    for count in [257, 1 << 31, u64::MAX] {
+        let key = Key::new(info_with_management());
+        let mut m = Writer::new();
+        m.map(3)
+            .unsigned(3)
+            .map(1)
+            .text("id")
+            .text(RP_ID)
+            .unsigned(4)
+            .bytes(&[3; 32])
+            .unsigned(5)
+            .unsigned(count);
+        key.borrow_mut()
+            .lies
+            .insert(0x0a, [vec![0], m.into_bytes()].concat());
+        let pin = Pin::new(crate::rig::PIN).unwrap();
+        let result = lied_to(&key, Ok, |device| {
+            let info = info::info(device)?;
+            let token = credential_management::token(device, &info, &pin, &mut Draws::default())?;
+            credential_management::credentials(device, &info, &token)
+        });
+        assert_eq!(result, Err(Refused::TooManyCredentials.into()));
+        assert_eq!(
+            key.borrow()
+                .requests
+                .iter()
+                .filter(|request| request[0] == 0x0a)
+                .count(),
+            1
+        );
+    }
+}
+
+/// getInfo of a CTAP 2.0 key that has credential management.
+fn info_with_management() -> Vec<u8> {
+    let mut m = Writer::new();
+    m.map(4)
+        .unsigned(1)
+        .array(1)
+        .text("FIDO_2_0")
+        .unsigned(3)
+        .bytes(&[0; 16]);
+    m.unsigned(4)
+        .map(2)
+        .text("credMgmt")
+        .bool(true)
+        .text("clientPin")
+        .bool(true)
+        .unsigned(6)
+        .array(1)
+        .unsigned(1);
+    m.into_bytes()
 }
 
 #[test]
