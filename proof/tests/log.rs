@@ -5,8 +5,11 @@
 #![allow(clippy::unwrap_used, reason = "a test's own maker of logs")]
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
 use sceau_proof::log::checkpoint::{self, cosign};
 use sceau_proof::log::entry::Entry;
@@ -321,6 +324,111 @@ fn the_first_entry_that_does_not_belong_is_named() {
         wrong.reason(None),
         ("tile-inconsistent".to_owned(), Some(256))
     );
+}
+
+/// Serves a site's files, one request per connection, until the process ends.
+fn serve(files: BTreeMap<String, Vec<u8>>, tls: Option<Arc<rustls::ServerConfig>>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let stream = stream.unwrap();
+            let _ = match &tls {
+                None => answer(stream, &files),
+                Some(tls) => {
+                    let connection = rustls::ServerConnection::new(tls.clone()).unwrap();
+                    answer(rustls::StreamOwned::new(connection, stream), &files)
+                }
+            };
+        }
+    });
+    port
+}
+
+fn answer(mut stream: impl Read + Write, files: &BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        request.extend(byte);
+    }
+    let text = String::from_utf8_lossy(&request).into_owned();
+    let path = text
+        .strip_prefix("GET /log/")
+        .and_then(|rest| rest.split(' ').next())
+        .unwrap_or_default();
+    let (status, body) = files
+        .get(path)
+        .map_or(("404 Not Found", &b"no"[..]), |body| ("200 OK", body));
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    )?;
+    stream.write_all(body)?;
+    stream.flush()
+}
+
+fn ask_url(url: &str, certificates: Option<&Path>) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sceau-verify"));
+    command.args([
+        "log",
+        url,
+        "--log-key",
+        &signing_key().verifying_key().to_string(),
+    ]);
+    command
+        .env_remove("http_proxy")
+        .env_remove("https_proxy")
+        .env_remove("HTTP_PROXY")
+        .env_remove("HTTPS_PROXY");
+    command.env_remove("all_proxy").env_remove("ALL_PROXY");
+    if let Some(file) = certificates {
+        command.env("SSL_CERT_FILE", file);
+    }
+    let output = command.output().unwrap();
+    (
+        output.status.code(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
+
+#[test]
+fn a_log_is_read_from_a_web_server_with_and_without_tls() {
+    let good = site(&honest(300));
+    let port = serve(good.files.clone(), None);
+    assert_eq!(
+        ask_url(&format!("http://127.0.0.1:{port}/log/"), None).0,
+        Some(0)
+    );
+    let mut bad = good.files.clone();
+    bad.get_mut("tile/entries/000").unwrap()[30] ^= 1;
+    let port = serve(bad, None);
+    assert_eq!(
+        ask_url(&format!("http://127.0.0.1:{port}/log"), None).0,
+        Some(1)
+    );
+
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = rustls_pki_types::PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .unwrap()
+    .with_no_client_auth()
+    .with_single_cert(vec![certified.cert.der().clone()], key)
+    .unwrap();
+    let port = serve(good.files, Some(Arc::new(tls)));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ca.pem");
+    std::fs::write(&file, certified.cert.pem()).unwrap();
+    let url = format!("https://localhost:{port}/log");
+    let (status, text) = ask_url(&url, Some(&file));
+    assert_eq!(status, Some(0), "{text}");
+    // A certificate that the system does not know, and a server that is not there: unavailable, not a verdict.
+    assert_eq!(ask_url(&url, None).0, Some(3));
+    assert_eq!(ask_url("http://127.0.0.1:1/log", None).0, Some(3));
 }
 
 /// Every byte of every file matters: none of these is found by luck, and each is found by a check with a name.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use sceau_proof::log::audit::{self, Audit, AuditError};
 use sceau_proof::log::checkpoint::{self, CheckpointError};
@@ -11,14 +11,16 @@ use sceau_proof::log::tile::{self, Row, Tile, TileSet};
 use sceau_proof::log::{Frontier, Hash, Node, VerifiedCheckpoint};
 use serde_json::json;
 
+use crate::source::Source;
 use crate::{Failure, Outcome, evidence, read_input};
 
 /// Checks a whole log (docs/log.md).
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Folder of the log's static files (`checkpoint`, `tile/…`).
-    log: PathBuf,
+    /// Folder or URL of the log's static files (`checkpoint`, `tile/…`).
+    #[arg(value_name = "DIR|URL")]
+    log: String,
     /// The log's verifier key (`name+hash+base64`), or a file that holds it.
     #[arg(long, value_name = "VKEY")]
     log_key: String,
@@ -31,7 +33,8 @@ const HELP: &str = r#"Out: {"verdict":"consistent"|"inconsistent","reason","deta
 docs/log.md lists the reasons. Keep the log's `checkpoint` file after a good verdict: it is the next run's --from.
 
 Example:
-  sceau-verify log /srv/sceau-log --log-key log.vkey --from last-checkpoint"#;
+  sceau-verify log /srv/sceau-log --log-key log.vkey --from last-checkpoint
+  sceau-verify log https://sceau.example/log --log-key log.vkey"#;
 
 /// What was found wrong, in the words of docs/log.md.
 struct Fault {
@@ -115,11 +118,12 @@ fn check(
     opened: &mut Option<VerifiedCheckpoint>,
 ) -> Result<String, Stop> {
     let mut files = Files {
-        root: &args.log,
+        source: Source::new(&args.log)?,
         size: 0,
         hashes: BTreeMap::new(),
     };
     let newest = files
+        .source
         .read("checkpoint")?
         .ok_or_else(|| Failure::Malformed("the log has no file `checkpoint`".to_owned()))?;
     let target = open(&newest, key)?;
@@ -193,33 +197,24 @@ fn open(note: &[u8], key: &VerifyingKey) -> Result<VerifiedCheckpoint, Stop> {
 }
 
 /// The log's files. Not trusted.
-struct Files<'a> {
-    root: &'a Path,
+struct Files {
+    source: Source,
     size: u64,
     /// The tile of each level that was read last.
     hashes: BTreeMap<u8, (u64, Vec<u8>)>,
 }
 
-impl Files<'_> {
-    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Failure> {
-        let file = self.root.join(path);
-        match std::fs::metadata(&file) {
-            Ok(_) => read_input(&file).map(Some),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::Unavailable(format!("{}: {error}", file.display()))),
-        }
-    }
-
+impl Files {
     /// The file of a tile, or the full one that replaced a partial one.
     fn read_tile(&self, tile: Tile) -> Result<Vec<u8>, Stop> {
-        if let Some(bytes) = self.read(&tile.path())? {
+        if let Some(bytes) = self.source.read(&tile.path())? {
             return Ok(bytes);
         }
         let full = Tile {
             width: tile::WIDTH,
             ..tile
         };
-        if let Some(bytes) = self.read(&full.path())? {
+        if let Some(bytes) = self.source.read(&full.path())? {
             return Ok(bytes);
         }
         let index =

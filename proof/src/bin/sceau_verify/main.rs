@@ -18,6 +18,7 @@ mod metadata;
 mod piv;
 mod registration;
 mod roots;
+mod source;
 
 /// Longest input that is read; metadata BLOBs and evidence of large actions are a few MiB.
 const MAX_INPUT: u64 = 64 << 20;
