@@ -10,10 +10,12 @@
 //! How each kind of client is told is in `client`; what is forwarded and how in `forward`.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -353,7 +355,12 @@ impl Holds {
         let (holds, forwarder, driven) = (Arc::clone(self), forwarder.clone(), flight);
         self.tasks.spawn(async move {
             let from = held.from.clone();
-            let (action, end) = holds.drive(&driven, held, start, &forwarder).await;
+            // A fault of ours must not leave clients waiting, nor the same bytes joined to a dead flight.
+            let drive = AssertUnwindSafe(holds.drive(&driven, held, start, &forwarder));
+            let (action, end) = drive
+                .catch_unwind()
+                .await
+                .unwrap_or((None, Err(Failure::Unknown)));
             if let (Some(action), Err(_)) = (action, &end) {
                 holds.remember(&driven, action, None, from);
             }

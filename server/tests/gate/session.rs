@@ -272,3 +272,80 @@ async fn forward_auth_decides_without_seeing_the_body() {
     assert_eq!(house.state(record.id).await, "consumed");
     assert!(house.upstream.seen().is_empty());
 }
+
+/// The gate ends TLS itself: its cookie is then bound to the host, and HTTP/2 and 1.1 are both offered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_the_cookie_is_bound_to_the_host() {
+    use rustls::pki_types::{CertificateDer, ServerName};
+    use sceau_server::gate::{Gate, GateError, Settings, TlsFiles};
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let house = House::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let folder = house.folder.path();
+    let certified = rcgen::generate_simple_self_signed(vec!["portal.test".to_owned()]).unwrap();
+    let files = TlsFiles {
+        certificate: folder.join("tls.crt"),
+        key: folder.join("tls.key"),
+    };
+    std::fs::write(&files.certificate, certified.cert.pem()).unwrap();
+    std::fs::write(&files.key, certified.signing_key.serialize_pem()).unwrap();
+    let routes = vec![folder.join("routes.toml")];
+    let settings = Settings {
+        listen: address,
+        routes,
+        tls: Some(files),
+        behind_tls: false,
+    };
+    let gate = Gate::new(house.desk.clone(), &settings).unwrap();
+    tokio::spawn(gate.serve(listener, std::future::pending()));
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots
+        .add(CertificateDer::from(certified.cert.der().to_vec()))
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("portal.test").unwrap();
+    let mut stream = tokio_rustls::TlsConnector::from(Arc::new(client))
+        .connect(name, stream)
+        .await
+        .unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let ask = Ask::new("POST", "/.sceau/session")
+        .header("Origin", "https://portal.test")
+        .json(r#"{"person":"alice"}"#);
+    stream.write_all(&ask.bytes("portal.test")).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = crate::wire::parse(&answer);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let cookie = answer.header("set-cookie");
+    assert!(
+        cookie.starts_with("__Host-sceau=")
+            && cookie.ends_with("; Secure")
+            && !cookie.contains("Domain")
+    );
+
+    let open = Settings {
+        listen: "0.0.0.0:0".parse().unwrap(),
+        tls: None,
+        ..settings.clone()
+    };
+    assert_eq!(open.check().unwrap_err(), GateError::PlainOutsideLoopback);
+    let twice = Settings {
+        routes: [&settings.routes[..], &settings.routes[..]].concat(),
+        ..settings.clone()
+    };
+    assert!(matches!(twice.check(), Err(GateError::SameHost(_))));
+    std::fs::write(folder.join("tls.key"), "nothing").unwrap();
+    assert!(matches!(settings.check(), Err(GateError::Tls(_))));
+}
