@@ -5,6 +5,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use sceau_ctap::info::AuthenticatorInfo;
 use serde::Serialize;
 use time::OffsetDateTime;
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -12,11 +13,14 @@ use uuid::Uuid;
 
 use crate::ceremony::{EnrolledKey, Unfit};
 use crate::config::{Config, Places};
+use crate::hidraw;
 use crate::locale::Language;
 use crate::pcsc;
 use crate::prompt::{Progress, Prompt};
 use crate::queue::{Arrival, Queue};
-use crate::reader::{self, AuthenticatorError, Authenticators, Condition, Handle};
+use crate::reader::{
+    self, AuthenticatorError, Authenticators, Condition, Handle, Link, Transport, Whereabouts,
+};
 use crate::server::inbox::{self, Event};
 use crate::server::{Person, Server, ServerError};
 use crate::session::{self, Session, Token};
@@ -94,41 +98,20 @@ pub async fn follow_readers(
     while let Some(event) = events.recv().await {
         match event {
             pcsc::Event::Arrived(place) => {
-                let since = agent.now();
                 let link = pcsc::CardLink::new(place.clone());
-                let name = link.reader();
-                let handle = match Handle::start(link) {
-                    Ok(handle) => handle,
-                    Err(e) => {
-                        tracing::warn!(reader = %name, error = %e, "an authenticator cannot be used");
-                        continue;
-                    }
+                let whereabouts = Whereabouts {
+                    transport: Transport::SmartCard,
+                    name: link.reader(),
+                    serial: None,
                 };
-                let id = agent
-                    .authenticators
-                    .borrow_mut()
-                    .arrive(&name, handle.clone());
-                there.insert(place, id);
-                let agent = Rc::clone(&agent);
-                tokio::task::spawn_local(async move {
-                    let condition = reader::describe(&handle).await;
-                    let took = agent.now() - since;
-                    match &condition {
-                        Condition::Unusable(e) => {
-                            tracing::info!(reader = %name, reason = %e, "not an authenticator for us")
-                        }
-                        _ => {
-                            tracing::info!(reader = %name, ms = took.whole_milliseconds(), "authenticator ready")
-                        }
-                    }
-                    agent.authenticators.borrow_mut().describe(id, condition);
-                    agent.changed();
-                });
+                if let Some(id) = take_in(&agent, whereabouts, link) {
+                    there.insert(place, id);
+                }
             }
             pcsc::Event::Left(place) => {
                 if let Some(id) = there.remove(&place) {
                     tracing::info!(reader = %place.reader.to_string_lossy(), "authenticator gone");
-                    agent.authenticators.borrow_mut().leave(id);
+                    let_go(&agent, id);
                 }
             }
             pcsc::Event::Service { up } => {
@@ -138,6 +121,115 @@ pub async fn follow_readers(
         }
         agent.changed();
     }
+}
+
+/// Follows USB keys as they come and go, for as long as the monitor tells.
+pub async fn follow_usb(
+    agent: Rc<Agent>,
+    roots: hidraw::Roots,
+    mut events: tokio::sync::mpsc::UnboundedReceiver<hidraw::Event>,
+) {
+    let mut there: HashMap<hidraw::Node, u64> = HashMap::new();
+    while let Some(event) = events.recv().await {
+        match event {
+            hidraw::Event::Arrived(node) => {
+                let whereabouts = Whereabouts {
+                    transport: Transport::Usb,
+                    name: node.name.clone(),
+                    serial: node.serial.clone(),
+                };
+                let link = hidraw::NodeLink::new(node.clone(), &roots);
+                if let Some(id) = take_in(&agent, whereabouts, link) {
+                    there.insert(node, id);
+                }
+            }
+            hidraw::Event::Left(node) => {
+                if let Some(id) = there.remove(&node) {
+                    tracing::info!(node = %node.path.display(), "authenticator gone");
+                    let_go(&agent, id);
+                }
+            }
+        }
+        agent.changed();
+    }
+}
+
+/// Takes in an authenticator that has come, and has it asked what it is.
+fn take_in(agent: &Rc<Agent>, whereabouts: Whereabouts, link: impl Link) -> Option<u64> {
+    let handle = match Handle::start(link) {
+        Ok(handle) => handle,
+        Err(e) => {
+            tracing::warn!(at = %whereabouts.name, error = %e, "an authenticator cannot be used");
+            return None;
+        }
+    };
+    let id = agent
+        .authenticators
+        .borrow_mut()
+        .arrive(&whereabouts, handle.clone());
+    tokio::task::spawn_local(ask(Rc::clone(agent), id, handle));
+    Some(id)
+}
+
+fn let_go(agent: &Rc<Agent>, id: u64) {
+    let alone = agent.authenticators.borrow_mut().leave(id);
+    for (twin, handle) in alone {
+        tokio::task::spawn_local(ask(Rc::clone(agent), twin, handle));
+    }
+}
+
+/// Asks an authenticator what it is, and whether it is one that is there already by another way.
+async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
+    let since = agent.now();
+    let condition = reader::describe(&handle).await;
+    let twin = match &condition {
+        Condition::Ready(info) => twin(&agent, id, info).await,
+        _ => None,
+    };
+    let took = (agent.now() - since).whole_milliseconds();
+    {
+        let mut authenticators = agent.authenticators.borrow_mut();
+        match (&condition, twin) {
+            (Condition::Unusable(e), _) => {
+                tracing::info!(id, reason = %e, "not an authenticator for us")
+            }
+            (_, twin) => tracing::info!(id, ms = took, ?twin, "authenticator ready"),
+        }
+        match twin.filter(|twin| authenticators.is_there(twin.id)) {
+            Some(twin) if twin.is_better => authenticators.describe(id, Condition::Twin(twin.id)),
+            twin => {
+                authenticators.describe(id, condition);
+                if let Some(twin) = twin {
+                    authenticators.describe(twin.id, Condition::Twin(id));
+                }
+            }
+        }
+    }
+    agent.changed();
+}
+
+/// The same authenticator by another way.
+#[derive(Debug, Clone, Copy)]
+struct Twin {
+    id: u64,
+    is_better: bool,
+}
+
+/// USB is the better way: it has keep-alives, and no reader in between.
+async fn twin(agent: &Agent, id: u64, info: &AuthenticatorInfo) -> Option<Twin> {
+    let (this, others) = {
+        let authenticators = agent.authenticators.borrow();
+        (authenticators.as_ready(id, info)?, authenticators.ready())
+    };
+    for other in others {
+        if other.transport != this.transport && this.is_same_as(&other).await {
+            return Some(Twin {
+                id: other.id,
+                is_better: other.transport == Transport::Usb,
+            });
+        }
+    }
+    None
 }
 
 /// The daemon's state.

@@ -308,11 +308,14 @@ pub async fn with_pin<A>(
 ) -> Result<A, Failure> {
     let mut again = None;
     loop {
-        let pin = if authenticator.info.options.uv == Some(true) && again.is_none() {
+        let built_in = authenticator.info.options.uv == Some(true) && again.is_none();
+        let pin = if built_in || authenticator.is_u2f() {
             None
         } else {
-            if authenticator.info.options.client_pin != Some(true) {
-                return Err(AuthenticatorError::PinNotSet.into());
+            match authenticator.info.options.client_pin {
+                Some(true) => {}
+                Some(false) => return Err(AuthenticatorError::PinNotSet.into()),
+                None => return Err(AuthenticatorError::NoUserVerification.into()),
             }
             let retries = authenticator.pin_retries().await?;
             if retries.left == 0 {

@@ -401,7 +401,7 @@ impl Enrolling {
         sha256(&self.client_data_json)
     }
 
-    /// Takes the new credential, if it is one.
+    /// Takes the new credential, if it is one; `user_verified`: made with user verification, which the server asks for.
     ///
     /// # Errors
     /// [`Unfit::Answer`]: other relying party, no touch, no user verification, no credential.
@@ -409,8 +409,10 @@ impl Enrolling {
         self,
         authenticator_data: &[u8],
         attestation_object: Vec<u8>,
+        user_verified: bool,
     ) -> Result<Registered, Unfit> {
-        check_authenticator_data(authenticator_data, &self.rp_id, UP | UV | AT)?;
+        let verified = if user_verified { UV } else { 0 };
+        check_authenticator_data(authenticator_data, &self.rp_id, UP | verified | AT)?;
         Ok(Registered {
             client_data_json: self.client_data_json,
             attestation_object,
@@ -595,16 +597,28 @@ mod tests {
 
     #[test]
     fn registration_without_a_credential_is_not_reported() {
-        let registered = |flags| {
+        let registered = |flags, user_verified| {
             let enrolling = proposal(json!({}))
                 .unwrap()
                 .enrolling("sceau.example", &rp_id(), NOW)
                 .unwrap();
             enrolling
-                .registered(&authenticator_data("sceau.example", flags), vec![1])
+                .registered(
+                    &authenticator_data("sceau.example", flags),
+                    vec![1],
+                    user_verified,
+                )
                 .map(|_| ())
         };
-        assert_eq!(registered(UP | UV | AT), Ok(()));
-        assert_eq!(registered(UP | UV), Err(Unfit::Answer("no credential")));
+        assert_eq!(registered(UP | UV | AT, true), Ok(()));
+        assert_eq!(registered(UP | AT, false), Ok(()));
+        assert_eq!(
+            registered(UP | AT, true),
+            Err(Unfit::Answer("no user verification"))
+        );
+        assert_eq!(
+            registered(UP | UV, true),
+            Err(Unfit::Answer("no credential"))
+        );
     }
 }

@@ -11,7 +11,7 @@ use crate::approval::with_pin;
 use crate::ceremony::Proposal;
 use crate::locale::Language;
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Secret};
-use crate::reader::{AuthenticatorError, Condition, NewKey, Ready};
+use crate::reader::{AuthenticatorError, Condition, NewKey, Ready, Transport};
 use crate::server::{OpenedEnrolment, Registered, ServerError};
 use crate::session::Session;
 use crate::sign_in::{decoded, path_segment, sound};
@@ -94,6 +94,9 @@ pub async fn enroll(
         }
         let enrolling = proposal.enrolling(&opened.rp.id, &agent.config.rp_id, agent.now())?;
         let authenticator = one_authenticator(agent, prompt).await;
+        if authenticator.is_u2f() && opened.verifies_user() {
+            return Err(AuthenticatorError::NoUserVerification.into());
+        }
         let (authenticator, typed) = with_a_pin(agent, prompt, authenticator).await?;
         let rp = (
             enrolling.rp_id().as_str().to_owned(),
@@ -116,11 +119,17 @@ pub async fn enroll(
             },
         )
         .await?;
-        let registered =
-            enrolling.registered(&made.authenticator_data, made.attestation_object())?;
+        let registered = enrolling.registered(
+            &made.authenticator_data,
+            made.attestation_object(),
+            opened.verifies_user(),
+        )?;
         prompt.tell(Progress::Reporting);
         let transports = if authenticator.info.transports.is_empty() {
-            vec!["nfc".to_owned()]
+            vec![match authenticator.transport {
+                Transport::SmartCard => "nfc".to_owned(),
+                Transport::Usb => "usb".to_owned(),
+            }]
         } else {
             authenticator.info.transports.clone()
         };
@@ -160,30 +169,72 @@ pub async fn enroll(
     })
 }
 
-/// The authenticator to enrol: the only one that is there. With several, the person takes out the others.
+/// The authenticator to enrol: the only one that is there. With several, the person touches it (CTAP 2.1 §6.9) where all of them know how to be
+/// chosen so, or else takes out the others.
 async fn one_authenticator(agent: &Agent, prompt: &mut impl Prompt) -> Ready {
     let mut told = None;
     loop {
-        let only = |agent: &Agent| {
+        let settled = |agent: &Agent| {
             let authenticators = agent.authenticators.borrow();
-            let mut ready = authenticators.ready();
-            match (ready.pop(), ready.len(), authenticators.is_reading()) {
-                (Some(only), 0, false) => Some(Ok(only)),
-                (_, others, false) if told != Some(others) => Some(Err(others)),
-                _ => None,
-            }
+            let ready = authenticators.ready();
+            let told = told.as_ref() == Some(&ids(&ready));
+            (!authenticators.is_reading() && (ready.len() == 1 || !told)).then_some(ready)
         };
-        match agent.until(only).await {
-            Ok(authenticator) => return authenticator,
-            Err(others) => {
-                told = Some(others);
-                prompt.tell(if others == 0 {
-                    Progress::InsertKey { keys: Vec::new() }
-                } else {
-                    Progress::OnlyOneKey
-                });
+        let mut ready = agent.until(settled).await;
+        told = Some(ids(&ready));
+        match ready.len() {
+            0 => prompt.tell(Progress::InsertKey { keys: Vec::new() }),
+            1 => {
+                if let Some(only) = ready.pop() {
+                    return only;
+                }
             }
+            _ if ready.iter().all(Ready::can_be_selected) => {
+                prompt.tell(Progress::TouchToChoose);
+                if let Some(chosen) = touched(agent, ready).await {
+                    return chosen;
+                }
+                prompt.tell(Progress::OnlyOneKey);
+            }
+            _ => prompt.tell(Progress::OnlyOneKey),
         }
+    }
+}
+
+fn ids(ready: &[Ready]) -> Vec<u64> {
+    ready.iter().map(|authenticator| authenticator.id).collect()
+}
+
+/// The one of these that is touched; the others stop blinking. `None`: none was, or others are there now.
+async fn touched(agent: &Agent, ready: Vec<Ready>) -> Option<Ready> {
+    let there = ids(&ready);
+    let mut asked: Vec<_> = ready
+        .into_iter()
+        .map(|authenticator| {
+            Box::pin(async move {
+                let touched = authenticator.select().await;
+                touched.map(|()| authenticator)
+            })
+        })
+        .collect();
+    let others = agent.until(|agent| {
+        let authenticators = agent.authenticators.borrow();
+        (ids(&authenticators.ready()) != there).then_some(())
+    });
+    let chosen = async {
+        while !asked.is_empty() {
+            let (answer, _, left) = futures_util::future::select_all(asked).await;
+            match answer {
+                Ok(authenticator) => return Some(authenticator),
+                Err(e) => tracing::debug!(error = %e, "an authenticator could not be chosen"),
+            }
+            asked = left;
+        }
+        None
+    };
+    tokio::select! {
+        chosen = chosen => chosen,
+        () = others => None,
     }
 }
 

@@ -106,7 +106,8 @@ fn node(roots: &Roots, class: &Path) -> Option<Node> {
     let number = bounded(&place.join("dev"), MAX_TEXT)?;
     let number = std::str::from_utf8(&number).ok()?.trim();
     // Until udev has written its record, owner and mode of the node are not what they will be.
-    if roots.udev.join("control").exists() && !roots.udev.join("data").join(format!("c{number}")).exists()
+    if roots.udev.join("control").exists()
+        && !roots.udev.join("data").join(format!("c{number}")).exists()
     {
         return None;
     }
@@ -305,7 +306,11 @@ impl Link for NodeLink {
         reached: &mut dyn FnMut(),
         work: &mut dyn FnMut(&mut dyn Device),
     ) -> Result<(), AuthenticatorError> {
-        converse(Port::new(self.open()?, self.node.report_size), reached, work)
+        converse(
+            Port::new(self.open()?, self.node.report_size),
+            reached,
+            work,
+        )
     }
 }
 
@@ -366,9 +371,13 @@ impl Port {
 fn port_error(error: Errno) -> PortError {
     match error {
         // A pulled device: ENODEV from hidraw, the others from the bus while it notices.
-        Errno::NODEV | Errno::IO | Errno::NXIO | Errno::SHUTDOWN | Errno::PROTO | Errno::PIPE | Errno::CONNRESET => {
-            PortError::Gone
-        }
+        Errno::NODEV
+        | Errno::IO
+        | Errno::NXIO
+        | Errno::SHUTDOWN
+        | Errno::PROTO
+        | Errno::PIPE
+        | Errno::CONNRESET => PortError::Gone,
         Errno::ACCESS | Errno::PERM => PortError::Denied,
         Errno::TIMEDOUT => PortError::Timeout,
         other => PortError::Failed(other.raw_os_error().unsigned_abs()),

@@ -149,6 +149,8 @@ pub enum Progress {
     },
     /// Several authenticators are there, and only one is wanted: the others must be taken out.
     OnlyOneKey,
+    /// Several authenticators are there; the one that is touched is taken.
+    TouchToChoose,
     /// The authenticator waits for a touch.
     Touch {
         /// The authenticator, for people.

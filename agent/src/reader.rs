@@ -17,11 +17,11 @@ use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, User
 use sceau_ctap::client_pin::{self, PinRetries};
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
 use sceau_ctap::info::{self, AuthenticatorInfo};
-use sceau_ctap::{command, u2f};
 use sceau_ctap::{
     Clock, Control, Device, Entropy, Error, Keepalive, NoEntropy, Pin, PortError, Refused, Status,
     WireError,
 };
+use sceau_ctap::{command, u2f};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{mpsc as queue, oneshot};
 
@@ -288,11 +288,12 @@ impl Device for Interruptible<'_> {
         progress: sceau_ctap::Progress<'_>,
     ) -> Result<Vec<u8>, Error> {
         let cancelled = self.cancelled;
-        self.device.call(command, payload, &mut |keepalive| {
-            match (progress(keepalive), cancelled.load(Ordering::Relaxed)) {
-                (Control::Continue, false) => Control::Continue,
-                _ => Control::Cancel,
-            }
+        self.device.call(command, payload, &mut |keepalive| match (
+            progress(keepalive),
+            cancelled.load(Ordering::Relaxed),
+        ) {
+            (Control::Continue, false) => Control::Continue,
+            _ => Control::Cancel,
         })
     }
 
@@ -455,16 +456,23 @@ impl Authenticators {
     #[must_use]
     pub fn ready(&self) -> Vec<Ready> {
         let ready = |(id, authenticator): (&u64, &Authenticator)| match &authenticator.condition {
-            Condition::Ready(info) => Some(Ready {
-                id: *id,
-                name: authenticator.name.clone(),
-                transport: authenticator.transport,
-                handle: authenticator.handle.clone(),
-                info: info.clone(),
-            }),
+            Condition::Ready(info) => self.as_ready(*id, info),
             _ => None,
         };
         self.there.iter().filter_map(ready).collect()
+    }
+
+    /// This one, as if it could be used, with what it said of itself.
+    #[must_use]
+    pub fn as_ready(&self, id: u64, info: &AuthenticatorInfo) -> Option<Ready> {
+        let authenticator = self.there.get(&id)?;
+        Some(Ready {
+            id,
+            name: authenticator.name.clone(),
+            transport: authenticator.transport,
+            handle: authenticator.handle.clone(),
+            info: Box::new(info.clone()),
+        })
     }
 }
 
@@ -632,6 +640,15 @@ impl Ready {
         is_u2f(&self.info)
     }
 
+    /// Whether it knows how to wait for a touch that chooses it. On a reader, lying there is a touch, which chooses nothing.
+    #[must_use]
+    pub fn can_be_selected(&self) -> bool {
+        self.transport == Transport::Usb
+            && ["FIDO_2_1", "FIDO_2_2", "FIDO_2_3"]
+                .iter()
+                .any(|version| self.info.has_version(version))
+    }
+
     /// Waits until it, among several, is touched (CTAP 2.1 §6.9); nothing is signed.
     ///
     /// # Errors
@@ -652,7 +669,7 @@ impl Ready {
         else {
             return false;
         };
-        let key = |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
+        let key = move |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
             client_pin::key_agreement(device, protocol)
         };
         protocol.number() == theirs.number()

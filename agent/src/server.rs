@@ -107,6 +107,20 @@ pub struct OpenedEnrolment {
     /// Credentials that the person has already, base64url.
     #[serde(default)]
     pub exclude: Vec<String>,
+    /// WebAuthn's word for whether the server wants the user verified; without it, it does.
+    #[serde(default)]
+    pub user_verification: Option<String>,
+}
+
+impl OpenedEnrolment {
+    /// Whether the authenticator must verify its user.
+    #[must_use]
+    pub fn verifies_user(&self) -> bool {
+        !matches!(
+            self.user_verification.as_deref(),
+            Some("preferred" | "discouraged")
+        )
+    }
 }
 
 /// A relying party, as claimed.
@@ -188,7 +202,7 @@ impl Server {
     /// Prepares TLS as configured; connects to nothing yet.
     ///
     /// # Errors
-    /// [`ServerError::Misconfigured`]-like faults of the certificate files, as [`ServerError::Untrusted`].
+    /// [`ServerError::Untrusted`]: the certificate authorities cannot be read, so no server could be believed.
     pub fn new(config: &Config) -> Result<Self, ServerError> {
         Ok(Self {
             connector: Connector::new(config)?,

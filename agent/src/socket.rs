@@ -31,7 +31,7 @@ use crate::enrolment;
 use crate::locale::Language;
 use crate::prompt::attached::Attached;
 use crate::prompt::{Refusal, Secret};
-use crate::reader::Condition;
+use crate::reader::{Authenticator, AuthenticatorError, Condition};
 use crate::sign_in;
 use crate::text;
 
@@ -324,8 +324,8 @@ async fn perform(
     op: Op,
 ) -> Result<Value, Failure> {
     match op {
-        Op::Status => Ok(status(agent)),
-        Op::Keys => keys(agent).await,
+        Op::Status => Ok(status(agent, language)),
+        Op::Keys => keys(agent, language).await,
         Op::Approve { id } => {
             let (id, outcome) = approval::approve(agent, prompt, language, id, &[]).await?;
             Ok(outcome_json(id, &outcome?))
@@ -384,7 +384,7 @@ fn outcome_json(id: Uuid, outcome: &Outcome) -> Value {
     }
 }
 
-fn status(agent: &Agent) -> Value {
+fn status(agent: &Agent, language: Language) -> Value {
     let now = agent.now();
     let pending: Vec<Value> = agent.with_queue(|queue| {
         let one = |proposal: &crate::ceremony::Proposal| {
@@ -403,6 +403,7 @@ fn status(agent: &Agent) -> Value {
         "rp_id": agent.config.rp_id.as_str(),
         "pcscd": agent.smart_cards.get(),
         "authenticators": agent.authenticators.borrow().ready().len(),
+        "refused": refused(agent, language),
         "pending": pending,
         "turned_away": agent.with_queue(|queue| queue.turned_away()),
     });
@@ -414,23 +415,36 @@ fn status(agent: &Agent) -> Value {
     status
 }
 
-async fn keys(agent: &Agent) -> Result<Value, Failure> {
+/// The authenticators that the system keeps from this user, and what to do.
+fn refused(agent: &Agent, language: Language) -> Vec<Value> {
+    let authenticators = agent.authenticators.borrow();
+    let one = |(_, authenticator): (u64, &Authenticator)| match authenticator.condition {
+        Condition::Unusable(
+            reason @ (AuthenticatorError::Denied | AuthenticatorError::NodeDenied),
+        ) => Some(json!({
+            "reader": authenticator.name,
+            "message": text::message(&Failure::Authenticator(reason), language),
+        })),
+        _ => None,
+    };
+    authenticators.iter().filter_map(one).collect()
+}
+
+async fn keys(agent: &Agent, language: Language) -> Result<Value, Failure> {
     let enrolled = agent.keys();
     let credentials: Vec<Vec<u8>> = enrolled
         .iter()
         .filter_map(crate::ceremony::EnrolledKey::credential)
         .collect();
     let mut keys = Vec::new();
-    let there: Vec<(u64, String, Condition)> = agent
-        .authenticators
-        .borrow()
-        .iter()
-        .map(|(id, a)| (id, a.name.clone(), a.condition.clone()))
-        .collect();
+    let mut there: Vec<(Value, Condition)> = Vec::new();
+    for (id, a) in agent.authenticators.borrow().iter() {
+        let key = json!({ "id": id, "transport": a.transport.text(), "reader": a.name, "serial": a.serial, "model": null });
+        there.push((key, a.condition.clone()));
+    }
     let ready = agent.authenticators.borrow().ready();
-    for (id, name, condition) in there {
-        let mut key =
-            json!({ "id": id, "transport": "pcsc", "reader": name, "serial": null, "model": null });
+    for (mut key, condition) in there {
+        let id = key["id"].as_u64().unwrap_or_default();
         let Value::Object(members) = &mut key else {
             continue;
         };
@@ -473,6 +487,16 @@ async fn keys(agent: &Agent) -> Result<Value, Failure> {
                         "reason".to_owned(),
                         json!(text::code(&Failure::Authenticator(*reason))),
                     ),
+                    (
+                        "message".to_owned(),
+                        json!(text::message(&Failure::Authenticator(*reason), language)),
+                    ),
+                ]);
+            }
+            (Condition::Twin(other), _) => {
+                members.extend([
+                    ("state".to_owned(), json!("same")),
+                    ("same_as".to_owned(), json!(other)),
                 ]);
             }
             _ => {

@@ -373,6 +373,13 @@ fn status(done: &Value, language: Language) -> String {
         language.pick("Clés présentes", "Keys present"),
         text(&done["authenticators"]),
     );
+    for refused in done["refused"].as_array().into_iter().flatten() {
+        out.push_str(&format!(
+            "  {}: {}\n",
+            text(&refused["reader"]),
+            sceau_agent::text::one_line(refused["message"].as_str().unwrap_or_default(), 400)
+        ));
+    }
     if let Some(reason) = done["reason"].as_str() {
         out.push_str(&format!("  {}\n", sceau_agent::text::one_line(reason, 200)));
     }
@@ -418,14 +425,30 @@ fn keys(done: &Value, language: Language) -> String {
             text(&key["reader"]),
             text(&key["transport"])
         ));
+        if let Some(serial) = key["serial"].as_str() {
+            out.push_str(&format!(
+                "  {} {}\n",
+                language.pick("Numéro de série", "Serial"),
+                sceau_agent::text::one_line(serial, 100)
+            ));
+        }
+        if key["state"] == "same" {
+            out.push_str(&format!(
+                "  {} (id {})\n",
+                language.pick(
+                    "La même clé, vue aussi par USB",
+                    "The same key, seen over USB too"
+                ),
+                text(&key["same_as"])
+            ));
+            continue;
+        }
         if key["state"] != "ready" {
+            let why = [&key["message"], &key["reason"], &key["state"]];
+            let why = why.iter().find_map(|why| why.as_str());
             out.push_str(&format!(
                 "  {}\n",
-                text(if key["reason"].is_null() {
-                    &key["state"]
-                } else {
-                    &key["reason"]
-                })
+                sceau_agent::text::one_line(why.unwrap_or_default(), 400)
             ));
             continue;
         }

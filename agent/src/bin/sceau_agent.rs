@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::Parser;
 use sceau_agent::agent::{self, Agent};
 use sceau_agent::config::{Config, Places};
+use sceau_agent::hidraw;
 use sceau_agent::locale::Language;
 use sceau_agent::pcsc::Monitor;
 use sceau_agent::socket::Socket;
@@ -95,9 +96,20 @@ async fn serve(config: Config, places: Places, language: Language) -> Result<(),
     let mut interrupt = signal(SignalKind::interrupt())
         .context("signals")
         .map_err(Fault::System)?;
+    let roots = hidraw::Roots::default();
+    let (usb_tx, usb) = tokio::sync::mpsc::unbounded_channel();
+    // Without it (a container without udev's socket), smart cards still work.
+    let usb_monitor = hidraw::Monitor::start(roots.clone(), usb_tx)
+        .inspect_err(|e| tracing::warn!(error = %e, "USB keys cannot be followed"))
+        .ok();
+    let usb_ends = async {
+        agent::follow_usb(std::rc::Rc::clone(&agent), roots, usb).await;
+        std::future::pending::<()>().await;
+    };
     tracing::info!(socket = %agent.places.socket.display(), server = %agent.config.server.text(), "ready");
     tokio::select! {
         () = agent::follow_readers(std::rc::Rc::clone(&agent), events) => {}
+        () = usb_ends => {}
         () = agent.follow_inbox() => {}
         () = socket.serve(&agent) => {}
         _ = terminate.recv() => {}
@@ -106,6 +118,7 @@ async fn serve(config: Config, places: Places, language: Language) -> Result<(),
     tracing::info!("ending");
     drop(socket);
     drop(monitor);
+    drop(usb_monitor);
     Ok(())
 }
 

@@ -147,11 +147,7 @@ mod tests {
         assert_eq!(fido_report_size(KEYBOARD), None);
         assert_eq!(fido_report_size(&[KEYBOARD, FIDO].concat()), Some(64));
         // The usage with its page in one item of four bytes.
-        let extended = [
-            &[0x0b, 0x01, 0x00, 0xd0, 0xf1, 0xa1, 0x01][..],
-            &FIDO[7..],
-        ]
-        .concat();
+        let extended = [&[0x0b, 0x01, 0x00, 0xd0, 0xf1, 0xa1, 0x01][..], &FIDO[7..]].concat();
         assert_eq!(fido_report_size(&extended), Some(64));
         // A long item before it is skipped.
         assert_eq!(
@@ -184,7 +180,9 @@ mod tests {
         assert_eq!(fido_report_size(&numbered), None);
         let huge = [
             &FIDO[..7],
-            &[0x77, 0xff, 0xff, 0xff, 0xff, 0x97, 0xff, 0xff, 0xff, 0xff, 0x81, 2, 0x91, 2, 0xc0],
+            &[
+                0x77, 0xff, 0xff, 0xff, 0xff, 0x97, 0xff, 0xff, 0xff, 0xff, 0x81, 2, 0x91, 2, 0xc0,
+            ],
         ]
         .concat();
         assert_eq!(fido_report_size(&huge), None);
@@ -231,6 +229,9 @@ mod tests {
                 fido += 1;
             }
         }
-        assert!(fido > 1000, "the mutations are too wild to mean anything: {fido}");
+        assert!(
+            fido > 1000,
+            "the mutations are too wild to mean anything: {fido}"
+        );
     }
 }

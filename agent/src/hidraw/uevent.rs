@@ -17,7 +17,7 @@ const MAX_MESSAGE: usize = 16 * 1024;
 ///
 /// # Errors
 /// The system has no such sockets, or refuses one.
-pub fn listen() -> rustix::io::Result<OwnedFd> {
+pub(super) fn listen() -> rustix::io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(
         AddressFamily::NETLINK,
@@ -30,7 +30,7 @@ pub fn listen() -> rustix::io::Result<OwnedFd> {
 }
 
 /// Takes everything that waits on the socket; whether any of it is about hidraw nodes, or was lost.
-pub fn drain(socket: &OwnedFd) -> bool {
+pub(super) fn drain(socket: &OwnedFd) -> bool {
     let mut concerned = false;
     let mut buffer = vec![0; MAX_MESSAGE];
     loop {

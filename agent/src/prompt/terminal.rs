@@ -137,7 +137,7 @@ impl Client {
         Ok(())
     }
 
-    /// Sends one request and sees it through; `on_event` is given what [`Message::Event`] brings.
+    /// Sends one request and sees it through; `on_event` is given each event that the daemon tells of.
     ///
     /// # Errors
     /// [`ClientError`].
@@ -286,6 +286,10 @@ impl Client {
             Progress::OnlyOneKey => pick(
                 "Plusieurs clés sont là : ne laissez que celle à enrôler…",
                 "Several keys are there: leave only the one to enrol…",
+            ),
+            Progress::TouchToChoose => pick(
+                "Plusieurs clés sont là : touchez celle à enrôler…",
+                "Several keys are there: touch the one to enrol…",
             ),
             Progress::Touch { authenticator } => format!(
                 "{} ({authenticator})…",
