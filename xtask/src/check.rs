@@ -133,7 +133,7 @@ fn impure(folder: &Path, but: Option<&str>, wrong: &mut Vec<String>) -> Result<(
 fn dependencies() -> Result<()> {
     let tools = place::target().join("tools");
     let own = tools.join("bin/cargo-deny");
-    if !answers("cargo-deny", "--version") && !own.exists() {
+    if !answers(&["cargo-deny", "--version"]) && !own.exists() {
         println!(
             "cargo-deny is not here: building it once into {}",
             tools.display()

@@ -29,16 +29,18 @@ struct Package {
     name: &'static str,
     purpose: &'static str,
     need: Need,
-    /// A program that makes the package needless when it answers to `--version`.
-    instead: Option<&'static str>,
+    /// A command that makes the package needless when it ends well.
+    instead: Option<&'static [&'static str]>,
 }
+
+const PYTHON_HEADERS: &str = "import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path('include') + '/Python.h'))";
 
 const PACKAGES: &[Package] = &[
     Package {
         name: "gcc",
         purpose: "C parts of AWS-LC and SQLite",
         need: Need::Demo,
-        instead: Some("cc"),
+        instead: Some(&["cc", "--version"]),
     },
     Package {
         name: "libc6-dev",
@@ -119,8 +121,8 @@ const PACKAGES: &[Package] = &[
         instead: None,
     },
     Package {
-        name: "swig",
-        purpose: "building pyscard, python's PC/SC client",
+        name: "openssl",
+        purpose: "checking libfido2's attestations by hand",
         need: Need::Test,
         instead: None,
     },
@@ -128,25 +130,31 @@ const PACKAGES: &[Package] = &[
         name: "python3",
         purpose: "independent peers from PyPI",
         need: Need::Test,
-        instead: Some("python3"),
+        instead: Some(&["python3", "--version"]),
     },
     Package {
         name: "python3-venv",
         purpose: "independent peers from PyPI",
         need: Need::Test,
-        instead: Some("python3"),
+        instead: Some(&["python3", "-m", "ensurepip", "--version"]),
+    },
+    Package {
+        name: "python3-dev",
+        purpose: "building pyscard, python's PC/SC client",
+        need: Need::Test,
+        instead: Some(&["python3", "-c", PYTHON_HEADERS]),
     },
     Package {
         name: "nodejs",
         purpose: "independent peers from npm",
         need: Need::Test,
-        instead: Some("node"),
+        instead: Some(&["node", "--version"]),
     },
     Package {
         name: "npm",
         purpose: "independent peers from npm",
         need: Need::Test,
-        instead: Some("npm"),
+        instead: Some(&["npm", "--version"]),
     },
 ];
 
@@ -156,6 +164,15 @@ const PACKAGES: &[Package] = &[
 /// When a person says no, or a package cannot be installed; the message names the command to run by hand.
 pub fn setup(need: Need) -> Result<()> {
     debian(need)?;
+    // Everything that the lockfiles name, so that later runs need no network.
+    run(&mut place::cargo(&["fetch", "--quiet", "--locked"]))?;
+    run(&mut place::cargo(&[
+        "fetch",
+        "--quiet",
+        "--locked",
+        "--manifest-path",
+        "tests/vkey/Cargo.toml",
+    ]))?;
     if need >= Need::Test {
         python()?;
         node()?;
@@ -182,11 +199,7 @@ fn debian(need: Need) -> Result<()> {
     let missing: Vec<&Package> = PACKAGES
         .iter()
         .filter(|package| package.need <= need)
-        .filter(|package| {
-            !package
-                .instead
-                .is_some_and(|program| answers(program, "--version"))
-        })
+        .filter(|package| !package.instead.is_some_and(answers))
         .filter(|package| !installed(package.name))
         .collect();
     if missing.is_empty() {
@@ -198,7 +211,7 @@ fn debian(need: Need) -> Result<()> {
         println!("  {:<18} {}", package.name, package.purpose);
     }
     let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
-    if !answers("apt-get", "--version") {
+    if !answers(&["apt-get", "--version"]) {
         bail!(
             "this machine has no apt-get: install the equivalents of {} by hand",
             names.join(" ")

@@ -76,11 +76,14 @@ pub fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8(out.stdout)?)
 }
 
-/// Whether a program answers on this machine (asked with `argument`, output discarded).
+/// Whether a command ends well on this machine (its output is discarded).
 #[must_use]
-pub fn answers(program: &str, argument: &str) -> bool {
+pub fn answers(words: &[&str]) -> bool {
+    let [program, arguments @ ..] = words else {
+        return false;
+    };
     Command::new(program)
-        .arg(argument)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -83,7 +83,7 @@ fn rooms(filter: Option<&str>) -> Result<()> {
 }
 
 fn end_to_end(filter: Option<&str>) -> Result<()> {
-    if fs::metadata("/proc/self")?.uid() != 0 && !answers("unshare", "-rmnpf") {
+    if fs::metadata("/proc/self")?.uid() != 0 && !answers(&["unshare", "-rmnpf"]) {
         println!(
             "SKIPPED: the end-to-end tests need root, or user namespaces that this machine forbids."
         );
@@ -94,7 +94,7 @@ fn end_to_end(filter: Option<&str>) -> Result<()> {
 
 /// nextest where it is installed (a process per test), else cargo's own runner (end to end: one test at a time).
 fn tests(packages: &[&str], filter: Option<&str>, in_namespace: bool) -> Result<()> {
-    let nextest = answers("cargo-nextest", "--version") || answers("cargo", "nextest");
+    let nextest = answers(&["cargo-nextest", "--version"]) || answers(&["cargo", "nextest"]);
     let mut command = if nextest {
         cargo(&[
             "nextest",
