@@ -29,6 +29,8 @@ use status::{Report, Standing};
 pub const MAX_LENGTH: usize = 64 << 20;
 /// The most entries.
 const MAX_ENTRIES: usize = 20_000;
+/// The root that ends the chain of who signs the production list, in PEM (`data/README.md` has source and date).
+pub const PRODUCTION_ROOT: &str = include_str!("../data/fido-metadata-root.pem");
 /// The name that the signer's certificate bears in production.
 pub const LEAF_NAME: &str = "mds.fidoalliance.org";
 

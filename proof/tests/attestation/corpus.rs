@@ -7,9 +7,12 @@
 use std::path::{Path, PathBuf};
 
 use sceau_proof::attestation::second_opinion::{self, Opinion};
+use sceau_proof::attestation::trust::{self, Sources, Trust};
 use sceau_proof::attestation::{RegistrationExpectation, RegistrationResponse, verify_statement};
 use sceau_proof::base64url;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 pub(crate) fn corpus(file: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -215,4 +218,53 @@ fn refuses_the_malformed_attestation_objects_in_bounded_time() {
         judged += 1;
     }
     assert_eq!(judged, 14);
+}
+
+#[test]
+fn trusts_exactly_the_chains_that_are_anchored() {
+    let Some(folder) = corpus("roots") else {
+        return;
+    };
+    let files: Vec<(String, Vec<u8>)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "pem"))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read(&path).unwrap(),
+            )
+        })
+        .collect();
+    let anchors = sceau_proof::attestation::anchors::read(&files, None).unwrap();
+    assert_eq!(anchors.len(), 141);
+    let mut judged = 0;
+    for record in records("registrations.jsonl") {
+        let case = case(&record);
+        let response = RegistrationResponse {
+            client_data_json: &case.client_data_json,
+            attestation_object: &case.attestation_object,
+        };
+        let Ok(verified) = verify_statement(&response, &case.expectation) else {
+            continue;
+        };
+        let at = record["verification_time"]
+            .as_str()
+            .map(|text| OffsetDateTime::parse(text, &Rfc3339).unwrap());
+        let sources = Sources {
+            anchors: Some(&anchors),
+            metadata: None,
+        };
+        let verdict = trust::judge(&verified, sources, at);
+        let anchored = record["trust"].as_str().unwrap().starts_with("anchored");
+        assert_eq!(
+            verdict.trust() == Trust::Trusted,
+            anchored,
+            "{}: {}",
+            case.id,
+            verdict.reason()
+        );
+        judged += 1;
+    }
+    assert!(judged == 0 || judged == 62, "{judged}");
 }

@@ -6,6 +6,8 @@
     reason = "tests fail by panicking"
 )]
 
+/// The command that auditors run.
+mod command;
 /// Real registrations of others, as labelled.
 mod corpus;
 /// Authenticators and manufacturers of our own making, in every shape that a check must refuse.

@@ -7,7 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use sceau_proof::authenticator_data::Aaguid;
 use sceau_proof::certificate::Certificate;
 use sceau_proof::metadata::status::{Certification, Standing};
-use sceau_proof::metadata::{LEAF_NAME, Metadata, MetadataError, MetadataExpectation};
+use sceau_proof::metadata::{
+    LEAF_NAME, Metadata, MetadataError, MetadataExpectation, PRODUCTION_ROOT,
+};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -471,4 +473,26 @@ fn ten_megabytes_load_within_their_budget() {
         // The test itself holds the entries as JSON and the BLOB; still under the budget.
         assert!(peak.is_none_or(|kib| kib < 120 * 1024), "{peak:?}");
     }
+}
+
+#[test]
+fn the_shipped_root_is_the_one_of_the_real_list() {
+    let roots = Certificate::from_pem(PRODUCTION_ROOT.as_bytes()).unwrap();
+    assert_eq!(roots.len(), 1);
+    assert_eq!(
+        hex::encode(crate::maker::sha256(roots[0].der())),
+        "cbb522d7b7f127ad6a0113865bdf1cd4102e7d0759af635a7cf4720dc963c53b"
+    );
+    let Some(path) = corpus("mds/blob-no122-2024-12-20.jwt") else {
+        return;
+    };
+    let blob = std::fs::read(path).unwrap();
+    let at = datetime!(2024-12-24 00:00:00 UTC);
+    let expectation = MetadataExpectation {
+        roots: &roots,
+        leaf_name: LEAF_NAME,
+        seen_no: None,
+        at,
+    };
+    assert!(Metadata::verify(&blob, &expectation).is_ok());
 }
