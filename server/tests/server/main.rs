@@ -20,3 +20,5 @@ mod wire;
 mod api;
 /// One suite, both stores: what the desk promises holds on SQLite and on PostgreSQL, in one instance and in two.
 mod conformance;
+/// The real binary, killed at random points (attack 21).
+mod kill;
