@@ -551,6 +551,11 @@ impl Ready {
     ) -> Result<Assertion, AuthenticatorError> {
         let (rp_id, info) = (rp_id.to_owned(), self.info.clone());
         let work = move |device: &mut dyn Device, progress: sceau_ctap::Progress<'_>| {
+            // A card can be swapped faster than pcscd looks: the PIN goes to nothing but the key that was asked about.
+            let allow = std::slice::from_ref(&credential);
+            if ceremony::locate(device, &info, &rp_id, allow)?.as_deref() != Some(&credential) {
+                return Err(PortError::Gone.into());
+            }
             let request = Authentication {
                 client_data_hash: &client_data_hash,
                 rp_id: &rp_id,
