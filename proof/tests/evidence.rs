@@ -860,6 +860,64 @@ fn judge_requirement(requirement: Value) -> Vec<String> {
     failed(&report).into_iter().map(str::to_owned).collect()
 }
 
+/// The shell lines of docs/evidence.md, "By hand", run as they stand.
+#[test]
+fn the_documented_walk_through_works() {
+    for tool in ["bash", "jq", "openssl", "basenc"] {
+        let found = Command::new(tool)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if found.is_err() {
+            eprintln!("SKIPPED: {tool} is not there");
+            return;
+        }
+    }
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/evidence.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let lines = page
+        .split("```sh\n")
+        .nth(1)
+        .unwrap()
+        .split("```")
+        .next()
+        .unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let walk = |scene: &Scene| {
+        std::fs::write(
+            folder.path().join("evidence.json"),
+            scene.bundle.to_json().unwrap(),
+        )
+        .unwrap();
+        std::fs::write(folder.path().join("log.vkey"), scene.log.to_string()).unwrap();
+        let output = Command::new("bash")
+            .args(["-c", lines])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr)
+    };
+    let mut scene = scene();
+    let text = walk(&scene);
+    for word in [
+        "challenge OK",
+        "Verified OK",
+        "entry OK",
+        "Signature Verified Successfully",
+        "inclusion OK",
+    ] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    scene.bundle.action = action("account.create", "amartin", "attacker", 9, NOW);
+    let text = walk(&scene);
+    assert!(
+        !text.contains("challenge OK") && !text.contains("entry OK"),
+        "{text}"
+    );
+}
+
 #[test]
 fn the_independent_checker_agrees() {
     let script =

@@ -327,6 +327,53 @@ fn a_leaf_by_another_card_or_a_forged_policy_has_no_valid_signature() {
     assert_eq!(house.judge(&forged), Err(PathError::Signature.into()));
 }
 
+/// Whatever byte of the leaf or of its issuer is changed: nothing but the untouched chain is accepted.
+#[test]
+fn no_changed_byte_is_accepted() {
+    let house = house();
+    let chain = [&house.f9, &house.second, &house.first].map(|made| made.certificate.clone());
+    let roots = [&house.root.certificate];
+    let ask = |leaf: &Certificate, chain: &[Certificate]| {
+        verify(
+            &Claim {
+                leaf,
+                intermediates: chain,
+                public_key: None,
+            },
+            &roots,
+            Some(NOW),
+        )
+        .is_ok()
+    };
+    assert!(ask(&house.leaf.certificate, &chain));
+    let changed = |certificate: &Certificate, at: usize, flip: u8| {
+        let mut der = certificate.der().to_vec();
+        // How many bits of the signature's BIT STRING are unused says nothing about whole octets; old devices get it wrong.
+        let unused_bits = der.windows(2).rposition(|window| window == [0x00, 0x30]);
+        der[at] ^= flip;
+        Certificate::from_der(&der)
+            .ok()
+            .filter(|_| Some(at) != unused_bits)
+    };
+    for flip in [0x01, 0x20, 0x80] {
+        for at in 0..house.leaf.certificate.der().len() {
+            let accepted =
+                changed(&house.leaf.certificate, at, flip).is_some_and(|leaf| ask(&leaf, &chain));
+            assert!(!accepted, "leaf byte {at} ^ {flip:#x}");
+        }
+        for at in 0..chain[0].der().len() {
+            let f9 = changed(&chain[0], at, flip);
+            let accepted = f9.is_some_and(|f9| {
+                ask(
+                    &house.leaf.certificate,
+                    &[f9, chain[1].clone(), chain[2].clone()],
+                )
+            });
+            assert!(!accepted, "F9 byte {at} ^ {flip:#x}");
+        }
+    }
+}
+
 #[test]
 fn an_intermediate_or_a_slot_is_neither_leaf_nor_issuer_of_another() {
     let house = house();
