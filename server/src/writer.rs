@@ -360,3 +360,139 @@ async fn transact(
         Err(error) => Transacted::NotKnown(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::port::{Clock, Random};
+    use crate::store::{Durability, StoreOptions};
+
+    struct Still;
+    impl Clock for Still {
+        fn now(&self) -> OffsetDateTime {
+            OffsetDateTime::UNIX_EPOCH + Duration::days(20_000)
+        }
+    }
+    struct Zeroes;
+    impl Random for Zeroes {
+        fn fill(&self, _: &mut [u8]) -> Result<(), NoRandomness> {
+            Ok(())
+        }
+    }
+
+    /// Writes one entry, then does what it is told.
+    enum Probe {
+        Fine,
+        /// A statement that the database refuses.
+        Breaks,
+        /// A no of its own.
+        Refuses,
+    }
+
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+
+    impl Command for Probe {
+        type Output = u64;
+
+        async fn apply(&self, tx: &mut Tx<'_>) -> Result<u64, Fault> {
+            RUNS.fetch_add(1, Ordering::SeqCst);
+            if matches!(self, Self::Refuses) {
+                return Err(DeskError::Forbidden.into());
+            }
+            let entry = tx.entry("test.probe");
+            let index = tx.append(entry, None, &[]).await?;
+            if matches!(self, Self::Breaks) {
+                sqlx::query("INSERT INTO log_entry (idx, body, leaf) VALUES (0, '', '')")
+                    .execute(&mut *tx.connection)
+                    .await?;
+            }
+            Ok(index)
+        }
+    }
+
+    async fn store(folder: &tempfile::TempDir) -> Store {
+        let url = format!("sqlite:{}", folder.path().join("sceau.db").display());
+        Store::open(
+            &StoreOptions {
+                url,
+                durability: Durability::Full,
+                readers: 1,
+            },
+            true,
+        )
+        .await
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_command_that_breaks_takes_no_other_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let writer = Writer::start(store.clone(), Ports::new(Still, Zeroes), Arc::default());
+        assert_eq!(writer.run(Probe::Fine).await, Ok(0));
+        // All are queued before the task runs: one batch.
+        let (a, b, c, d) = tokio::join!(
+            writer.run(Probe::Fine),
+            writer.run(Probe::Breaks),
+            writer.run(Probe::Refuses),
+            writer.run(Probe::Fine)
+        );
+        assert_eq!(
+            (a, b, c, d),
+            (
+                Ok(1),
+                Err(DeskError::Unavailable),
+                Err(DeskError::Forbidden),
+                Ok(2)
+            )
+        );
+        assert!(
+            RUNS.load(Ordering::SeqCst) > 5,
+            "the batch was tried as one, then one by one"
+        );
+        let head = log::head(&mut store.reader().await.unwrap()).await.unwrap();
+        let entries = log::entries(&mut store.reader().await.unwrap(), 0, 10)
+            .await
+            .unwrap();
+        assert_eq!(
+            (head.frontier.size(), entries.len()),
+            (3, 3),
+            "no entry of what was rolled back"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_gone_is_said_and_comes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let writer = Writer::start(store.clone(), Ports::new(Still, Zeroes), Arc::default());
+        writer.run(Probe::Fine).await.unwrap();
+        // Another process holds the write lock and breaks the head row meanwhile.
+        let mut other = store.writing_of_another(&folder).await;
+        sqlx::query("UPDATE log_head SET size = size + 1")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        assert_eq!(
+            writer.run(Probe::Fine).await,
+            Err(DeskError::Unavailable),
+            "a head that does not fit decides nothing"
+        );
+        sqlx::query("UPDATE log_head SET size = size - 1")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        assert_eq!(writer.run(Probe::Fine).await, Ok(1));
+    }
+
+    impl Store {
+        async fn writing_of_another(&self, folder: &tempfile::TempDir) -> AnyConnection {
+            let url = format!("sqlite:{}", folder.path().join("sceau.db").display());
+            <AnyConnection as sqlx::Connection>::connect(&url)
+                .await
+                .unwrap()
+        }
+    }
+}
