@@ -37,7 +37,7 @@ pub const LEAF_NAME: &str = "mds.fidoalliance.org";
 /// Why a BLOB is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetadataError {
-    /// Over [`MAX_LENGTH`] or [`MAX_ENTRIES`].
+    /// Over [`MAX_LENGTH`], or more than 20,000 entries.
     #[error("metadata is larger than the budget")]
     TooLarge,
     /// Not three base64url parts.

@@ -1,231 +1,20 @@
 //! Which models of authenticators we want: the third verdict, after statement and trust.
 //!
-//! A policy is TOML (the shipped default, [`DEFAULT`], says what each member is for). [`ModelPolicy::parse`] refuses members that it does not know, since a
-//! misspelt rule is a missing rule. `[everyone]` holds for all; a role's table only tightens it. [`judge`] is the whole question in one pure function:
-//! stored registration, trust sources, policy, roles, time → verdict; the server asks it at enrolment and again for every key at each new metadata list.
+//! [`judge`] is the whole question in one pure function: stored registration, trust sources, policy, roles, time → verdict. The server asks it at
+//! enrolment, and again for every key at each new metadata list. What a policy may say, and how it is read, is in `policy`.
 
-use std::collections::BTreeMap;
+mod policy;
 
-use serde::Deserialize;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 
-use crate::attestation::trust::{self, Sources, Trust, TrustVerdict};
+use crate::attestation::second_opinion::{self, Opinion};
+use crate::attestation::trust::{self, Sources, TrustVerdict};
 use crate::attestation::{
     RegistrationError, RegistrationExpectation, RegistrationResponse, VerifiedRegistration,
     verify_statement,
 };
-use crate::authenticator_data::Aaguid;
-use crate::metadata::status::{Certification, Standing};
 
-/// The policy that we ship, for French public-sector use.
-pub const DEFAULT: &str = include_str!("../policy/models.toml");
-
-/// Why a text is not a policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModelPolicyError {
-    /// Not TOML, or a member that is unknown, absent or of the wrong form; where and what.
-    #[error("{0}")]
-    Malformed(String),
-    /// Another version of the form.
-    #[error("unknown version of the model policy")]
-    Version,
-    /// A role's table would loosen what holds for everyone.
-    #[error("role `{role}` loosens `{member}`, which a role may only tighten")]
-    Loosens {
-        /// The role.
-        role: String,
-        /// The member.
-        member: &'static str,
-    },
-}
-
-/// A model policy, parsed and consistent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelPolicy {
-    everyone: Rules,
-    roles: BTreeMap<String, Tightening>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    version: u64,
-    everyone: Rules,
-    #[serde(default)]
-    role: BTreeMap<String, Tightening>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Rules {
-    attestation: Vec<AttestationWord>,
-    formats: Vec<FormatWord>,
-    algorithms: Vec<i64>,
-    user_verification: Verification,
-    backup_eligible: Allowed,
-    weak_signatures: Allowed,
-    trust: TrustRule,
-    key_protection: Vec<String>,
-    minimum_certification: Level,
-    retired: Retired,
-    metadata_grace_days: u16,
-    #[serde(default)]
-    allow_aaguids: Vec<Text<Aaguid>>,
-    #[serde(default)]
-    deny_aaguids: Vec<Text<Aaguid>>,
-    #[serde(default)]
-    allow_anchors: Vec<Text<Sha256>>,
-    #[serde(default)]
-    deny_anchors: Vec<Text<Sha256>>,
-}
-
-/// What a role adds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Tightening {
-    attestation: Option<Vec<AttestationWord>>,
-    formats: Option<Vec<FormatWord>>,
-    user_verification: Option<Verification>,
-    minimum_certification: Option<Level>,
-    #[serde(default)]
-    allow_aaguids: Vec<Text<Aaguid>>,
-    #[serde(default)]
-    deny_aaguids: Vec<Text<Aaguid>>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum AttestationWord {
-    Basic,
-    Attca,
-    Anonca,
-    #[serde(rename = "self")]
-    SelfSigned,
-    None,
-}
-
-impl AttestationWord {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Basic => "basic",
-            Self::Attca => "attca",
-            Self::Anonca => "anonca",
-            Self::SelfSigned => "self",
-            Self::None => "none",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum FormatWord {
-    Packed,
-    Tpm,
-    AndroidKey,
-    #[serde(rename = "fido-u2f")]
-    FidoU2f,
-    Apple,
-    None,
-}
-
-impl FormatWord {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Packed => "packed",
-            Self::Tpm => "tpm",
-            Self::AndroidKey => "android-key",
-            Self::FidoU2f => "fido-u2f",
-            Self::Apple => "apple",
-            Self::None => "none",
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Verification {
-    Required,
-    Optional,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Allowed {
-    Refused,
-    Accepted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum TrustRule {
-    Required,
-    #[serde(rename = "danger-not-required")]
-    DangerNotRequired,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Retired {
-    Refused,
-    Existing,
-    Accepted,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-enum Level {
-    #[serde(rename = "none")]
-    None,
-    #[serde(rename = "certified")]
-    Functional,
-    L1,
-    #[serde(rename = "L1+")]
-    L1Plus,
-    L2,
-    #[serde(rename = "L2+")]
-    L2Plus,
-    L3,
-    #[serde(rename = "L3+")]
-    L3Plus,
-}
-
-impl Level {
-    fn certification(self) -> Certification {
-        match self {
-            Self::None => Certification::None,
-            Self::Functional => Certification::Functional,
-            Self::L1 => Certification::L1,
-            Self::L1Plus => Certification::L1Plus,
-            Self::L2 => Certification::L2,
-            Self::L2Plus => Certification::L2Plus,
-            Self::L3 => Certification::L3,
-            Self::L3Plus => Certification::L3Plus,
-        }
-    }
-}
-
-/// A value that stands in the file as text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Text<T>(T);
-
-impl<'de> Deserialize<'de> for Text<Aaguid> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Text)
-            .map_err(|_| serde::de::Error::custom("not an AAGUID"))
-    }
-}
-
-type Sha256 = [u8; 32];
-
-impl<'de> Deserialize<'de> for Text<Sha256> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut digest = [0; 32];
-        hex::decode_to_slice(String::deserialize(deserializer)?, &mut digest)
-            .map(|()| Text(digest))
-            .map_err(|_| serde::de::Error::custom("not a SHA-256 in hexadecimal"))
-    }
-}
+pub use policy::{DEFAULT, ModelPolicy, ModelPolicyError};
 
 /// Why the question is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -312,311 +101,6 @@ pub const REASONS: &[(&str, &str)] = &[
     ("metadata-stale", "metadata is overdue beyond the grace"),
 ];
 
-impl ModelPolicy {
-    /// Reads a policy.
-    ///
-    /// # Errors
-    /// [`ModelPolicyError`], with the place.
-    pub fn parse(text: &str) -> Result<Self, ModelPolicyError> {
-        let document: Document =
-            toml::from_str(text).map_err(|error| ModelPolicyError::Malformed(error.to_string()))?;
-        if document.version != 1 {
-            return Err(ModelPolicyError::Version);
-        }
-        for (role, added) in &document.role {
-            let loosens = |member| {
-                Err(ModelPolicyError::Loosens {
-                    role: role.clone(),
-                    member,
-                })
-            };
-            if added
-                .attestation
-                .iter()
-                .flatten()
-                .any(|word| !document.everyone.attestation.contains(word))
-            {
-                return loosens("attestation");
-            }
-            if added
-                .formats
-                .iter()
-                .flatten()
-                .any(|word| !document.everyone.formats.contains(word))
-            {
-                return loosens("formats");
-            }
-            if added.user_verification == Some(Verification::Optional)
-                && document.everyone.user_verification == Verification::Required
-            {
-                return loosens("user_verification");
-            }
-            if added
-                .minimum_certification
-                .is_some_and(|level| level < document.everyone.minimum_certification)
-            {
-                return loosens("minimum_certification");
-            }
-        }
-        Ok(Self {
-            everyone: document.everyone,
-            roles: document.role,
-        })
-    }
-
-    /// The shipped default.
-    ///
-    /// # Errors
-    /// Never; a test holds it.
-    pub fn shipped() -> Result<Self, ModelPolicyError> {
-        Self::parse(DEFAULT)
-    }
-
-    /// Whether this key is wanted for a person with these roles.
-    #[must_use]
-    pub fn evaluate(&self, question: &Question<'_>) -> PolicyVerdict {
-        let verdict = self.first_refusal(question);
-        PolicyVerdict {
-            accepted: verdict.is_none(),
-            reason: verdict.unwrap_or("accepted"),
-        }
-    }
-
-    fn first_refusal(&self, question: &Question<'_>) -> Option<&'static str> {
-        let held: Vec<&Tightening> = question
-            .roles
-            .iter()
-            .filter_map(|role| self.roles.get(*role))
-            .collect();
-        let checks = [
-            Self::refusal_by_ceremony,
-            Self::refusal_by_trust,
-            Self::refusal_by_lists,
-            Self::refusal_by_metadata,
-        ];
-        checks.iter().find_map(|check| check(self, question, &held))
-    }
-
-    fn refusal_by_ceremony(
-        &self,
-        question: &Question<'_>,
-        held: &[&Tightening],
-    ) -> Option<&'static str> {
-        let registration = question.registration;
-        let rules = &self.everyone;
-        let attestation = registration.attestation_type().word();
-        let allows =
-            |words: &[AttestationWord]| words.iter().any(|word| word.word() == attestation);
-        if !allows(&rules.attestation)
-            || held.iter().any(|role| {
-                role.attestation
-                    .as_ref()
-                    .is_some_and(|words| !allows(words))
-            })
-        {
-            return Some("attestation-type-refused");
-        }
-        let format = registration.format().name();
-        let allows = |words: &[FormatWord]| words.iter().any(|word| word.word() == format);
-        if !allows(&rules.formats)
-            || held
-                .iter()
-                .any(|role| role.formats.as_ref().is_some_and(|words| !allows(words)))
-        {
-            return Some("format-refused");
-        }
-        if registration.key().public_key().is_none() {
-            return Some("algorithm-not-verifiable");
-        }
-        if !rules.algorithms.contains(&registration.key().algorithm()) {
-            return Some("algorithm-refused");
-        }
-        let required = rules.user_verification == Verification::Required
-            || held
-                .iter()
-                .any(|role| role.user_verification == Some(Verification::Required));
-        if required && !registration.flags().uv() {
-            return Some("user-verification-missing");
-        }
-        if rules.backup_eligible == Allowed::Refused && registration.flags().be() {
-            return Some("backup-eligible");
-        }
-        if rules.weak_signatures == Allowed::Refused
-            && (registration.is_weakly_signed() || question.trust.is_weak())
-        {
-            return Some("weak-signature");
-        }
-        None
-    }
-
-    fn refusal_by_trust(&self, question: &Question<'_>, _: &[&Tightening]) -> Option<&'static str> {
-        match (self.everyone.trust, question.trust.trust()) {
-            (TrustRule::DangerNotRequired, _) | (TrustRule::Required, Trust::Trusted) => None,
-            (TrustRule::Required, Trust::Untrusted) => Some("not-trusted"),
-            (TrustRule::Required, Trust::NotEvaluated) => Some("trust-not-evaluated"),
-        }
-    }
-
-    fn refusal_by_lists(
-        &self,
-        question: &Question<'_>,
-        held: &[&Tightening],
-    ) -> Option<&'static str> {
-        let rules = &self.everyone;
-        let model = Text(question.registration.aaguid());
-        if rules.deny_aaguids.contains(&model)
-            || held.iter().any(|role| role.deny_aaguids.contains(&model))
-        {
-            return Some("model-denied");
-        }
-        let lists = std::iter::once(&rules.allow_aaguids)
-            .chain(held.iter().map(|role| &role.allow_aaguids));
-        if lists
-            .filter(|list| !list.is_empty())
-            .any(|list| !list.contains(&model))
-        {
-            return Some("model-not-listed");
-        }
-        let anchor = question.trust.anchor().map(|anchor| Text(anchor.sha256));
-        if anchor.is_some_and(|anchor| rules.deny_anchors.contains(&anchor)) {
-            return Some("anchor-denied");
-        }
-        if !rules.allow_anchors.is_empty()
-            && anchor.is_none_or(|anchor| !rules.allow_anchors.contains(&anchor))
-        {
-            return Some("anchor-not-listed");
-        }
-        None
-    }
-
-    fn refusal_by_metadata(
-        &self,
-        question: &Question<'_>,
-        held: &[&Tightening],
-    ) -> Option<&'static str> {
-        let rules = &self.everyone;
-        let minimum = held
-            .iter()
-            .filter_map(|role| role.minimum_certification)
-            .fold(rules.minimum_certification, Level::max);
-        let standing = question
-            .trust
-            .entry()
-            .zip(question.at)
-            .map(|(entry, at)| (entry, entry.standing(at, question.registration.chain())));
-        let (certification, retired) = match standing {
-            Some((
-                _,
-                Standing::Acceptable {
-                    certification,
-                    retired,
-                },
-            )) => (certification, retired),
-            _ => (Certification::None, false),
-        };
-        if let Some((entry, _)) = standing
-            && !rules.key_protection.is_empty()
-        {
-            let kept = |word: &String| entry.key_protection().contains(word);
-            if !rules.key_protection.iter().any(kept)
-                || entry.key_protection().iter().any(|word| word == "software")
-            {
-                return Some("key-protection-too-low");
-            }
-        }
-        if certification < minimum.certification() {
-            return Some("certification-too-low");
-        }
-        let tolerated = match rules.retired {
-            Retired::Accepted => true,
-            Retired::Existing => question.occasion == Occasion::Existing,
-            Retired::Refused => false,
-        };
-        if retired && !tolerated {
-            return Some("model-retired");
-        }
-        // Overdue metadata: keys of before keep their standing, nothing new is believed.
-        if question.occasion == Occasion::Enrolment && self.is_overdue(question) {
-            return Some("metadata-stale");
-        }
-        None
-    }
-
-    fn is_overdue(&self, question: &Question<'_>) -> bool {
-        let (Some(metadata), Some(at)) = (question.metadata_next_update, question.at) else {
-            return false;
-        };
-        let grace = Duration::days(i64::from(self.everyone.metadata_grace_days));
-        metadata
-            .checked_add(grace)
-            .is_some_and(|last| at.to_offset(time::UtcOffset::UTC).date() > last)
-    }
-
-    /// What the policy asks, one line a rule, for `check-config`; in French when `lang` is `fr`, English otherwise.
-    #[must_use]
-    pub fn explain(&self, lang: &str) -> Vec<String> {
-        let fr = lang == "fr";
-        let pick = |french: String, english: String| if fr { french } else { english };
-        let rules = &self.everyone;
-        let words = |list: Vec<&str>| list.join(", ");
-        let attestations = words(rules.attestation.iter().map(|word| word.word()).collect());
-        let formats = words(rules.formats.iter().map(|word| word.word()).collect());
-        let mut lines = vec![
-            pick(
-                format!("attestations admises : {attestations} ; formats : {formats}"),
-                format!("attestations accepted: {attestations}; formats: {formats}"),
-            ),
-            pick(
-                format!("code PIN ou empreinte : {:?}", rules.user_verification),
-                format!("PIN or finger: {:?}", rules.user_verification),
-            ),
-            pick(
-                format!("clés synchronisables : {:?}", rules.backup_eligible),
-                format!("synced passkeys: {:?}", rules.backup_eligible),
-            ),
-            pick(
-                format!(
-                    "certification FIDO minimale : {:?}",
-                    rules.minimum_certification
-                ),
-                format!(
-                    "minimum FIDO certification: {:?}",
-                    rules.minimum_certification
-                ),
-            ),
-            pick(
-                format!(
-                    "modèles : {} autorisés nommément (0 = tous), {} interdits",
-                    rules.allow_aaguids.len(),
-                    rules.deny_aaguids.len()
-                ),
-                format!(
-                    "models: {} allowed by name (0 = all), {} denied",
-                    rules.allow_aaguids.len(),
-                    rules.deny_aaguids.len()
-                ),
-            ),
-        ];
-        if rules.trust == TrustRule::DangerNotRequired {
-            lines.push(pick(
-                "DANGER : aucune racine de fabricant n'est exigée ; une clé logicielle passe"
-                    .to_owned(),
-                "DANGER: no maker's root is required; a software key passes".to_owned(),
-            ));
-        }
-        for (role, added) in &self.roles {
-            let level = added
-                .minimum_certification
-                .unwrap_or(rules.minimum_certification);
-            lines.push(pick(
-                format!("rôle {role} : certification minimale {level:?}"),
-                format!("role {role}: minimum certification {level:?}"),
-            ));
-        }
-        lines
-    }
-}
-
 /// What a policy is asked.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
@@ -645,7 +129,7 @@ pub struct StoredRegistration {
     pub expectation: RegistrationExpectation,
 }
 
-/// The three verdicts on one registration.
+/// The three verdicts on one registration, and at an enrolment the second verifier's opinion.
 #[derive(Debug)]
 pub struct ModelVerdict<'a> {
     /// The statement, or why it is not genuine.
@@ -654,13 +138,22 @@ pub struct ModelVerdict<'a> {
     pub trust: Option<TrustVerdict<'a>>,
     /// Policy; `None` when the statement is not genuine or no policy was given.
     pub policy: Option<PolicyVerdict>,
+    /// What the second, independent verifier says; asked at an enrolment only.
+    pub second_opinion: Option<Opinion>,
 }
 
 impl ModelVerdict<'_> {
-    /// Whether the key may be (or stay) enrolled: genuine, trusted, wanted. A verdict that was not reached is a no.
+    /// Whether the key may be (or stay) enrolled: genuine, trusted, wanted, and not contested by the second verifier. A
+    /// verdict that was not reached is a no.
     #[must_use]
     pub fn is_accepted(&self) -> bool {
-        self.statement.is_ok() && self.policy.is_some_and(|policy| policy.is_accepted())
+        self.statement.is_ok()
+            && !self.is_contested()
+            && self.policy.is_some_and(|policy| policy.is_accepted())
+    }
+
+    fn is_contested(&self) -> bool {
+        matches!(self.second_opinion, Some(Opinion::Disagrees(_)))
     }
 
     /// The word that says why not: of the statement, else of trust when policy refused for want of it, else of policy.
@@ -668,6 +161,7 @@ impl ModelVerdict<'_> {
     pub fn reason(&self) -> &'static str {
         match (&self.statement, &self.trust, &self.policy) {
             (Err(error), _, _) => error.reason(),
+            (Ok(_), _, _) if self.is_contested() => "second-verifier-disagrees",
             (Ok(_), Some(trust), Some(policy)) if policy.reason() == "not-trusted" => {
                 trust.reason()
             }
@@ -708,9 +202,12 @@ pub fn judge<'a>(
                 statement: Err(error),
                 trust: None,
                 policy: None,
+                second_opinion: None,
             };
         }
     };
+    let second_opinion = (occasion == Occasion::Enrolment)
+        .then(|| second_opinion::ask(&response, &stored.expectation, &registration));
     let trust = trust::judge(&registration, sources, now);
     let policy = policy.map(|policy| {
         policy.evaluate(&Question {
@@ -726,100 +223,6 @@ pub fn judge<'a>(
         statement: Ok(registration),
         trust: Some(trust),
         policy,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_shipped_policy_parses_and_refuses_what_it_must() {
-        let policy = ModelPolicy::shipped().unwrap();
-        assert_eq!(policy.everyone.user_verification, Verification::Required);
-        assert_eq!(policy.everyone.backup_eligible, Allowed::Refused);
-        assert_eq!(policy.everyone.trust, TrustRule::Required);
-        for word in [
-            AttestationWord::SelfSigned,
-            AttestationWord::None,
-            AttestationWord::Anonca,
-        ] {
-            assert!(!policy.everyone.attestation.contains(&word));
-        }
-        assert!(
-            policy
-                .explain("fr")
-                .iter()
-                .all(|line| !line.contains("DANGER"))
-        );
-    }
-
-    #[test]
-    fn every_line_of_the_shipped_policy_has_its_comment() {
-        let lines: Vec<&str> = DEFAULT.lines().collect();
-        for (number, line) in lines.iter().enumerate() {
-            let in_everyone = lines[..number]
-                .iter()
-                .rfind(|l| l.starts_with('['))
-                .is_none_or(|l| *l == "[everyone]");
-            if line.contains(" = ") && !line.starts_with('#') && in_everyone {
-                assert!(
-                    lines[number - 1].starts_with('#'),
-                    "line {}: {line}",
-                    number + 1
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn refuses_what_it_does_not_know() {
-        for (from, to) in [
-            ("user_verification", "user_verificaton"),
-            ("\"required\"", "\"sometimes\""),
-            ("version = 1", "version = 2"),
-            ("deny_anchors = []", "deny_anchors = [\"abc\"]"),
-            ("deny_aaguids = []", "deny_aaguids = [\"x\"]"),
-        ] {
-            assert!(
-                ModelPolicy::parse(&DEFAULT.replacen(from, to, 1)).is_err(),
-                "{to}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_role_may_only_tighten() {
-        for (member, line) in [
-            ("minimum_certification", "minimum_certification = \"none\""),
-            ("attestation", "attestation = [\"self\"]"),
-            ("formats", "formats = [\"tpm\"]"),
-            ("user_verification", "user_verification = \"optional\""),
-        ] {
-            let text = format!("{DEFAULT}\n[role.guest]\n{line}\n");
-            let role = "guest".to_owned();
-            assert_eq!(
-                ModelPolicy::parse(&text),
-                Err(ModelPolicyError::Loosens { role, member })
-            );
-        }
-    }
-
-    #[test]
-    fn explains_danger_as_danger() {
-        let text = DEFAULT.replace("trust = \"required\"", "trust = \"danger-not-required\"");
-        let policy = ModelPolicy::parse(&text).unwrap();
-        assert!(
-            policy
-                .explain("en")
-                .iter()
-                .any(|line| line.starts_with("DANGER"))
-        );
-        assert!(
-            policy
-                .explain("fr")
-                .iter()
-                .any(|line| line.starts_with("DANGER"))
-        );
+        second_opinion,
     }
 }

@@ -8,7 +8,7 @@ use crate::{attestation::trust, model};
 /// Words of a server that asks for more than the three verdicts.
 const SERVER: &[(&str, &str)] = &[
     (
-        "second-opinion",
+        "second-verifier-disagrees",
         "the second, independent verifier does not agree",
     ),
     ("credential-known", "this key is enrolled already"),
@@ -269,7 +269,7 @@ const FRENCH: &[(&str, &str)] = &[
         "la liste FIDO est périmée au-delà du délai toléré : rien n'est admis sans elle",
     ),
     (
-        "second-opinion",
+        "second-verifier-disagrees",
         "le second vérificateur, indépendant, n'est pas d'accord",
     ),
     ("credential-known", "cette clé est déjà enrôlée"),

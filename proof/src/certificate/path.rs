@@ -5,7 +5,7 @@
 //! Every certificate on the path, the anchor included, must be valid at the given time. An issuer that came with the
 //! statement must be a CA (version 3, basicConstraints); one that is an anchor may lack basicConstraints but not contradict
 //! them. Unknown critical extensions, name constraints among them, end the path. Budgets: [`MAX_CHAIN`] certificates,
-//! [`MAX_SIGNATURES`] verifications.
+//! 64 verifications.
 
 use time::OffsetDateTime;
 

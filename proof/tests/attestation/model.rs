@@ -316,6 +316,19 @@ fn overdue_metadata_stops_enrolments_after_its_grace() {
 }
 
 #[test]
+fn an_enrolment_is_refused_when_the_second_verifier_disagrees() {
+    // Level 1 client data that webauthn-rs does not parse and ours, as Level 3 says, ignores.
+    let contested = |occasion| {
+        Case::with(|c| {
+            c.ceremony.client["tokenBinding"] = json!("unused");
+            c.occasion = occasion;
+        })
+    };
+    assert_eq!(contested(Occasion::Enrolment), "second-verifier-disagrees");
+    assert_eq!(contested(Occasion::Existing), "accepted");
+}
+
+#[test]
 fn a_model_revoked_by_a_new_list_falls_at_the_same_question() {
     let case = Case::new();
     let object = case.ceremony.packed(

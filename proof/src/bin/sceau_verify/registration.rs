@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use sceau_proof::attestation::second_opinion::Opinion;
 use sceau_proof::attestation::trust::{self, Anchor, Sources, Trust};
-use sceau_proof::attestation::{
-    self, RegistrationExpectation, RegistrationResponse, anchors, second_opinion,
-};
+use sceau_proof::attestation::{self, RegistrationExpectation, anchors};
 use sceau_proof::authenticator_data::Flags;
 use sceau_proof::base64url;
 use sceau_proof::metadata::{Metadata, MetadataError};
@@ -201,7 +200,7 @@ fn report(
         "anchor": verdict.trust.as_ref().and_then(|found| found.anchor()).map(|anchor| anchor.name.clone()),
         "model": verdict.model(),
         "metadata_reason": disbelieved,
-        "second_opinion": opinion(stored, verdict),
+        "second_opinion": opinion(verdict),
     });
     if let (Value::Object(object), Value::Object(rest)) = (&mut object, rest) {
         object.extend(rest);
@@ -220,20 +219,13 @@ fn word(trust: Trust) -> &'static str {
     }
 }
 
-/// What webauthn-rs says of what ours verified; for information, enrolment itself requires that it does not disagree.
-fn opinion(stored: &StoredRegistration, verdict: &ModelVerdict<'_>) -> Option<String> {
-    let verified = verdict.statement.as_ref().ok()?;
-    let response = RegistrationResponse {
-        client_data_json: &stored.client_data_json,
-        attestation_object: &stored.attestation_object,
-    };
-    Some(
-        match second_opinion::ask(&response, &stored.expectation, verified) {
-            second_opinion::Opinion::Agrees => "agrees".to_owned(),
-            second_opinion::Opinion::Silent(why) => format!("silent: {why}"),
-            second_opinion::Opinion::Disagrees(why) => format!("disagrees: {why}"),
-        },
-    )
+/// What webauthn-rs says of what ours verified; for information here, while an enrolment is refused when it disagrees.
+fn opinion(verdict: &ModelVerdict<'_>) -> Option<String> {
+    Some(match verdict.second_opinion.as_ref()? {
+        Opinion::Agrees => "agrees".to_owned(),
+        Opinion::Silent(why) => format!("silent: {why}"),
+        Opinion::Disagrees(why) => format!("disagrees: {why}"),
+    })
 }
 
 fn read_anchors(folder: &Path) -> Result<Vec<Anchor>, Failure> {
