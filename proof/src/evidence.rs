@@ -1,7 +1,7 @@
 //! Evidence bundles: everything that one action left behind, checkable offline (docs/evidence.md, to the byte).
 //!
 //! This file has the bundle's shape and the digests that tie it to the log; the server builds and hashes with these same types.
-//! [`check`] judges a bundle. Trusts nothing in a bundle: all of it hangs on the log's checkpoint, whose key the auditor has.
+//! [`check()`] judges a bundle. Trusts nothing in a bundle: all of it hangs on the log's checkpoint, whose key the auditor has.
 //! Deliberately elsewhere: the parts' own verifiers (`action`, `assertion`, `attestation`, `piv`, `permit`, `log`).
 
 pub mod check;

@@ -860,6 +860,94 @@ fn judge_requirement(requirement: Value) -> Vec<String> {
     failed(&report).into_iter().map(str::to_owned).collect()
 }
 
+fn der(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let content = parts.concat();
+    let length = u16::try_from(content.len()).unwrap();
+    let length = if length < 0x80 {
+        vec![length.to_be_bytes()[1]]
+    } else {
+        [&[0x82][..], &length.to_be_bytes()].concat()
+    };
+    [&[tag][..], &length, &content].concat()
+}
+
+/// A token with this imprint, without certificates or signature, which are not looked at.
+fn time_stamp(imprint: &[u8]) -> String {
+    let sha256 = der(
+        0x30,
+        &[&[0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1], &[5, 0]],
+    );
+    let info = der(
+        0x30,
+        &[
+            &[2, 1, 1],
+            &[6, 3, 0x2a, 3, 4],
+            &der(0x30, &[&sha256, &der(4, &[imprint])]),
+            &[2, 1, 9],
+        ],
+    );
+    let tst_info = [
+        0x06, 11, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 0x10, 1, 4,
+    ];
+    let encapsulated = der(0x30, &[&tst_info, &der(0xa0, &[&der(4, &[&info])])]);
+    let signed = der(
+        0x30,
+        &[
+            &[2, 1, 3],
+            &der(0x31, &[&sha256]),
+            &encapsulated,
+            &der(0x31, &[]),
+        ],
+    );
+    let signed_data = [0x06, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 2];
+    base64url::encode(der(0x30, &[&signed_data, &der(0xa0, &[&signed])]))
+}
+
+#[test]
+fn a_time_stamp_counts_for_the_checkpoint_that_it_is_of() {
+    let mut scene = scene();
+    let (text, _) = scene.bundle.log.checkpoint.split_once("\n\n").unwrap();
+    let imprint = sha256(format!("{text}\n").as_bytes());
+    scene.bundle.timestamps = vec![time_stamp(&imprint)];
+    let report = judge(&scene, &scene.bundle.to_json().unwrap());
+    assert!(report.accepted(), "{:#?}", report.checks());
+    let last = report.checks().last().unwrap();
+    assert_eq!(
+        (last.check.as_str(), last.result),
+        ("timestamp 0", Outcome::NotEvaluated)
+    );
+    for other in [
+        time_stamp(&[1; 32]),
+        time_stamp(&[1; 20]),
+        "MAA".to_owned(),
+        String::new(),
+    ] {
+        scene.bundle.timestamps = vec![other];
+        assert_eq!(
+            failed(&judge(&scene, &scene.bundle.to_json().unwrap())),
+            ["timestamp 0"]
+        );
+    }
+}
+
+proptest::proptest! {
+    /// Hostile bytes, and bundles with a piece torn out or doubled: a verdict, never a panic.
+    #[test]
+    fn hostile_bundles_get_a_verdict(at in 0.0..1.0_f64, length in 0_usize..200, junk in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100)) {
+        static SCENE: std::sync::OnceLock<(Scene, Vec<u8>)> = std::sync::OnceLock::new();
+        let (scene, good) = SCENE.get_or_init(|| {
+            let scene = scene();
+            let bytes = scene.bundle.to_json().unwrap();
+            (scene, bytes)
+        });
+        let start = (at * good.len() as f64) as usize;
+        let end = (start + length).min(good.len());
+        let torn = [&good[..start], &junk, &good[end..]].concat();
+        proptest::prop_assert!(torn == *good || !judge(scene, &torn).accepted());
+        proptest::prop_assert!(!judge(scene, &junk).accepted());
+    }
+}
+
 /// The shell lines of docs/evidence.md, "By hand", run as they stand.
 #[test]
 fn the_documented_walk_through_works() {

@@ -470,3 +470,27 @@ fn random_damage_to_the_files_is_always_found() {
     eprintln!("found by: {reasons:?}");
     assert!(reasons.len() >= 5, "{reasons:?}");
 }
+
+proptest::proptest! {
+    /// What strangers send to a reader of the log: refused or read back the same, never a panic.
+    #[test]
+    fn hostile_notes_paths_bundles_and_entries_are_refused_or_canonical(text in "[a-z0-9/.x+=\u{2014} \n\"{}:,-]{0,80}", bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        for input in [text.as_bytes(), bytes.as_slice()] {
+            if let Ok(note) = sceau_proof::log::note::Note::parse(input) {
+                proptest::prop_assert_eq!(note.to_string().into_bytes(), input.to_vec());
+            }
+            if let Ok(entry) = Entry::parse(input) {
+                proptest::prop_assert_eq!(entry.to_bytes().unwrap(), input.to_vec());
+            }
+            let _ = tile::entries(input, 3);
+            let _ = sceau_proof::log::Frontier::from_bytes(input);
+        }
+        if let Ok(tile) = Tile::parse(&text) {
+            proptest::prop_assert_eq!(tile.path(), text.clone());
+        }
+        if let Ok(read) = Checkpoint::parse(&text) {
+            proptest::prop_assert_eq!(read.text(), text.clone());
+        }
+        let _ = VerifyingKey::parse(&text);
+    }
+}

@@ -349,7 +349,10 @@ fn no_changed_byte_is_accepted() {
     let changed = |certificate: &Certificate, at: usize, flip: u8| {
         let mut der = certificate.der().to_vec();
         // How many bits of the signature's BIT STRING are unused says nothing about whole octets; old devices get it wrong.
-        let unused_bits = der.windows(2).rposition(|window| window == [0x00, 0x30]);
+        let unused_bits = der
+            .windows(4)
+            .rposition(|w| w[0] == 0x03 && w[2..] == [0, 0x30])
+            .map(|at| at + 2);
         der[at] ^= flip;
         Certificate::from_der(&der)
             .ok()
@@ -882,4 +885,18 @@ fn lists_that_are_not_judged_are_refused_by_name() {
         Crl::read(b"-----BEGIN X509 CRL-----"),
         Err(CrlError::NotPem)
     ));
+}
+
+proptest::proptest! {
+    #[test]
+    fn hostile_lists_are_refused(at in 0_usize..400, byte in proptest::prelude::any::<u8>(), junk in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        static LIST: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        let good = LIST.get_or_init(|| administration().fresh().remove(1));
+        let mut bad = good.clone();
+        let at = at % bad.len();
+        bad[at] = byte;
+        let _ = Crl::read(&bad);
+        let _ = Crl::read(&[&good[..at], &junk].concat());
+        proptest::prop_assert!(Crl::read(&junk).is_err());
+    }
 }

@@ -1,7 +1,7 @@
 //! Judging a bundle: one named check after the other, as docs/evidence.md lists them.
 //!
 //! Trusts [`Trust`] alone: the log's key, witnesses' keys, vendor roots, a time. A bundle is accepted when no check failed; checks that nothing could be
-//! checked with say so. The checks of one approval are in [`super::check::approval`], the rest is here.
+//! checked with say so. The checks of one approval are in `check/approval.rs`, time-stamps in `check/timestamp.rs`, the rest is here.
 
 mod approval;
 mod timestamp;
