@@ -65,7 +65,9 @@ pub async fn sign_in(
             _ => return Err(Failure::Declined { reported: false }),
         }
         let consented = proposal.consented(&agent.config.rp_id, agent.now())?;
-        let sealed = approval::seal(agent, prompt, consented, None).await?;
+        // The new token is dead until the seal arrives; an older session, if any, tells of a blocked key.
+        let older = agent.token().ok();
+        let sealed = approval::seal(agent, prompt, consented, older.as_ref()).await?;
         prompt.tell(Progress::Reporting);
         approval::report(agent, &sealed, &token).await
     };
