@@ -112,8 +112,10 @@ pub fn fido_report_size(descriptor: &[u8]) -> Option<usize> {
 /// Bytes of both reports, if they are alike and can carry CTAPHID.
 fn whole(input: u32, output: u32) -> Option<usize> {
     let bytes = usize::try_from(input / 8).ok()?;
-    (input == output && input % 8 == 0 && (8..=sceau_ctap::port::MAX_REPORT).contains(&bytes))
-        .then_some(bytes)
+    (input == output
+        && input.is_multiple_of(8)
+        && (8..=sceau_ctap::port::MAX_REPORT).contains(&bytes))
+    .then_some(bytes)
 }
 
 #[cfg(test)]
