@@ -12,13 +12,14 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sceau_proof::log::audit::Audit;
 use sceau_proof::log::checkpoint;
 use sceau_proof::log::entry::Entry;
-use sceau_proof::log::note::{KeyKind, SigningKey};
-use sceau_proof::log::tile::{self, TileSet};
+use sceau_proof::log::note::{KeyKind, SigningKey, VerifyingKey};
+use sceau_proof::log::tile::{self, Row, TileSet};
 use sceau_proof::log::{
     Checkpoint, Frontier, Hash, HashReader, Node, consistency_proof, inclusion_proof, leaf_hash,
     verify_inclusion,
@@ -122,6 +123,43 @@ fn verify_whole_log(n: u64) {
     println!(
         "verify {n} entries: {took:.2?}, {:.0} entries/s (goal 1 million in 10 s: {verdict})",
         per_second(n, took)
+    );
+    verify_by_command(&log, &tiles, &note, key.verifying_key());
+}
+
+/// The same by the command, from files of a folder.
+fn verify_by_command(log: &[Vec<u8>], tiles: &Tiles, note: &str, key: &VerifyingKey) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("checkpoint"), note).unwrap();
+    for tile in tile::changed_tiles(0, log.len() as u64) {
+        let bytes = match tile.row {
+            Row::Hashes(_) => tile::tile_bytes(tiles, &tile).unwrap(),
+            Row::Entries => {
+                let first = usize::try_from(tile.index).unwrap() * usize::from(tile::WIDTH);
+                let entries = &log[first..first + usize::from(tile.width)];
+                tile::bundle(entries.iter().map(Vec::as_slice)).unwrap()
+            }
+        };
+        let file = folder.path().join(tile.path());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, bytes).unwrap();
+    }
+    let started = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_sceau-verify"))
+        .arg("log")
+        .arg(folder.path())
+        .args(["--log-key", &key.to_string()])
+        .output()
+        .unwrap();
+    let took = started.elapsed();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    println!(
+        "sceau-verify log, {} entries from files: {took:.2?}",
+        log.len()
     );
 }
 

@@ -68,7 +68,7 @@ impl AttestationError {
 }
 
 /// Every reason word with what it means; `verified` first.
-pub const REASONS: [(&str, &str); 14] = [
+pub const REASONS: [(&str, &str); 16] = [
     (
         "verified",
         "the chain leads to a root, and the key is this one",
@@ -95,6 +95,14 @@ pub const REASONS: [(&str, &str); 14] = [
     (
         "chain-signature-invalid",
         "a certificate has its issuer's name but not its signature",
+    ),
+    (
+        "chain-signature-weak",
+        "a signature of the chain rests on SHA-1",
+    ),
+    (
+        "chain-too-long",
+        "more certificates or signatures than the budget",
     ),
     (
         "issuer-not-authority",

@@ -32,6 +32,9 @@ pub enum PathError {
     /// A certificate has its issuer's name but not its issuer's signature.
     #[error("a certificate is not signed by the issuer of that name")]
     Signature,
+    /// A signature that rests on SHA-1: no card maker's chain needs one.
+    #[error("a certificate's signature rests on SHA-1")]
+    WeakSignature,
     /// An issuer that is not a certificate authority, or may not sign so far down.
     #[error("an issuer is not a certificate authority")]
     NotAuthority,
@@ -59,6 +62,7 @@ impl PathError {
         match self {
             Self::UnknownRoot => "unknown-root",
             Self::Signature => "chain-signature-invalid",
+            Self::WeakSignature => "chain-signature-weak",
             Self::NotAuthority => "issuer-not-authority",
             Self::UnknownCritical => "critical-extension-unknown",
             Self::NotYetValid => "certificate-not-yet-valid",
@@ -209,6 +213,9 @@ impl<'a> Search<'a> {
         let issuer = candidate.certificate;
         if !certificate.is_signed_by(issuer.public_key()) {
             return Err(PathError::Signature);
+        }
+        if certificate.is_weakly_signed() {
+            return Err(PathError::WeakSignature);
         }
         check_critical(issuer)?;
         let constraints = issuer

@@ -80,11 +80,10 @@ fn judge(
 ) -> Result<VerifiedAttestation, &'static str> {
     let pem =
         |text: &str| Certificate::from_pem(text.as_bytes()).map_err(|_| "certificate-malformed");
-    let leaf = pem(&case.attestation)?;
-    let [leaf] = leaf.as_slice() else {
-        return Err("certificate-malformed");
-    };
-    let mut intermediates = Vec::new();
+    // Some tools write the leaf and its issuers into one text, the leaf first.
+    let mut first = pem(&case.attestation)?.into_iter();
+    let leaf = first.next().ok_or("certificate-malformed")?;
+    let mut intermediates: Vec<_> = first.collect();
     for text in &case.intermediates {
         intermediates.extend(pem(text)?);
     }
@@ -94,7 +93,7 @@ fn judge(
         .map(|text| spki(text).ok_or("public-key-malformed"))
         .transpose()?;
     let claim = Claim {
-        leaf,
+        leaf: &leaf,
         intermediates: &intermediates,
         public_key: public_key.as_ref(),
     };
