@@ -5,7 +5,9 @@
 use std::{
     env, fs,
     io::Read,
-    path::PathBuf,
+    net::{Shutdown, TcpStream},
+    os::unix::net::UnixListener,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
     thread,
 };
@@ -20,8 +22,13 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
+#[path = "demo/real.rs"]
+mod real;
+
 struct Options {
     stay: bool,
+    real_key: bool,
+    anchors: Option<PathBuf>,
     fast: bool,
     language: Language,
 }
@@ -29,6 +36,8 @@ struct Options {
 fn options() -> Result<Options> {
     let mut options = Options {
         stay: false,
+        real_key: false,
+        anchors: None,
         fast: false,
         language: Language::of_locale(),
     };
@@ -36,6 +45,10 @@ fn options() -> Result<Options> {
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--stay" => options.stay = true,
+            "--real-key" => options.real_key = true,
+            "--anchors" => {
+                options.anchors = Some(arguments.next().context("--anchors DIR")?.into())
+            }
             "--fast" => options.fast = true,
             "--lang" => {
                 options.language = match arguments.next().as_deref() {
@@ -124,6 +137,10 @@ fn play(options: &Options) -> Result<()> {
         &rows,
     );
     println!("\n   {}", folder.display());
+    if options.real_key {
+        tell.chapter(("Votre propre clé", "Your own key"));
+        real::play(&mut stage, &tell, options.anchors.as_deref())?;
+    }
     if options.stay {
         stay(&tell, &folder)?;
     }
@@ -211,7 +228,7 @@ fn audit(stage: &Stage, tell: &Narrator, action: &str) -> Result<PathBuf> {
     for (number, model) in stage.models.iter().enumerate() {
         fs::copy(model.root(), roots.join(format!("maker-{number}.pem")))?;
     }
-    let verify = |bundle: &std::path::Path| -> Result<(bool, Value)> {
+    let verify = |bundle: &Path| -> Result<(bool, Value)> {
         let out = Command::new(place::bin("sceau-verify"))
             .arg("evidence")
             .arg(bundle)
@@ -258,25 +275,23 @@ fn audit(stage: &Stage, tell: &Narrator, action: &str) -> Result<PathBuf> {
 }
 
 /// Leaves everything running until somebody presses Enter.
-fn stay(tell: &Narrator, folder: &std::path::Path) -> Result<()> {
+fn stay(tell: &Narrator, folder: &Path) -> Result<()> {
+    for address in [API, GATE, PORTAL] {
+        outlet(address, folder)?;
+    }
     println!(
         "\n   {}",
         tell.pick(("Tout reste en marche :", "Everything stays running:"))
     );
     println!(
-        "   {:<12} http://{API}/v1/openapi.json   /metrics   /log/checkpoint",
+        "   {:<12} http://{API}/v1/openapi.json   http://{API}/metrics   http://{API}/log/checkpoint",
         "API"
     );
     println!(
-        "   {:<12} http://{GATE}/",
+        "   {:<12} http://{GATE}/.sceau/sign-in",
         tell.pick(("passerelle", "gate"))
     );
     println!("   {:<12} http://{PORTAL}/", "service");
-    println!(
-        "   {:<12} nsenter -t {} -n -m -p --preserve-credentials sh",
-        tell.pick(("entrer", "enter")),
-        std::process::id()
-    );
     println!(
         "   {:<12} {}",
         tell.pick(("fichiers", "files")),
@@ -287,5 +302,35 @@ fn stay(tell: &Narrator, folder: &std::path::Path) -> Result<()> {
         tell.pick(("Entrée pour finir.", "Press Enter to end."))
     );
     let _ = std::io::stdin().read(&mut [0; 1])?;
+    Ok(())
+}
+
+/// A socket in `folder` through which this machine's own loopback reaches a port of the private one (`cargo xtask demo --stay` listens there).
+fn outlet(address: &'static str, folder: &Path) -> Result<()> {
+    let port = address.rsplit(':').next().context("a port")?;
+    let socket = folder.join(format!("{port}.sock"));
+    let _ = fs::remove_file(&socket);
+    let listener = UnixListener::bind(&socket)?;
+    thread::spawn(move || {
+        for outside in listener.incoming().flatten() {
+            let Ok(inside) = TcpStream::connect(address) else {
+                continue;
+            };
+            let (Ok(mut from_outside), Ok(mut to_inside)) =
+                (outside.try_clone(), inside.try_clone())
+            else {
+                continue;
+            };
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from_outside, &mut to_inside);
+                let _ = to_inside.shutdown(Shutdown::Write);
+            });
+            let (mut from_inside, mut to_outside) = (inside, outside);
+            thread::spawn(move || {
+                let _ = std::io::copy(&mut from_inside, &mut to_outside);
+                let _ = to_outside.shutdown(Shutdown::Write);
+            });
+        }
+    });
     Ok(())
 }
