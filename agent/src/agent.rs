@@ -4,6 +4,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use sceau_ctap::info::AuthenticatorInfo;
 use serde::Serialize;
@@ -178,12 +179,38 @@ fn let_go(agent: &Rc<Agent>, id: u64) {
     }
 }
 
-/// Asks an authenticator what it is, and whether it is one that is there already by another way.
+/// When an authenticator that did not answer is asked again: another program may have been talking to it, or it was still starting.
+const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+
+/// Asks an authenticator what it is, a few times if it does not answer.
 async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
+    let mut pauses = AGAIN.into_iter();
+    loop {
+        ask_once(&agent, id, &handle).await;
+        let is_silent = agent
+            .authenticators
+            .borrow()
+            .iter()
+            .any(|(there, authenticator)| {
+                there == id
+                    && matches!(
+                        authenticator.condition,
+                        Condition::Unusable(AuthenticatorError::Silent | AuthenticatorError::Busy)
+                    )
+            });
+        match pauses.next() {
+            Some(pause) if is_silent => tokio::time::sleep(pause).await,
+            _ => return,
+        }
+    }
+}
+
+/// Asks an authenticator what it is, and whether it is one that is there already by another way.
+async fn ask_once(agent: &Agent, id: u64, handle: &Handle) {
     let since = agent.now();
-    let condition = reader::describe(&handle).await;
+    let condition = reader::describe(handle).await;
     let twin = match &condition {
-        Condition::Ready(info) => twin(&agent, id, info).await,
+        Condition::Ready(info) => twin(agent, id, info).await,
         _ => None,
     };
     let took = (agent.now() - since).whole_milliseconds();

@@ -5,4 +5,5 @@ mod attacks;
 mod crash;
 mod path;
 mod peers;
+mod usb;
 mod workstation;

@@ -87,19 +87,51 @@ impl Key {
         port: u16,
         options: &[&str],
     ) -> Result<Self> {
+        let port = port.to_string();
+        Self::over(
+            "vpcd",
+            folder,
+            model,
+            &[&["--port", &port], options].concat(),
+        )
+    }
+
+    /// Starts a USB key behind the `controller`-th virtual controller (in the guest of `tests/guest`), with these options of `vkey hidg`;
+    /// unplugged until [`Key::insert`].
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn usb(
+        folder: &Path,
+        model: Option<&Model>,
+        controller: u8,
+        serial: &str,
+        options: &[&str],
+    ) -> Result<Self> {
+        let controller = format!("dummy_udc.{controller}");
+        let name = model.map_or("Virtual Key", |model| &model.name);
+        let mut all = vec!["--udc", &controller, "--serial", serial, "--name", name];
+        all.extend(["--out"].iter().chain(options));
+        Self::over("hidg", folder, model, &all)
+    }
+
+    fn over(
+        transport: &str,
+        folder: &Path,
+        model: Option<&Model>,
+        options: &[&str],
+    ) -> Result<Self> {
         std::fs::create_dir_all(folder)?;
         let control = folder.join("control.sock");
-        let mut arguments: Vec<std::ffi::OsString> =
-            vec!["vpcd".into(), "--state".into(), folder.join("flash").into()];
+        let mut arguments: Vec<std::ffi::OsString> = vec![
+            transport.into(),
+            "--state".into(),
+            folder.join("flash").into(),
+        ];
         if let Some(model) = model {
             arguments.extend(["--attestation".into(), model.folder.clone().into()]);
         }
-        arguments.extend([
-            "--control".into(),
-            control.clone().into(),
-            "--port".into(),
-            port.to_string().into(),
-        ]);
+        arguments.extend(["--control".into(), control.clone().into()]);
         arguments.extend(options.iter().map(Into::into));
         let start = Start {
             folder: folder.to_owned(),

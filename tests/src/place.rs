@@ -62,6 +62,16 @@ pub fn in_namespace() -> bool {
     env::var_os("SCEAU_NS").is_some_and(|value| value == "1")
 }
 
+/// Whether this is the guest of `tests/guest`, with a USB bus of its own; says that the test is skipped where it is not.
+#[must_use]
+pub fn in_guest() -> bool {
+    let guest = env::var_os("SCEAU_GUEST").is_some();
+    if !guest {
+        eprintln!("SKIPPED: needs a USB bus; `cargo xtask guest` runs it");
+    }
+    guest
+}
+
 /// Ends the test unless it runs on a private loopback.
 ///
 /// # Panics

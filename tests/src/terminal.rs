@@ -129,6 +129,15 @@ impl Terminal {
         }
     }
 
+    /// Presses Ctrl-C.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub fn leave(&mut self) -> Result<()> {
+        self.session.send_control('c')?;
+        Ok(())
+    }
+
     /// Types a line.
     ///
     /// # Errors

@@ -97,9 +97,19 @@ pub struct Workstation {
     folder: PathBuf,
     port: u16,
     socket: PathBuf,
-    pcscd: Running,
+    pcscd: Option<Running>,
     agent: Option<Running>,
     language: String,
+    user: Option<User>,
+}
+
+/// Another user of the machine than the one who runs the tests.
+#[derive(Debug, Clone, Copy)]
+pub struct User {
+    /// User and group number.
+    pub id: u32,
+    /// One more group.
+    pub group: Option<u32>,
 }
 
 /// What the agent of a workstation is told about its server.
@@ -129,21 +139,56 @@ impl Workstation {
         let (pcscd, socket) = pcscd(&folder, port)?;
         let key = Key::fido(&folder.join("key"), model, port)?;
         key.insert()?;
+        let mut workstation = Self::with_key(folder, person, key, server)?;
+        (workstation.port, workstation.socket) = (port, socket);
+        workstation.pcscd = Some(pcscd);
+        Ok(workstation)
+    }
+
+    /// A workstation with a USB key (unplugged so far) and no smart-card reader.
+    ///
+    /// # Errors
+    /// When its configuration cannot be written.
+    pub fn with_usb(folder: &Path, person: &str, key: Key, server: &Server) -> Result<Self> {
+        Self::with_key(folder.join(person), person, key, server)
+    }
+
+    fn with_key(folder: PathBuf, person: &str, key: Key, server: &Server) -> Result<Self> {
         for place in ["config/sceau", "state", "runtime"] {
             fs::create_dir_all(folder.join(place))?;
         }
         let workstation = Self {
             person: person.to_owned(),
             key,
+            socket: folder.join("no-pcscd.comm"),
             folder,
-            port,
-            socket,
-            pcscd,
+            port: 0,
+            pcscd: None,
             agent: None,
             language: "en_GB.UTF-8".to_owned(),
+            user: None,
         };
         workstation.point_at(server)?;
         Ok(workstation)
+    }
+
+    /// The same workstation, whose commands run as another user of the machine; its folder is that user's from now on.
+    ///
+    /// # Errors
+    /// When the folder cannot be given away.
+    pub fn of(mut self, user: User) -> Result<Self> {
+        for place in [
+            "",
+            "config",
+            "config/sceau",
+            "config/sceau/agent.toml",
+            "state",
+            "runtime",
+        ] {
+            std::os::unix::fs::chown(self.folder.join(place), Some(user.id), Some(user.id))?;
+        }
+        self.user = Some(user);
+        Ok(self)
     }
 
     /// The same person, reading this language.
@@ -160,7 +205,20 @@ impl Workstation {
     /// A command of the product, with this workstation's environment.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(place::bin(program));
+        let mut command = match self.user {
+            None => Command::new(place::bin(program)),
+            Some(user) => {
+                let mut command = Command::new("setpriv");
+                command.args(["--reuid", &user.id.to_string()]);
+                command.args(["--regid", &user.id.to_string()]);
+                match user.group {
+                    Some(group) => command.args(["--groups", &group.to_string()]),
+                    None => command.arg("--clear-groups"),
+                };
+                command.arg(place::bin(program));
+                command
+            }
+        };
         command
             .env("PCSCLITE_CSOCK_NAME", &self.socket)
             .env("XDG_CONFIG_HOME", self.folder.join("config"))
@@ -201,6 +259,12 @@ impl Workstation {
     #[must_use]
     pub fn agent_pid(&self) -> Option<u32> {
         self.agent.as_ref().map(Running::pid)
+    }
+
+    /// What the daemon printed so far.
+    #[must_use]
+    pub fn agent_log(&self) -> String {
+        fs::read_to_string(self.folder.join("sceau-agent.log")).unwrap_or_default()
     }
 
     /// `sceau` with these arguments, on a terminal of its own.
@@ -272,8 +336,9 @@ impl Workstation {
     /// # Errors
     /// When it does not come back.
     pub fn restart_pcscd(&mut self) -> Result<()> {
-        self.pcscd.kill();
-        (self.pcscd, self.socket) = pcscd(&self.folder, self.port)?;
+        self.pcscd = None;
+        let (pcscd, socket) = pcscd(&self.folder, self.port)?;
+        (self.pcscd, self.socket) = (Some(pcscd), socket);
         Ok(())
     }
 

@@ -1,0 +1,589 @@
+//! USB keys on a real bus: the guest's kernel, its udev with our rules, hidraw nodes that come and go. Run by `cargo xtask guest` (one boot).
+
+use std::{
+    fs,
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{
+    house::House,
+    key::{Key, Model},
+    place,
+    process::eventually,
+    stage::makers,
+    terminal::Terminal,
+    workstation::{PIN, Server, User, Workstation, answers},
+};
+use serde_json::{Value, json};
+
+/// A person without rights, and one more.
+const SEATED: u32 = 61_001;
+const ELSEWHERE: u32 = 61_002;
+/// The group of `71-sceau-daemon.rules`.
+const GROUP: u32 = 61_100;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Whether there is a bus. Keys of the scenario before are pulled: a killed key leaves its gadget plugged in.
+fn with_empty_bus() -> Result<bool> {
+    if !place::in_guest() {
+        return Ok(false);
+    }
+    for gadget in fs::read_dir("/sys/kernel/config/usb_gadget")?.flatten() {
+        // A gadget that is bound to nothing says so by an error.
+        let _ = fs::write(gadget.path().join("UDC"), "\n");
+    }
+    eventually("the bus is empty", PATIENCE, || {
+        fs::read_dir("/sys/class/hidraw").is_ok_and(|nodes| nodes.count() == 0)
+    })?;
+    Ok(true)
+}
+
+fn nowhere() -> Server {
+    Server {
+        url: "http://127.0.0.1:9".to_owned(),
+        rp_id: "sceau.example".to_owned(),
+    }
+}
+
+/// A workstation whose server cannot be reached.
+fn alone(folder: &Path, person: &str, model: &Model, controller: u8) -> Result<Workstation> {
+    let key = usb_key(folder, person, model, controller)?;
+    Workstation::with_usb(folder, person, key, &nowhere())
+}
+
+fn usb_key(folder: &Path, person: &str, model: &Model, controller: u8) -> Result<Key> {
+    let serial = format!("S{controller}");
+    Key::usb(
+        &folder.join(format!("{person}-key")),
+        Some(model),
+        controller,
+        &serial,
+        &[],
+    )
+}
+
+fn keys(workstation: &Workstation) -> Result<Vec<Value>> {
+    let out = workstation
+        .command("sceau")
+        .args(["keys", "--json"])
+        .output()?;
+    let listed: Value = serde_json::from_slice(&out.stdout)
+        .with_context(|| String::from_utf8_lossy(&out.stderr).into_owned())?;
+    Ok(listed["keys"].as_array().cloned().unwrap_or_default())
+}
+
+fn in_state(workstation: &Workstation, state: &str) -> usize {
+    let keys = keys(workstation).unwrap_or_default();
+    keys.iter().filter(|key| key["state"] == state).count()
+}
+
+fn await_ready(workstation: &Workstation, count: usize) -> Result<Duration> {
+    eventually(&format!("{count} keys are ready"), PATIENCE, || {
+        in_state(workstation, "ready") == count
+    })
+    .with_context(|| workstation.agent_log())
+}
+
+/// A variable that makes a run longer than CI's.
+fn rounds(variable: &str, default: usize) -> usize {
+    std::env::var(variable)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
+}
+
+#[test]
+fn two_models_are_enrolled_and_seal_over_usb_and_a_pulled_key_signs_nothing() -> Result<()> {
+    if !with_empty_bus()? {
+        return Ok(());
+    }
+    let (folder, models) = makers()?;
+    let house = House::found(folder.path(), &[&models[0], &models[1]])?;
+    let at = |person: &str, controller: u8| -> Result<Workstation> {
+        let key = usb_key(
+            folder.path(),
+            person,
+            &models[usize::from(controller)],
+            controller,
+        )?;
+        let mut workstation =
+            Workstation::with_usb(folder.path(), person, key, &house.for_agents())?;
+        workstation.start_agent()?;
+        workstation.key.insert()?;
+        Ok(workstation)
+    };
+    let admin = at("admin-1", 0)?;
+    let second = at("admin-2", 1)?;
+    for workstation in [&admin, &second] {
+        await_ready(workstation, 2)?;
+    }
+
+    // Both keys are plugged in, and both agents see both: the touched one is enrolled.
+    second.key.say("touch never")?;
+    let shown = admin
+        .enroll(&house.first_invitation(1)?)
+        .with_context(|| admin.agent_log())?;
+    ensure!(shown.contains("touch the one to enrol"), "{shown}");
+    ensure!(enrolled(&admin)? == "S0", "the touched key, not the other");
+    second.key.say("touch approve")?;
+    admin.key.say("touch never")?;
+    second.enroll(&house.first_invitation(2)?)?;
+    ensure!(enrolled(&second)? == "S1", "the touched key, not the other");
+    admin.key.say("touch approve")?;
+
+    // Each seals with the key that holds the credential, found in silence.
+    house.invite(
+        &admin,
+        &[&admin, &second],
+        "odile",
+        "Odile Petit",
+        &["operator"],
+    )?;
+
+    pulled_during_touch(&house, &admin)?;
+    cancelled_during_touch(&house, &admin)?;
+    beside_libfido2(&folder.path().join("libfido2"), &admin)
+}
+
+/// The serial number of the one key that the agent knows to be enrolled.
+fn enrolled(workstation: &Workstation) -> Result<String> {
+    let keys = keys(workstation)?;
+    let mut enrolled = keys.iter().filter(|key| !key["enrolled"].is_null());
+    match (enrolled.next(), enrolled.next()) {
+        (Some(key), None) => Ok(key["serial"].as_str().unwrap_or_default().to_owned()),
+        _ => anyhow::bail!("not one: {keys:?}"),
+    }
+}
+
+fn asked(house: &House, person: &Workstation, id: &str) -> Result<String> {
+    let asked = house.person(person)?.post(
+        "/v1/enrolments",
+        &json!({"person": {"id": id, "display": id, "roles": ["operator"]}}),
+    )?;
+    ensure!(asked.status == 201, "{} {}", asked.status, asked.text);
+    asked.json()["action"]["id"]
+        .as_str()
+        .map(str::to_owned)
+        .context("an action with an id")
+}
+
+fn state(house: &House, person: &Workstation, action: &str) -> Result<String> {
+    let found = house
+        .person(person)?
+        .get(&format!("/v1/actions/{action}"))?;
+    Ok(found.json()["state"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned())
+}
+
+/// The person wants to seal the action, and is told to touch the key, which waits.
+fn blinking(person: &Workstation, action: &str) -> Result<Terminal> {
+    person.key.say("touch never")?;
+    let mut terminal = person.sceau(&["approve", action])?;
+    for (question, answer) in &answers("y", PIN, "1")[..] {
+        if question.contains("Seal this") || question.contains("PIN of") {
+            terminal.read_pattern(question)?;
+            terminal.type_line(answer)?;
+        }
+    }
+    terminal.read("Touch the key")?;
+    Ok(terminal)
+}
+
+/// Attack 8 on USB: pulled while it blinks.
+fn pulled_during_touch(house: &House, person: &Workstation) -> Result<()> {
+    let action = asked(house, person, "pulled")?;
+    let terminal = blinking(person, &action)?;
+    person.key.remove()?;
+    let (code, shown) = terminal.end()?;
+    ensure!(
+        code == 3 && shown.contains("the action stays pending"),
+        "{code}\n{shown}"
+    );
+    ensure!(state(house, person, &action)? == "pending");
+    person.key.say("touch approve")?;
+    person.key.insert()?;
+    await_ready(person, 2)?;
+    let (code, shown) = person.approve(&action)?;
+    ensure!(code == 0, "{code}\n{shown}");
+    Ok(())
+}
+
+fn cancelled_during_touch(house: &House, person: &Workstation) -> Result<()> {
+    let action = asked(house, person, "cancelled")?;
+    let mut terminal = blinking(person, &action)?;
+    terminal.leave()?;
+    let took = eventually("the key stops blinking", PATIENCE, || {
+        person
+            .key
+            .say("status")
+            .is_ok_and(|status| status["ports"]["usb"]["pending"] == false)
+    })?;
+    println!(
+        "Ctrl-C to a key that blinks no more: {} ms (emulated processor)",
+        took.as_millis()
+    );
+    ensure!(took < Duration::from_secs(1), "{took:?}");
+    ensure!(state(house, person, &action)? == "pending");
+    person.key.say("touch approve")?;
+    Ok(())
+}
+
+/// libfido2's own tool on the same key at the same time: both get every answer.
+fn beside_libfido2(folder: &Path, person: &Workstation) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    let node = node_of("S0")?;
+    let tool = |program: &str, arguments: &[&str]| -> Result<String> {
+        let mut child = Command::new("setsid")
+            .args(["-w", program])
+            .args(arguments)
+            .arg(&node)
+            .current_dir(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            writeln!(stdin, "{PIN}")?;
+        }
+        let out = child.wait_with_output()?;
+        ensure!(
+            out.status.success(),
+            "{program}: {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        Ok(String::from_utf8(out.stdout)?)
+    };
+    let hash = "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI=";
+    fs::write(
+        folder.join("cred"),
+        format!("{hash}\nother.example\nalice\nMTIzNA==\n"),
+    )?;
+    tool("fido2-cred", &["-M", "-v", "-i", "cred", "-o", "made"])?;
+    let made = fs::read_to_string(folder.join("made"))?;
+    let credential = made.lines().nth(4).context("a credential id")?.to_owned();
+    fs::write(
+        folder.join("assert"),
+        format!("{hash}\nother.example\n{credential}\n"),
+    )?;
+    let rounds = rounds("SCEAU_LIBFIDO2_ROUNDS", 10);
+    thread::scope(|scope| -> Result<()> {
+        let theirs = scope.spawn(|| -> Result<()> {
+            for round in 0..rounds {
+                tool(
+                    "fido2-assert",
+                    &["-G", "-v", "-i", "assert", "-o", "signed"],
+                )
+                .with_context(|| format!("round {round} of libfido2"))?;
+            }
+            Ok(())
+        });
+        for round in 0..rounds {
+            let keys = keys(person)?;
+            let own = keys.iter().find(|key| key["serial"] == "S0");
+            let own = own.context("the key is listed")?;
+            ensure!(
+                own["pin_retries"] == 8 && !own["enrolled"].is_null(),
+                "round {round} of the agent: {own}"
+            );
+        }
+        theirs.join().expect("the tool's thread does not panic")
+    })?;
+    println!("{rounds} rounds of libfido2 and of the agent at the same time on one key");
+    Ok(())
+}
+
+/// The hidraw node of the key that bears this serial number.
+fn node_of(serial: &str) -> Result<String> {
+    for entry in fs::read_dir("/sys/class/hidraw")?.flatten() {
+        let told = fs::read_to_string(entry.path().join("device/uevent")).unwrap_or_default();
+        if told
+            .lines()
+            .any(|line| line == format!("HID_UNIQ={serial}"))
+        {
+            return Ok(format!("/dev/{}", entry.file_name().to_string_lossy()));
+        }
+    }
+    anyhow::bail!("no node of {serial}")
+}
+
+#[test]
+fn replugging_leaves_nothing_behind_and_a_plugged_key_is_ready_within_a_second() -> Result<()> {
+    if !with_empty_bus()? {
+        return Ok(());
+    }
+    let (folder, models) = makers()?;
+    let mut workstation = alone(folder.path(), "alice", &models[0], 0)?;
+    workstation.start_agent()?;
+    let pid = workstation.agent().pid();
+    let replug = |workstation: &Workstation| -> Result<()> {
+        workstation.key.insert()?;
+        await_ready(workstation, 1)?;
+        workstation.key.remove()?;
+        eventually("the key is gone", PATIENCE, || {
+            keys(workstation).is_ok_and(|keys| keys.is_empty())
+        })
+        .with_context(|| workstation.agent_log())?;
+        Ok(())
+    };
+    // The first one also reads the program's pages from the disk.
+    replug(&workstation)?;
+    let before = Held::by(pid)?;
+    let rounds = rounds("SCEAU_REPLUGS", 10);
+    for _ in 0..rounds {
+        replug(&workstation)?;
+    }
+    eventually("threads end with their keys", PATIENCE, || {
+        Held::by(pid).is_ok_and(|now| now.threads == before.threads)
+    })?;
+    let after = Held::by(pid)?;
+    ensure!(
+        after.descriptors == before.descriptors,
+        "descriptors: {before:?} {after:?}"
+    );
+    ensure!(
+        after.resident <= before.resident + 512,
+        "memory: {before:?} {after:?}"
+    );
+    let log = workstation.agent().printed();
+    let mut took: Vec<u64> = log
+        .lines()
+        .filter(|line| line.contains("authenticator ready"))
+        .skip(1)
+        .filter_map(|line| line.split_once("ms=")?.1.split(' ').next()?.parse().ok())
+        .collect();
+    took.sort_unstable();
+    println!(
+        "{rounds} replugs: {before:?} → {after:?}; udev's event to ready, ms: {took:?} (emulated processor)"
+    );
+    ensure!(took.len() == rounds, "{log}");
+    ensure!(took.iter().all(|ms| *ms < 1000), "{took:?}");
+    ensure!(
+        workstation.agent().ended()?.is_none(),
+        "the same daemon all along"
+    );
+    Ok(())
+}
+
+/// What a process holds.
+#[derive(Debug)]
+struct Held {
+    descriptors: usize,
+    threads: usize,
+    resident: u64,
+}
+
+impl Held {
+    fn by(pid: u32) -> Result<Self> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let resident = status
+            .lines()
+            .find_map(|line| {
+                line.strip_prefix("VmRSS:")?
+                    .split_whitespace()
+                    .next()?
+                    .parse()
+                    .ok()
+            })
+            .context("a resident size")?;
+        Ok(Self {
+            descriptors: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+            threads: fs::read_dir(format!("/proc/{pid}/task"))?.count(),
+            resident,
+        })
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) -> Result<String> {
+    let out = Command::new(program).args(arguments).output()?;
+    ensure!(
+        out.status.success(),
+        "{program} {arguments:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+fn install_rules(names: &[&str]) -> Result<()> {
+    for entry in fs::read_dir("/etc/udev/rules.d")?.flatten() {
+        if entry.file_name().to_string_lossy().contains("sceau") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    for name in names {
+        fs::copy(
+            place::root().join("udev").join(name),
+            Path::new("/etc/udev/rules.d").join(name),
+        )?;
+    }
+    run("udevadm", &["control", "--reload"]).map(drop)
+}
+
+fn await_refused(workstation: &Workstation) -> Result<Value> {
+    let mut found = Value::Null;
+    eventually("the key is refused", PATIENCE, || {
+        let keys = keys(workstation).unwrap_or_default();
+        found = keys.into_iter().next().unwrap_or_default();
+        found["reason"] == "access-denied"
+    })
+    .with_context(|| found.to_string())?;
+    Ok(found)
+}
+
+#[test]
+fn without_a_rule_the_agent_names_the_fix_and_with_it_the_key_is_for_one_user() -> Result<()> {
+    if !with_empty_bus()? {
+        return Ok(());
+    }
+    let (folder, models) = makers()?;
+    run("chmod", &["755", &folder.path().to_string_lossy()])?;
+    let user = |id, group| User { id, group };
+    let mut seated = alone(folder.path(), "seated", &models[0], 0)?.of(user(SEATED, None))?;
+    install_rules(&[])?;
+    seated.key.insert()?;
+    seated.start_agent()?;
+    let refused = await_refused(&seated)?;
+    ensure!(
+        refused["message"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("70-sceau.rules"),
+        "{refused}"
+    );
+    let shown = seated.command("sceau").arg("status").output()?;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    ensure!(shown.contains("udev rules"), "{shown}");
+
+    // Our rules: the seat's tag is on the node. What logind does for the tag, an entry in the access list, is done by hand.
+    install_rules(&["70-sceau.rules"])?;
+    run(
+        "udevadm",
+        &["trigger", "--settle", "--subsystem-match=hidraw"],
+    )?;
+    let node = node_of("S0")?;
+    let told = run("udevadm", &["info", &node])?;
+    for line in [
+        "E: ID_SECURITY_TOKEN=1",
+        "SYSTEMD_USER_WANTS=sceau-agent.service",
+    ] {
+        ensure!(told.contains(line), "{told}");
+    }
+    ensure!(told.contains(":uaccess:"), "{told}");
+    run("python3", &["-c", GRANT, &node, &SEATED.to_string()])?;
+    await_ready(&seated, 1)?;
+
+    // Another user is refused, and the seated one too when the seat is another's.
+    let other = usb_key(folder.path(), "elsewhere", &models[1], 1)?;
+    let mut elsewhere = Workstation::with_usb(folder.path(), "elsewhere", other, &nowhere())?
+        .of(user(ELSEWHERE, None))?;
+    elsewhere.start_agent()?;
+    await_refused(&elsewhere)?;
+    run("python3", &["-c", GRANT, &node, &ELSEWHERE.to_string()])?;
+    await_ready(&elsewhere, 1)?;
+    await_refused(&seated)?;
+    drop(elsewhere);
+
+    // The agent as a system user: its group may open keys, without a seat.
+    install_rules(&["70-sceau.rules", "71-sceau-daemon.rules"])?;
+    let groups = fs::read_to_string("/etc/group")?;
+    fs::write("/etc/group", format!("{groups}sceau:x:{GROUP}:\n"))?;
+    run("udevadm", &["control", "--reload"])?;
+    let key = usb_key(folder.path(), "daemon", &models[1], 1)?;
+    let mut daemon = Workstation::with_usb(folder.path(), "daemon", key, &nowhere())?
+        .of(user(ELSEWHERE, Some(GROUP)))?;
+    daemon.start_agent()?;
+    daemon.key.insert()?;
+    await_ready(&daemon, 1)?;
+    install_rules(&["70-sceau.rules"])
+}
+
+/// Gives a node to one user and nobody else by its access list, as logind does: `system.posix_acl_access`, version 2.
+const GRANT: &str = r#"
+import os, struct, sys
+entries = [(1, 6, 0xffffffff), (2, 6, int(sys.argv[2])), (4, 0, 0xffffffff), (16, 6, 0xffffffff), (32, 0, 0xffffffff)]
+os.setxattr(sys.argv[1], "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries))
+"#;
+
+#[test]
+fn hostile_keys_end_within_their_deadline_and_the_next_honest_key_works() -> Result<()> {
+    if !with_empty_bus()? {
+        return Ok(());
+    }
+    let (folder, models) = makers()?;
+    let mut workstation = alone(folder.path(), "alice", &models[0], 0)?;
+    let hostile = usb_key(folder.path(), "mallory", &models[1], 1)?;
+    workstation.start_agent()?;
+    workstation.key.insert()?;
+    await_ready(&workstation, 1)?;
+    let pid = workstation.agent().pid();
+    let before = Held::by(pid)?;
+    let modes: &[&str] = if std::env::var_os("SCEAU_ALL_MODES").is_some() {
+        &ALL_MODES
+    } else {
+        &[
+            "mute",
+            "endless-keep-alive",
+            "huge-length",
+            "noise",
+            "unplug",
+        ]
+    };
+    for mode in modes {
+        hostile.say(&format!("misbehave {mode}"))?;
+        // A key that pulls itself may be gone before it was seen.
+        let plugged = hostile.say("insert 10000");
+        ensure!(plugged.is_ok() || *mode == "unplug", "{mode}: {plugged:?}");
+        let begun = Instant::now();
+        eventually(mode, PATIENCE, || {
+            keys(&workstation).is_ok_and(|keys| {
+                keys.iter()
+                    .any(|key| key["serial"] == "S0" && key["state"] == "ready")
+                    && !keys.iter().any(|key| key["state"] == "reading")
+            })
+        })?;
+        println!("{mode}: settled after {} ms", begun.elapsed().as_millis());
+        hostile.say("misbehave none")?;
+        hostile.remove()?;
+        ensure!(
+            workstation.agent().ended()?.is_none(),
+            "{mode}: the daemon ended"
+        );
+    }
+    hostile.insert()?;
+    await_ready(&workstation, 2)?;
+    let after = Held::by(pid)?;
+    ensure!(
+        after.resident < before.resident + 16 * 1024,
+        "{before:?} {after:?}"
+    );
+    Ok(())
+}
+
+const ALL_MODES: [&str; 20] = [
+    "wrong-nonce",
+    "wrong-channel",
+    "foreign-traffic",
+    "wrong-sequence",
+    "endless-keep-alive",
+    "huge-length",
+    "unknown-error",
+    "error-zero",
+    "busy",
+    "mute",
+    "silent",
+    "half",
+    "reset-in-message",
+    "truncated-cbor",
+    "huge-map",
+    "huge-bytes",
+    "deep-cbor",
+    "empty-success",
+    "noise",
+    "unplug",
+];
