@@ -1,0 +1,508 @@
+//! Whether a card's registration may become a key: the key lives on a card by the card's own attestation, or an administration's card PKI
+//! certified it; the policies that were attested are good enough; and the key signed the registration's challenge.
+//!
+//! What is genuine is `sceau_proof::piv`'s word; what is good enough is `[piv]`'s. Trusts the roots and issuers that an administrator
+//! configured. The time is an argument; lists of revoked certificates come from `crl`.
+
+pub(crate) mod crl;
+mod reason;
+
+pub use reason::words;
+
+use std::path::{Path, PathBuf};
+
+use sceau_proof::base64url;
+use sceau_proof::certificate::path::MAX_CHAIN;
+use sceau_proof::certificate::{Certificate, CertificateError, PublicKeyInfo};
+use sceau_proof::evidence::PivRegistration;
+use sceau_proof::piv::attestation::{self, PinPolicy, VerifiedAttestation};
+use sceau_proof::piv::issuer::{self, IssuerError, Revocation, Rule, VerifiedIssued};
+use sceau_proof::piv::{Expectation, SignatureResponse, verify_signature};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+use crate::config;
+use crate::desk::RegistrationRefused;
+use crl::Lists;
+
+/// The slot whose key approves: digital signature (SP 800-73, PIN each time).
+const SIGNATURE_SLOT: u8 = 0x9c;
+
+/// What cards are judged by cannot be loaded.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CardsError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file is not certificates, or holds none; one bad file refuses them all, so that a missing root is seen at the start.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A list's address is none.
+    #[error("not an address: a list of `{issuer}`")]
+    Address {
+        /// Whose.
+        issuer: String,
+    },
+}
+
+/// A card's registration as it arrives. A claim: nothing is checked yet.
+#[derive(Debug, Clone)]
+pub struct CardClaim {
+    /// The signature by slot 9C's key over the challenge of the `key.register` action.
+    pub signature: SignatureResponse,
+    /// The card's attestation of that key, DER.
+    pub attestation: Option<Vec<u8>>,
+    /// The key's certificate by its issuer, DER.
+    pub certificate: Option<Vec<u8>>,
+    /// The other certificates of the chain, DER, in any order.
+    pub intermediates: Vec<Vec<u8>>,
+    /// Transports that the agent saw.
+    pub transports: Vec<String>,
+    /// How its owner calls it.
+    pub label: Option<String>,
+}
+
+/// A card's key that may be enrolled. Built by [`Cards::judge`] alone.
+#[derive(Debug, Clone)]
+pub struct AcceptedCard {
+    pub(crate) public_key_spki: Vec<u8>,
+    /// The card attested the key; otherwise an issuer certified it.
+    pub(crate) attested: bool,
+    /// Each signature took a PIN (or a finger).
+    pub(crate) pin_each_time: bool,
+    /// The parts of the key record; its action is empty still.
+    pub(crate) registration: PivRegistration,
+    pub(crate) model: String,
+    /// What the log tells.
+    pub(crate) verdict: Value,
+    /// What the store keeps besides: serial number, holder.
+    pub(crate) private: Value,
+}
+
+#[derive(Debug)]
+struct Issuer {
+    name: String,
+    certificates: Vec<Certificate>,
+    policies: Vec<String>,
+    revocation: Revocation,
+    lists: Lists,
+}
+
+/// What registrations of cards are judged by.
+#[derive(Debug)]
+pub struct Cards {
+    section: config::Piv,
+    roots: Vec<Certificate>,
+    issuers: Vec<Issuer>,
+    origins: Vec<String>,
+}
+
+/// A refusal, with the words that the help-desk reads.
+fn refused(reason: &str) -> RegistrationRefused {
+    RegistrationRefused {
+        reason: reason.to_owned(),
+        detail: words(reason, "en").unwrap_or(reason).to_owned(),
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate>, CardsError> {
+    let bytes = std::fs::read(path).map_err(|error| CardsError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    let read = if bytes.first() == Some(&0x30) {
+        Certificate::from_der(&bytes).map(|one| vec![one])
+    } else {
+        Certificate::from_pem(&bytes)
+    };
+    let malformed = |reason: String| CardsError::Malformed {
+        path: path.to_owned(),
+        reason,
+    };
+    match read {
+        Ok(found) if found.is_empty() => Err(malformed("no certificate".to_owned())),
+        Ok(found) => Ok(found),
+        Err(error) => Err(malformed(error.to_string())),
+    }
+}
+
+fn folder(path: &Path) -> Result<Vec<Certificate>, CardsError> {
+    let unreadable = |error: std::io::Error| CardsError::Unreadable {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let mut files = Vec::new();
+    for item in std::fs::read_dir(path).map_err(unreadable)? {
+        let file = item.map_err(unreadable)?.path();
+        let kind = file.extension().and_then(|kind| kind.to_str());
+        if kind.is_some_and(|kind| {
+            ["pem", "crt", "cer", "der"].contains(&kind.to_ascii_lowercase().as_str())
+        }) {
+            files.push(file);
+        }
+    }
+    files.sort();
+    let mut roots = Vec::new();
+    for file in files {
+        roots.extend(certificates(&file)?);
+    }
+    if roots.is_empty() {
+        return Err(CardsError::Malformed {
+            path: path.to_owned(),
+            reason: "no certificate".to_owned(),
+        });
+    }
+    Ok(roots)
+}
+
+impl Cards {
+    /// Loads roots and issuers. `origins`: those of the agent, from which cards are used.
+    ///
+    /// # Errors
+    /// [`CardsError`].
+    pub fn load(section: &config::Piv, origins: Vec<String>) -> Result<Self, CardsError> {
+        let roots = section.roots.as_deref().map(folder).transpose()?;
+        let mut issuers = Vec::new();
+        for issuer in &section.issuer {
+            issuers.push(Issuer {
+                name: issuer.name.clone(),
+                certificates: certificates(&issuer.certificate)?,
+                policies: issuer.policies.clone(),
+                revocation: if issuer.danger_revocation_not_judged {
+                    Revocation::DangerNotJudged
+                } else {
+                    Revocation::Crl {
+                        max_age: issuer.crl_max_age.0,
+                    }
+                },
+                lists: Lists::new(&issuer.crl).ok_or_else(|| CardsError::Address {
+                    issuer: issuer.name.clone(),
+                })?,
+            });
+        }
+        Ok(Self {
+            section: section.clone(),
+            roots: roots.unwrap_or_default(),
+            issuers,
+            origins,
+        })
+    }
+
+    /// The names of the configured issuers.
+    pub fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.issuers.iter().map(|issuer| issuer.name.as_str())
+    }
+
+    /// Whether cards that attest their keys may be enrolled.
+    #[must_use]
+    pub fn attested(&self) -> bool {
+        !self.roots.is_empty()
+    }
+
+    /// The origins from which cards are used.
+    #[must_use]
+    pub fn origins(&self) -> &[String] {
+        &self.origins
+    }
+
+    /// What is asked of cards, a line each, for `check-config`.
+    #[must_use]
+    pub fn explain(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.attested() {
+            let mut line = format!(
+                "attested by one of {} roots, PIN {}, touch {}",
+                self.roots.len(),
+                self.section.pin.join(" or "),
+                self.section.touch.join(" or ")
+            );
+            if let Some(firmware) = self.section.minimum_firmware {
+                line.push_str(&format!(", firmware {firmware} or newer"));
+            }
+            if let Some(edition) = self.section.edition {
+                line.push_str(&format!(", edition {}", edition.as_str()));
+            }
+            if !self.section.serials.is_empty() {
+                line.push_str(&format!(", {} serial numbers", self.section.serials.len()));
+            }
+            lines.push(line);
+        }
+        for issuer in &self.issuers {
+            let revocation = match issuer.revocation {
+                Revocation::Crl { max_age } => format!(
+                    "not revoked by a list at most {} old",
+                    config::Span(max_age)
+                ),
+                Revocation::DangerNotJudged => "DANGER: revocation not judged".to_owned(),
+            };
+            lines.push(format!(
+                "certified by {} (policies {}), {revocation}; not attested: seals only what `key = \"attested-or-issued\"` allows",
+                issuer.name,
+                if issuer.policies.is_empty() {
+                    "any".to_owned()
+                } else {
+                    issuer.policies.join(" or ")
+                }
+            ));
+        }
+        lines
+    }
+
+    /// Judges one registration against the challenge of its action.
+    ///
+    /// # Errors
+    /// The reason that the help-desk reads; docs/piv.md lists the words.
+    pub async fn judge(
+        &self,
+        claim: &CardClaim,
+        challenge: &[u8; 32],
+        at: OffsetDateTime,
+    ) -> Result<AcceptedCard, RegistrationRefused> {
+        if claim.intermediates.len() > MAX_CHAIN {
+            return Err(refused("chain-too-long"));
+        }
+        let parse = |der: &Vec<u8>| Certificate::from_der(der);
+        let malformed = |_: CertificateError| refused("certificate-malformed");
+        let intermediates: Vec<Certificate> = claim
+            .intermediates
+            .iter()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map_err(malformed)?;
+        let attestation = claim.attestation.as_ref().filter(|_| self.attested());
+        let accepted = match (attestation, &claim.certificate) {
+            (Some(leaf), _) => {
+                self.judge_attested(&parse(leaf).map_err(malformed)?, &intermediates, at)?
+            }
+            (None, Some(leaf)) if !self.issuers.is_empty() => {
+                self.judge_issued(&parse(leaf).map_err(malformed)?, &intermediates, at)
+                    .await?
+            }
+            _ => {
+                return Err(refused("no-attestation"));
+            }
+        };
+        self.possession(&accepted, &claim.signature, challenge)?;
+        Ok(AcceptedCard {
+            registration: PivRegistration {
+                origin: claim.signature.origin.clone(),
+                signature: claim.signature.signature.clone(),
+                intermediates: claim.intermediates.iter().map(base64url::encode).collect(),
+                ..accepted.registration
+            },
+            ..accepted
+        })
+    }
+
+    /// The key signed this registration, from an agent of ours.
+    fn possession(
+        &self,
+        accepted: &AcceptedCard,
+        signature: &SignatureResponse,
+        challenge: &[u8; 32],
+    ) -> Result<(), RegistrationRefused> {
+        let key = PublicKeyInfo::from_der(&accepted.public_key_spki)
+            .map_err(|_| refused("certificate-malformed"))?;
+        let expectation = Expectation {
+            challenge,
+            origins: &self.origins,
+        };
+        verify_signature(signature, &key, &expectation)
+            .map(drop)
+            .map_err(|error| refused(error.reason()))
+    }
+
+    fn judge_attested(
+        &self,
+        leaf: &Certificate,
+        intermediates: &[Certificate],
+        at: OffsetDateTime,
+    ) -> Result<AcceptedCard, RegistrationRefused> {
+        let claim = attestation::Claim {
+            leaf,
+            intermediates,
+            public_key: None,
+        };
+        let roots: Vec<&Certificate> = self.roots.iter().collect();
+        let verified = attestation::verify(&claim, &roots, Some(at))
+            .map_err(|error| refused(error.reason()))?;
+        self.good_enough(&verified)?;
+        let [major, minor, patch] = verified.firmware();
+        let firmware = format!("{major}.{minor}.{patch}");
+        let serial = verified.serial();
+        Ok(AcceptedCard {
+            public_key_spki: verified.public_key().der().to_vec(),
+            attested: true,
+            pin_each_time: matches!(
+                verified.pin_policy(),
+                PinPolicy::Always | PinPolicy::MatchAlways
+            ),
+            registration: parts(Some(leaf), None),
+            model: format!("PIV card, firmware {firmware}"),
+            verdict: json!({
+                "format": "piv", "type": "attested", "trust": "path-to-anchor", "anchor": verified.anchor(),
+                "pin_policy": verified.pin_policy().as_str(), "touch_policy": verified.touch_policy().as_str(),
+                "firmware": firmware, "form_factor": verified.form_factor().and_then(attestation::FormFactor::name),
+                "fips": verified.is_fips(), "cspn": verified.is_cspn(),
+            }),
+            private: json!({ "serial": serial }),
+        })
+    }
+
+    /// The attested policies are those that `[piv]` wants.
+    fn good_enough(&self, verified: &VerifiedAttestation) -> Result<(), RegistrationRefused> {
+        if verified.slot() != SIGNATURE_SLOT {
+            return Err(refused("slot-not-9c"));
+        }
+        if verified.weakness().is_some() {
+            return Err(refused("weak-key-generation"));
+        }
+        let pin = verified.pin_policy().as_str();
+        if !self.section.pin.iter().any(|word| word == pin) {
+            return Err(refused(&format!("pin-policy-{pin}")));
+        }
+        let touch = verified.touch_policy().as_str();
+        if !self.section.touch.iter().any(|word| word == touch) {
+            return Err(refused(&format!("touch-policy-{touch}")));
+        }
+        let firmware = config::Firmware(verified.firmware());
+        if self
+            .section
+            .minimum_firmware
+            .is_some_and(|least| firmware < least)
+        {
+            return Err(refused("firmware-too-old"));
+        }
+        let certified = match self.section.edition {
+            None => true,
+            Some(config::Edition::Fips) => verified.is_fips(),
+            Some(config::Edition::Cspn) => verified.is_cspn(),
+        };
+        if !certified {
+            return Err(refused("edition-not-certified"));
+        }
+        let serials = &self.section.serials;
+        if !serials.is_empty()
+            && verified
+                .serial()
+                .is_none_or(|serial| !serials.contains(&serial))
+        {
+            return Err(refused("serial-not-listed"));
+        }
+        Ok(())
+    }
+
+    async fn judge_issued(
+        &self,
+        leaf: &Certificate,
+        intermediates: &[Certificate],
+        at: OffsetDateTime,
+    ) -> Result<AcceptedCard, RegistrationRefused> {
+        let (issuer, verified) = self
+            .certified(leaf, intermediates, at)
+            .await
+            .map_err(|error| refused(error.reason()))?;
+        Ok(AcceptedCard {
+            public_key_spki: verified.public_key().der().to_vec(),
+            attested: false,
+            // SP 800-73: slot 9C asks each time; that the key is there is the issuer's word.
+            pin_each_time: true,
+            registration: parts(None, Some(leaf)),
+            model: format!("PIV card by {}", issuer.name),
+            verdict: json!({
+                "format": "piv", "type": "issued", "trust": "path-to-issuer", "issuer": issuer.name, "anchor": verified.anchor(),
+                "policies": verified.policies(), "revocation": if verified.revocation_judged() { "judged" } else { "not-judged" },
+            }),
+            private: json!({ "holder": verified.subject() }),
+        })
+    }
+
+    /// The issuer whose path, policies and lists accept the certificate; of several failures the one that came furthest.
+    async fn certified(
+        &self,
+        leaf: &Certificate,
+        intermediates: &[Certificate],
+        at: OffsetDateTime,
+    ) -> Result<(&Issuer, VerifiedIssued), IssuerError> {
+        let mut closest = None;
+        for issuer in &self.issuers {
+            let roots: Vec<&Certificate> = issuer.certificates.iter().collect();
+            let mut rule = Rule {
+                policies: issuer.policies.clone(),
+                revocation: Revocation::DangerNotJudged,
+            };
+            // Nothing is fetched for certificates that no list could save.
+            let first = issuer::verify(leaf, intermediates, &roots, &[], &rule, at);
+            let judged = match (first, issuer.revocation) {
+                (Err(error), _) => Err(error),
+                (Ok(verified), Revocation::DangerNotJudged) => Ok(verified),
+                (Ok(_), by_list) => {
+                    rule.revocation = by_list;
+                    let lists = issuer.lists.current(at).await;
+                    issuer::verify(leaf, intermediates, &roots, &lists, &rule, at)
+                }
+            };
+            match judged {
+                Ok(verified) => return Ok((issuer, verified)),
+                // Another issuer's card is no reason to speak of.
+                Err(IssuerError::Path(error)) if closest.is_some() => {
+                    tracing::debug!(%error, issuer = issuer.name, "not this issuer's");
+                }
+                Err(error) => closest = Some(error),
+            }
+        }
+        Err(closest.unwrap_or(IssuerError::NoCrl))
+    }
+
+    /// Whether an enrolled card without attestation is still certified: asked at each of its approvals, since cards are revoked and expire.
+    ///
+    /// # Errors
+    /// The reason, kebab-case.
+    pub async fn still_certified(
+        &self,
+        registration: &PivRegistration,
+        at: OffsetDateTime,
+    ) -> Result<(), &'static str> {
+        const MALFORMED: &str = "certificate-malformed";
+        let parse = |text: &String| {
+            let der = base64url::decode(text).map_err(|_| MALFORMED)?;
+            Certificate::from_der(&der).map_err(|_| MALFORMED)
+        };
+        let leaf = registration.certificate.as_ref().ok_or(MALFORMED)?;
+        let intermediates: Vec<Certificate> = registration
+            .intermediates
+            .iter()
+            .map(parse)
+            .collect::<Result<_, _>>()?;
+        if self.issuers.is_empty() {
+            return Err("unknown-root");
+        }
+        self.certified(&parse(leaf)?, &intermediates, at)
+            .await
+            .map(drop)
+            .map_err(IssuerError::reason)
+    }
+}
+
+/// A key record's registration with its leaf alone.
+fn parts(attestation: Option<&Certificate>, certificate: Option<&Certificate>) -> PivRegistration {
+    let text = |leaf: &Certificate| base64url::encode(leaf.der());
+    PivRegistration {
+        action: Vec::new(),
+        origin: String::new(),
+        signature: Vec::new(),
+        attestation: attestation.map(text),
+        certificate: certificate.map(text),
+        intermediates: Vec::new(),
+    }
+}
