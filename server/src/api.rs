@@ -7,6 +7,7 @@ mod action;
 mod approval;
 mod enrolment;
 mod inbox;
+mod key;
 mod log;
 mod me;
 mod permit;
@@ -90,6 +91,7 @@ impl Api {
             .route("/v1/sessions", post(session::open))
             .route("/v1/sessions/{id}", get(session::show).delete(session::end))
             .route("/v1/me", get(me::show))
+            .route("/v1/keys/{id}/review", get(key::review))
             .route("/v1/enrolments", post(enrolment::invite))
             .route("/v1/enrolments/open", post(enrolment::open))
             .route(
@@ -150,6 +152,7 @@ impl FromRef<Api> for Desk {
         session::show,
         session::end,
         me::show,
+        key::review,
         enrolment::invite,
         enrolment::open,
         enrolment::register,

@@ -1,21 +1,25 @@
 //! Whether a registration may become a key: the statement is genuine (by our verifier, and webauthn-rs agrees), its path leads to an
-//! anchor that vouches for the model, and policy wants such keys. Three verdicts from `sceau_proof`, in that order; the first no decides.
+//! anchor or metadata entry that vouches for the model, and policy wants such keys. Three verdicts from `sceau_proof`, in that order;
+//! the first no decides. The same question is asked again of every enrolled key, from its stored bytes, whenever the answer may differ.
 //!
-//! Trusts the anchors' folder (an administrator filled it). Pure after loading: the time is an argument.
+//! Trusts the anchors' folder (an administrator filled it) and the metadata list that `metadata` verified. Pure after loading: the time
+//! is an argument. Where metadata is configured and there is none, or it is overdue beyond its grace, nothing is believed.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use sceau_proof::action::Action;
 use sceau_proof::attestation::anchors;
-use sceau_proof::attestation::second_opinion::{self, Opinion};
+use sceau_proof::attestation::second_opinion::Opinion;
 use sceau_proof::attestation::trust::{Anchor, Sources, TrustVerdict};
-use sceau_proof::attestation::{RegistrationExpectation, RegistrationResponse};
-use sceau_proof::certificate::Certificate;
-use sceau_proof::metadata::{Metadata, MetadataExpectation};
-use sceau_proof::model::{self, ModelPolicy, Occasion, StoredRegistration};
+use sceau_proof::attestation::{RegistrationExpectation, VerifiedRegistration};
+use sceau_proof::evidence::{EnrolledKey, KeyRecord};
+use sceau_proof::metadata::Metadata;
+use sceau_proof::model::{self, ModelPolicy, ModelVerdict, Occasion, StoredRegistration};
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime, UtcOffset};
 
-use crate::config;
+use crate::config::Config;
 use crate::desk::{RegistrationClaim, RegistrationRefused};
 use crate::id::Role;
 
@@ -70,8 +74,11 @@ pub struct Judge {
     rp_id: String,
     origins: Vec<String>,
     anchors: Vec<Anchor>,
-    metadata: Option<Metadata>,
     models: ModelPolicy,
+    /// How long metadata may be overdue; `None` when none is configured.
+    grace: Option<Duration>,
+    /// The list in force, verified.
+    believed: RwLock<Option<Arc<Metadata>>>,
 }
 
 /// A registration that may become a key. Built by [`Judge::judge`] alone.
@@ -84,6 +91,21 @@ pub struct Accepted {
     pub(crate) sign_count: u32,
     pub(crate) backup_eligible: bool,
     pub(crate) verdict: Value,
+    /// The number of the metadata list that it was judged by.
+    pub(crate) metadata_no: Option<u64>,
+}
+
+/// What an enrolled key comes to, judged again from its stored bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Why it may not stay, if so; docs/attestation.md lists the words.
+    pub fallen: Option<&'static str>,
+    /// The model's name, from metadata. Its vendor's words: escape them before showing them.
+    pub model: Option<String>,
+    /// The anchor or metadata root that its chain ends at.
+    pub anchor: Option<String>,
+    /// What metadata says of the model now: `certified-l1`, `revoked`, …
+    pub status: Option<&'static str>,
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, JudgeError> {
@@ -137,10 +159,15 @@ pub fn load_anchors(folder: &Path) -> Result<Vec<Anchor>, JudgeError> {
     anchors::read(&files, index.as_deref()).map_err(|error| malformed(folder, &error))
 }
 
-fn refused(reason: &str, detail: impl Into<String>) -> RegistrationRefused {
+/// A refusal, with the words that the help-desk reads.
+fn refused(reason: &str, more: Option<String>) -> RegistrationRefused {
+    let meaning = sceau_proof::attestation::words(reason, "en").unwrap_or(reason);
     RegistrationRefused {
         reason: reason.to_owned(),
-        detail: detail.into(),
+        detail: match more {
+            Some(more) => format!("{meaning} ({more})"),
+            None => meaning.to_owned(),
+        },
     }
 }
 
@@ -160,66 +187,79 @@ impl Judge {
             rp_id,
             origins,
             anchors,
-            metadata: None,
             models,
+            grace: None,
+            believed: RwLock::new(None),
         })
     }
 
-    /// Loads anchors, metadata (verified at `at`) and the model policy. Slow for the real metadata: not for an async thread.
+    /// The same, by metadata too: without a list ([`Judge::believe`]) nothing is believed, nor once it is overdue by more than `grace`.
+    #[must_use]
+    pub fn with_metadata(self, models: ModelPolicy, grace: Duration) -> Self {
+        Self {
+            models,
+            grace: Some(grace),
+            ..self
+        }
+    }
+
+    /// Loads anchors and the model policy. The metadata list comes later, from `metadata`.
     ///
     /// # Errors
     /// [`JudgeError`].
-    pub fn load(
-        section: &config::Attestation,
-        rp_id: String,
-        origins: Vec<String>,
-        at: OffsetDateTime,
-    ) -> Result<Self, JudgeError> {
+    pub fn load(config: &Config, origins: Vec<String>) -> Result<Self, JudgeError> {
+        let section = &config.attestation;
         let anchors = load_anchors(&section.anchors)?;
-        let metadata = match (&section.metadata, &section.metadata_root) {
-            (Some(blob), Some(root)) => {
-                let roots =
-                    Certificate::from_pem(&read(root)?).map_err(|error| malformed(root, &error))?;
-                let expectation = MetadataExpectation {
-                    roots: &roots,
-                    leaf_name: &section.metadata_leaf_name,
-                    seen_no: None,
-                    at,
-                };
-                Some(
-                    Metadata::verify(&read(blob)?, &expectation)
-                        .map_err(|error| malformed(blob, &error))?,
-                )
-            }
-            _ => None,
-        };
-        if anchors.is_empty() && metadata.is_none() {
+        if anchors.is_empty() && config.metadata.is_none() {
             return Err(JudgeError::Empty {
                 path: section.anchors.clone(),
             });
         }
-        let (text, path) = match (&section.models, &metadata) {
-            (Some(path), _) => (
-                String::from_utf8(read(path)?).map_err(|error| malformed(path, &error))?,
-                path.clone(),
-            ),
-            (None, Some(_)) => (
-                model::DEFAULT.to_owned(),
-                PathBuf::from("the shipped model policy"),
-            ),
-            (None, None) => (
-                BY_ANCHORS.to_owned(),
-                PathBuf::from("the built-in model policy"),
-            ),
+        let judge = Self::new(config.server.rp_id.clone(), origins, anchors)?;
+        let models = match (&section.models, &config.metadata) {
+            (Some(path), _) => {
+                let text =
+                    String::from_utf8(read(path)?).map_err(|error| malformed(path, &error))?;
+                ModelPolicy::parse(&text).map_err(|error| malformed(path, &error))?
+            }
+            (None, Some(_)) => ModelPolicy::shipped()
+                .map_err(|error| malformed(Path::new("the shipped model policy"), &error))?,
+            (None, None) => judge.models.clone(),
         };
-        let models = ModelPolicy::parse(&text).map_err(|error| malformed(&path, &error))?;
-        Ok(Self {
-            rp_id,
-            origins,
-            anchors,
-            metadata,
-            models,
+        Ok(match &config.metadata {
+            Some(metadata) => judge.with_metadata(models, metadata.grace.0),
+            None => Self { models, ..judge },
         })
+    }
+
+    /// From now on this list is in force. The caller has seen to it that its number did not go back, and that all keys were judged by it.
+    pub fn believe(&self, metadata: Arc<Metadata>) {
+        *self
+            .believed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Some(metadata);
+    }
+
+    /// The list in force.
+    #[must_use]
+    pub fn believed(&self) -> Option<Arc<Metadata>> {
+        self.believed
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Why nothing may be believed at that time, if so: `metadata-missing`, `metadata-stale`.
+    #[must_use]
+    pub fn blind(&self, at: OffsetDateTime) -> Option<&'static str> {
+        let grace = self.grace?;
+        let Some(metadata) = self.believed() else {
+            return Some("metadata-missing");
+        };
+        let last = metadata.next_update().checked_add(grace);
+        let today = at.to_offset(UtcOffset::UTC).date();
+        last.is_some_and(|last| today > last)
+            .then_some("metadata-stale")
     }
 
     /// What is asked of models, a line each, for `check-config`.
@@ -228,10 +268,17 @@ impl Judge {
         self.models.explain(lang)
     }
 
-    /// How many anchors, and which number of the metadata list.
+    /// How many anchors there are.
     #[must_use]
-    pub fn sources(&self) -> (usize, Option<u64>) {
-        (self.anchors.len(), self.metadata.as_ref().map(Metadata::no))
+    pub fn anchors(&self) -> usize {
+        self.anchors.len()
+    }
+
+    fn sources<'a>(&'a self, metadata: Option<&'a Metadata>) -> Sources<'a> {
+        Sources {
+            anchors: Some(&self.anchors),
+            metadata,
+        }
     }
 
     /// Judges one registration against the challenge of its action, for a person with these roles.
@@ -245,6 +292,10 @@ impl Judge {
         roles: impl IntoIterator<Item = &'r Role>,
         at: OffsetDateTime,
     ) -> Result<Accepted, RegistrationRefused> {
+        if let Some(reason) = self.blind(at) {
+            return Err(refused(reason, None));
+        }
+        let metadata = self.believed();
         let stored = StoredRegistration {
             client_data_json: claim.client_data_json.clone(),
             attestation_object: claim.attestation_object.clone(),
@@ -257,14 +308,10 @@ impl Judge {
                 top_origins: None,
             },
         };
-        let sources = Sources {
-            anchors: Some(&self.anchors),
-            metadata: self.metadata.as_ref(),
-        };
         let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
         let verdict = model::judge(
             &stored,
-            sources,
+            self.sources(metadata.as_deref()),
             Some(&self.models),
             &roles,
             Occasion::Enrolment,
@@ -273,33 +320,16 @@ impl Judge {
         let verified = match &verdict.statement {
             Ok(verified) => verified,
             Err(error) => {
-                return Err(refused(
-                    error.reason(),
-                    format!("The registration does not verify: {error}."),
-                ));
+                return Err(refused(error.reason(), None));
             }
         };
         if !verdict.is_accepted() {
-            return Err(refused(
-                verdict.reason(),
-                "This key is not one that may be enrolled here.",
-            ));
+            let more = match &verdict.second_opinion {
+                Some(Opinion::Disagrees(why)) => Some(why.to_string()),
+                _ => model_of(&verdict, verified),
+            };
+            return Err(refused(verdict.reason(), more));
         }
-        // The second verifier, which shares no code with ours, has to agree wherever it has an opinion.
-        let response = RegistrationResponse {
-            client_data_json: &claim.client_data_json,
-            attestation_object: &claim.attestation_object,
-        };
-        let opinion = match second_opinion::ask(&response, &stored.expectation, verified) {
-            Opinion::Agrees => "agrees",
-            Opinion::Silent(why) => why,
-            Opinion::Disagrees(why) => {
-                return Err(refused(
-                    "second-opinion",
-                    format!("The second verifier refuses it: {why}."),
-                ));
-            }
-        };
         let anchor = verdict.trust.as_ref().and_then(TrustVerdict::anchor);
         Ok(Accepted {
             credential_id: verified.credential_id().as_bytes().to_vec(),
@@ -316,10 +346,111 @@ impl Judge {
                 "type": verified.attestation_type().word(),
                 "trust": verdict.trust.as_ref().map(TrustVerdict::reason),
                 "anchor_sha256": anchor.map(|anchor| hex::encode(anchor.sha256)),
-                "second_opinion": opinion,
+                "second_opinion": match &verdict.second_opinion {
+                    Some(Opinion::Agrees) => "agrees",
+                    Some(Opinion::Silent(why)) => *why,
+                    Some(Opinion::Disagrees(_)) => "disagrees",
+                    None => "not-asked",
+                },
+                "metadata_no": metadata.as_ref().map(|metadata| metadata.no()),
             }),
+            metadata_no: metadata.as_ref().map(|metadata| metadata.no()),
         })
     }
+
+    /// Judges an enrolled key again, by this list, from its key record (docs/evidence.md). A record that cannot be judged has fallen.
+    ///
+    /// Certificates that have expired since the enrolment do not count against a key that was made before; statuses in effect now do.
+    #[must_use]
+    pub fn judge_again<'r>(
+        &self,
+        record: &[u8],
+        roles: impl IntoIterator<Item = &'r Role>,
+        metadata: Option<&Metadata>,
+        at: OffsetDateTime,
+    ) -> Standing {
+        let nothing = |fallen| Standing {
+            fallen,
+            model: None,
+            anchor: None,
+            status: None,
+        };
+        let record = serde_json::from_slice(record)
+            .ok()
+            .and_then(|value| KeyRecord::parse(&value));
+        let Some(record) = record else {
+            return nothing(Some("record-malformed"));
+        };
+        let EnrolledKey::Fido2 { registration, .. } = record.key else {
+            return nothing(None);
+        };
+        let Ok(action) = Action::parse(&registration.action) else {
+            return nothing(Some("record-malformed"));
+        };
+        let stored = StoredRegistration {
+            client_data_json: registration.client_data_json,
+            attestation_object: registration.attestation_object,
+            expectation: RegistrationExpectation {
+                rp_id: record.rp_id,
+                origins: record.origins,
+                challenge: action.challenge().as_bytes().to_vec(),
+                require_uv: true,
+                allow_cross_origin: false,
+                top_origins: None,
+            },
+        };
+        let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
+        let judged = |then| {
+            model::judge(
+                &stored,
+                self.sources(metadata),
+                Some(&self.models),
+                &roles,
+                Occasion::Existing,
+                Some(then),
+            )
+        };
+        let mut verdict = judged(at);
+        if verdict.reason() == "certificate-expired" {
+            verdict = judged(record.enrolled_at);
+        }
+        standing(&verdict, at)
+    }
+}
+
+fn standing(verdict: &ModelVerdict<'_>, at: OffsetDateTime) -> Standing {
+    let trust = verdict.trust.as_ref();
+    let chain = verdict
+        .statement
+        .as_ref()
+        .map_or(&[][..], |verified| verified.chain());
+    Standing {
+        fallen: (!verdict.is_accepted()).then(|| match verdict.reason() {
+            // Beside `key.revoked`, which is what persons do, the word would mislead.
+            "revoked" => "model-revoked",
+            reason => reason,
+        }),
+        model: verdict.model().map(str::to_owned),
+        anchor: trust
+            .and_then(TrustVerdict::anchor)
+            .map(|anchor| anchor.name.clone()),
+        status: trust
+            .and_then(TrustVerdict::entry)
+            .map(|entry| entry.standing(at, chain).reason()),
+    }
+}
+
+/// The model as the help-desk may know it: its name where metadata has one, and its AAGUID.
+fn model_of(verdict: &ModelVerdict<'_>, verified: &VerifiedRegistration) -> Option<String> {
+    let aaguid = verified.aaguid();
+    let name: Option<String> = verdict.model().map(|name| {
+        let shown = name.chars().filter(|letter| !letter.is_control());
+        shown.take(80).collect()
+    });
+    Some(name.map_or_else(
+        || format!("model {aaguid}"),
+        |name| format!("{name}, model {aaguid}"),
+    ))
 }
 
 #[cfg(test)]
@@ -338,34 +469,24 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_anchors_enrols_nobody() {
+    fn a_bad_anchor_refuses_the_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let section = config::Attestation {
-            anchors: folder.path().to_owned(),
-            models: None,
-            metadata: None,
-            metadata_root: None,
-            metadata_leaf_name: "mds.fidoalliance.org".to_owned(),
-        };
-        let judged = Judge::load(
-            &section,
-            "rp".into(),
-            Vec::new(),
-            OffsetDateTime::UNIX_EPOCH,
-        );
-        assert_eq!(
-            judged.err(),
-            Some(JudgeError::Empty {
-                path: folder.path().to_owned()
-            })
-        );
+        assert_eq!(load_anchors(folder.path()), Ok(Vec::new()));
         std::fs::write(folder.path().join("bad.pem"), "nothing").unwrap();
-        let judged = Judge::load(
-            &section,
-            "rp".into(),
-            Vec::new(),
-            OffsetDateTime::UNIX_EPOCH,
+        assert!(matches!(
+            load_anchors(folder.path()),
+            Err(JudgeError::Malformed { .. })
+        ));
+    }
+
+    #[test]
+    fn without_its_list_a_judge_by_metadata_is_blind() {
+        let judge = Judge::new("rp".into(), Vec::new(), Vec::new()).unwrap();
+        assert_eq!(judge.blind(OffsetDateTime::UNIX_EPOCH), None);
+        let judge = judge.with_metadata(ModelPolicy::shipped().unwrap(), Duration::days(14));
+        assert_eq!(
+            judge.blind(OffsetDateTime::UNIX_EPOCH),
+            Some("metadata-missing")
         );
-        assert!(matches!(judged, Err(JudgeError::Malformed { .. })));
     }
 }

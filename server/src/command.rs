@@ -1,8 +1,10 @@
-//! The commands of `sceau-server`: `init`, `serve`, `check-config`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
+//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `keys`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
 //! input, 3 unavailable.
 
 pub mod check_config;
 pub mod init;
+pub mod keys;
+pub mod metadata;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -52,6 +54,9 @@ pub enum CommandError {
     /// Anchors, metadata or model policy.
     #[error("attestation: {0}")]
     Attestation(#[from] attestation::JudgeError),
+    /// The metadata list.
+    #[error(transparent)]
+    Metadata(#[from] crate::metadata::RefreshError),
     /// TLS.
     #[error("tls: {0}")]
     Tls(#[from] listen::TlsError),
@@ -85,11 +90,12 @@ impl CommandError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Initialised => 1,
+            Self::Initialised | Self::Metadata(crate::metadata::RefreshError::Refused(_)) => 1,
             Self::Config(_) | Self::Unreadable { .. } | Self::Policy { .. } | Self::KeyFile(_) => 2,
             Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
-            Self::Store(_) | Self::Desk(_) | Self::Listen { .. } | Self::Io(_) => 3,
+            Self::Metadata(_) | Self::Store(_) | Self::Desk(_) => 3,
+            Self::Listen { .. } | Self::Io(_) => 3,
         })
     }
 }
@@ -116,16 +122,11 @@ fn origins(config: &Config) -> Vec<String> {
     vec![config.agent_origin(), config.origin().to_owned()]
 }
 
-fn load_judge(config: &Config, ports: &Ports) -> Result<attestation::Judge, CommandError> {
-    Ok(attestation::Judge::load(
-        &config.attestation,
-        config.server.rp_id.clone(),
-        origins(config),
-        ports.now(),
-    )?)
+fn load_judge(config: &Config) -> Result<attestation::Judge, CommandError> {
+    Ok(attestation::Judge::load(config, origins(config))?)
 }
 
-fn settings(config: &Config, ports: &Ports) -> Result<Settings, CommandError> {
+fn settings(config: &Config) -> Result<Settings, CommandError> {
     let (policy, policy_text) = load_policy(config)?;
     Ok(Settings {
         policy,
@@ -139,7 +140,7 @@ fn settings(config: &Config, ports: &Ports) -> Result<Settings, CommandError> {
         invitation_lifetime: config.server.invitation_lifetime.0,
         permit_key: keyfile::permit_key(&config.keys.permit)?,
         log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin)?,
-        judge: load_judge(config, ports)?,
+        judge: load_judge(config)?,
     })
 }
 
@@ -162,7 +163,7 @@ async fn open_store(config: &Config, create: bool) -> Result<Store, CommandError
 /// # Errors
 /// [`CommandError`].
 pub async fn open_desk(config: &Config, ports: Ports, create: bool) -> Result<Desk, CommandError> {
-    let settings = settings(config, &ports)?;
+    let settings = settings(config)?;
     let store = open_store(config, create).await?;
     Ok(Desk::start(store, ports, settings).await?)
 }

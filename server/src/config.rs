@@ -170,19 +170,81 @@ pub struct Attestation {
     /// anchors vouch for, with user verification and not copyable.
     #[serde(default)]
     pub models: Option<PathBuf>,
-    /// FIDO metadata (a BLOB, as published).
+}
+
+/// `[metadata]`: the FIDO Alliance's signed list of models and their standing.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// Where the list comes from.
+    pub source: MetadataSource,
+    /// The root that its signer's chain leads to (PEM); the one that is shipped when not given.
     #[serde(default)]
-    pub metadata: Option<PathBuf>,
-    /// The root that its signer's chain leads to (PEM).
-    #[serde(default)]
-    pub metadata_root: Option<PathBuf>,
+    pub root: Option<PathBuf>,
     /// The name that the signer's certificate bears.
     #[serde(default = "default_leaf_name")]
-    pub metadata_leaf_name: String,
+    pub leaf_name: String,
+    /// How often the source is asked.
+    #[serde(default = "default_refresh")]
+    pub refresh: Span,
+    /// How long the list may be overdue (past its `nextUpdate`) before nothing is believed any more. Whole days.
+    #[serde(default = "default_grace")]
+    pub grace: Span,
+    /// Where the last good list is kept, for a start without the source.
+    #[serde(default = "default_cache")]
+    pub cache: PathBuf,
+}
+
+/// A file, or a web address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetadataSource {
+    /// A file that somebody else keeps current.
+    File(PathBuf),
+    /// `https://…`, or `http://` on loopback.
+    Url(String),
+}
+
+impl<'de> Deserialize<'de> for MetadataSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !text.contains("://") {
+            return Ok(Self::File(PathBuf::from(text)));
+        }
+        let loopback = text.strip_prefix("http://").is_some_and(|rest| {
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+            let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+            matches!(host, "127.0.0.1" | "localhost") && port.parse::<u16>().is_ok()
+        });
+        if loopback || text.starts_with("https://") {
+            Ok(Self::Url(text))
+        } else {
+            Err(de::Error::custom(
+                "a metadata source is a file, an https address, or http on loopback",
+            ))
+        }
+    }
+}
+
+impl fmt::Display for MetadataSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => f.write_str(url),
+        }
+    }
 }
 
 fn default_leaf_name() -> String {
-    "mds.fidoalliance.org".to_owned()
+    sceau_proof::metadata::LEAF_NAME.to_owned()
+}
+fn default_refresh() -> Span {
+    Span(Duration::hours(6))
+}
+fn default_grace() -> Span {
+    Span(Duration::days(14))
+}
+fn default_cache() -> PathBuf {
+    PathBuf::from("metadata.jwt")
 }
 
 /// `[[service]]`.
@@ -209,6 +271,9 @@ pub struct Config {
     pub policy: PolicySection,
     /// `[attestation]`.
     pub attestation: Attestation,
+    /// `[metadata]`.
+    #[serde(default)]
+    pub metadata: Option<Metadata>,
     /// `[limit]`.
     #[serde(default)]
     pub limit: Limits,
@@ -300,8 +365,6 @@ impl Config {
             Some(&mut self.policy.file),
             Some(&mut self.attestation.anchors),
             self.attestation.models.as_mut(),
-            self.attestation.metadata.as_mut(),
-            self.attestation.metadata_root.as_mut(),
             self.server.tls_cert.as_mut(),
             self.server.tls_key.as_mut(),
         ];
@@ -312,7 +375,16 @@ impl Config {
                 .flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
             gate.routes.iter_mut().chain(tls)
         });
-        for path in paths.into_iter().flatten().chain(gate) {
+        let metadata = self.metadata.iter_mut().flat_map(|metadata| {
+            let file = match &mut metadata.source {
+                MetadataSource::File(path) => Some(path),
+                MetadataSource::Url(_) => None,
+            };
+            [file, metadata.root.as_mut(), Some(&mut metadata.cache)]
+                .into_iter()
+                .flatten()
+        });
+        for path in paths.into_iter().flatten().chain(gate).chain(metadata) {
             *path = folder.join(&path);
         }
         if let Some(path) = self.store.url.strip_prefix("sqlite:") {
@@ -360,11 +432,15 @@ impl Config {
         if server.tls_cert.is_none() && !server.listen.ip().is_loopback() {
             return reject("server.listen", "without TLS only loopback is served");
         }
-        if self.attestation.metadata.is_some() != self.attestation.metadata_root.is_some() {
-            return reject(
-                "attestation.metadata",
-                "needs attestation.metadata_root, and the other way round",
-            );
+        if let Some(metadata) = &self.metadata {
+            if metadata.refresh.0 < Duration::milliseconds(100)
+                || metadata.refresh.0 > Duration::days(7)
+            {
+                return reject("metadata.refresh", "is between 100ms and 7d");
+            }
+            if metadata.grace.0 < Duration::ZERO || metadata.grace.0 > Duration::days(90) {
+                return reject("metadata.grace", "is between 0s and 90d");
+            }
         }
         if server.session_lifetime.0 <= Duration::ZERO
             || server.session_lifetime.0 > Duration::days(31)
@@ -503,6 +579,34 @@ mod tests {
                 problem: "without TLS only loopback is served"
             })
         );
+    }
+
+    #[test]
+    fn metadata_comes_from_a_file_or_over_tls() {
+        let with = |source: &str| {
+            let text = format!("{MINIMAL}\n[metadata]\nsource = \"{source}\"\n");
+            parse(&text, &[]).map(|config| config.metadata.unwrap().source)
+        };
+        assert_eq!(
+            with("mds/blob.jwt"),
+            Ok(MetadataSource::File("/etc/sceau/mds/blob.jwt".into()))
+        );
+        for url in [
+            "https://mds3.fidoalliance.org/",
+            "http://127.0.0.1:8/blob",
+            "http://localhost/",
+        ] {
+            assert_eq!(with(url), Ok(MetadataSource::Url(url.to_owned())));
+        }
+        for url in [
+            "http://mds3.fidoalliance.org/",
+            "http://127.0.0.1.evil.example/",
+            "http://localhost@evil.example/",
+            "http://localhost:1@evil.example/",
+            "file:///x",
+        ] {
+            assert!(with(url).is_err(), "{url}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod enrolment;
 mod evidence;
 mod execute;
 mod inbox;
+mod judgement;
 mod open;
 mod own;
 mod report;
@@ -43,6 +44,7 @@ use crate::writer::{Command, Fault, Tx, Writer};
 
 pub use enrolment::{OpenedEnrolment, Registered, RegistrationClaim, RegistrationRefused};
 pub use inbox::{Inbox, InboxEvent};
+pub use judgement::{Believed, Contradiction, REVIEW, Review};
 
 use evidence::response;
 
@@ -143,6 +145,9 @@ pub enum DeskError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// What is known of models is missing or too old to approve anything privileged by it; which of the two.
+    #[error("nothing can be believed of keys: {0}")]
+    Blind(&'static str),
     /// The server's clock is behind what the store has already seen; nothing is decided.
     #[error("clock went back")]
     ClockWentBack,
@@ -195,6 +200,7 @@ pub(crate) struct Shared {
     invitation_lifetime: crate::config::Span,
     permit_key: sceau_proof::permit::SigningKey,
     log_origin: String,
+    judge: Judge,
     alerts: Mutex<HashMap<PersonId, OffsetDateTime>>,
     blocked: Mutex<HashMap<crate::id::KeyId, OffsetDateTime>>,
 }
@@ -205,7 +211,6 @@ struct Inner {
     hub: Arc<Hub>,
     writer: Writer,
     shared: Arc<Shared>,
-    judge: Judge,
     log_key: sceau_proof::log::note::SigningKey,
     _background: DropGuard,
 }
@@ -272,6 +277,7 @@ impl Desk {
             invitation_lifetime: crate::config::Span(settings.invitation_lifetime),
             permit_key: settings.permit_key,
             log_origin: settings.log_key.verifying_key().name().to_owned(),
+            judge: settings.judge,
             alerts: Mutex::new(HashMap::new()),
             blocked: Mutex::new(HashMap::new()),
         });
@@ -283,7 +289,6 @@ impl Desk {
                 hub,
                 writer,
                 shared: Arc::clone(&shared),
-                judge: settings.judge,
                 log_key: settings.log_key,
                 _background: stop.clone().drop_guard(),
             }),
@@ -793,6 +798,7 @@ impl Desk {
         let challenge = document.challenge();
         let judged =
             self.inner
+                .shared
                 .judge
                 .judge(&claim, challenge.as_bytes(), &person.roles, self.now());
         let shared = Arc::clone(&self.inner.shared);

@@ -15,6 +15,7 @@ pub mod id;
 pub mod key;
 pub mod keyfile;
 pub mod listen;
+pub mod metadata;
 pub mod metrics;
 pub mod person;
 pub mod policy;

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use clap::{Parser, Subcommand};
-use sceau_server::command::{CommandError, check_config::CheckConfig, init::Init, serve::Serve};
+use sceau_server::command::{
+    CommandError, check_config::CheckConfig, init::Init, keys::Keys, metadata::Metadata,
+    serve::Serve,
+};
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use time::OffsetDateTime;
 
@@ -26,6 +29,8 @@ enum Command {
     Init(Init),
     Serve(Serve),
     CheckConfig(CheckConfig),
+    Keys(Keys),
+    Metadata(Metadata),
 }
 
 struct SystemClock;
@@ -59,15 +64,21 @@ fn language() -> &'static str {
     }
 }
 
-fn run(command: Command) -> Result<String, CommandError> {
+/// What to print, and whether the answer is yes.
+fn run(command: Command) -> Result<(String, bool), CommandError> {
     let ports = Ports::new(SystemClock, System(SystemRandom::new()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
+    let yes = |text| (text, true);
     match command {
-        Command::Init(init) => runtime.block_on(init.run(ports)),
-        Command::Serve(serve) => runtime.block_on(serve.run(ports)).map(|()| String::new()),
-        Command::CheckConfig(check) => check.run(&ports, language()),
+        Command::Init(init) => runtime.block_on(init.run(ports)).map(yes),
+        Command::Serve(serve) => runtime
+            .block_on(serve.run(ports))
+            .map(|()| yes(String::new())),
+        Command::CheckConfig(check) => check.run(&ports, language()).map(yes),
+        Command::Keys(keys) => runtime.block_on(keys.run(ports)),
+        Command::Metadata(metadata) => metadata.run(&ports).map(yes),
     }
 }
 
@@ -81,8 +92,9 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match run(Cli::parse().command) {
-        Ok(text) => match std::io::stdout().write_all(text.as_bytes()) {
-            Ok(()) => ExitCode::SUCCESS,
+        Ok((text, yes)) => match std::io::stdout().write_all(text.as_bytes()) {
+            Ok(()) if yes => ExitCode::SUCCESS,
+            Ok(()) => ExitCode::from(1),
             Err(_) => ExitCode::from(3),
         },
         Err(error) => {

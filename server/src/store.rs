@@ -5,8 +5,10 @@
 //! Trusts the database to be ours alone; a row that does not read back is [`StoreError::Corrupt`], never guessed.
 
 pub mod action;
+pub mod judgement;
 pub mod key;
 pub mod log;
+pub mod metadata;
 pub mod person;
 pub mod session;
 
@@ -68,7 +70,10 @@ pub struct StoreOptions {
 }
 
 /// Schema versions, in order. `BYTEA` becomes `BLOB` on SQLite; nothing else differs.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001_start.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_start.sql"),
+    include_str!("../migrations/0002_metadata.sql"),
+];
 
 /// An open store.
 #[derive(Debug, Clone)]

@@ -136,6 +136,12 @@ struct RegistrationResponseBody {
     attestation_object: String,
 }
 
+/// What a reason means, for who reads French and who reads English.
+fn words(reason: &str) -> Value {
+    let meaning = |lang| sceau_proof::attestation::words(reason, lang);
+    json!({ "fr": meaning("fr"), "en": meaning("en") })
+}
+
 fn malformed(what: &'static str) -> Problem {
     Problem::of(StatusCode::BAD_REQUEST, "malformed").because(what)
 }
@@ -175,6 +181,7 @@ pub(super) async fn register(
         .map_err(|refused| {
             Problem::of(StatusCode::UNPROCESSABLE_ENTITY, "registration-refused")
                 .because(refused.detail)
+                .with("words", words(&refused.reason))
                 .with("reason", refused.reason)
         })?;
     let body = json!({

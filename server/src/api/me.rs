@@ -22,9 +22,23 @@ pub(super) async fn show(
         .expires_at
         .format(&Rfc3339)
         .map_err(|_| Problem::from(DeskError::Misuse("time")))?;
+    let suspended: Vec<Value> = desk
+        .suspended_keys(&session.person)
+        .await?
+        .iter()
+        .map(|key| {
+            let reason = key.state_reason.as_deref().unwrap_or_default();
+            let meaning = |lang| sceau_proof::attestation::words(reason, lang);
+            json!({
+                "key_id": key.id, "label": key.label, "aaguid": key.aaguid, "reason": reason,
+                "words": { "fr": meaning("fr"), "en": meaning("en") },
+            })
+        })
+        .collect();
     Ok(axum::Json(json!({
         "person": { "id": person.id, "display": person.display, "roles": person.roles },
         "session": { "id": session.id, "kind": session.kind, "state": session.state, "expires_at": expires_at },
         "keys": desk.keys(&session.person).await?,
+        "suspended_keys": suspended,
     })))
 }

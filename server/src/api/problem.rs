@@ -124,6 +124,8 @@ impl From<DeskError> for Problem {
             DeskError::ClockWentBack => {
                 Self::of(StatusCode::SERVICE_UNAVAILABLE, "clock-went-back")
             }
+            DeskError::Blind(reason) => Self::of(StatusCode::SERVICE_UNAVAILABLE, reason)
+                .because(sceau_proof::attestation::words(reason, "en").unwrap_or("no metadata")),
             DeskError::Unavailable => Self::of(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             DeskError::Misuse(what) => {
                 tracing::error!(what, "our own mistake");

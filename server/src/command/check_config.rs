@@ -3,8 +3,11 @@
 use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config, load_judge, load_policy};
+use crate::attestation::Judge;
+use crate::config;
 use crate::keyfile;
 use crate::listen;
+use crate::metadata::{self, List};
 use crate::policy::{Explained, explain};
 use crate::port::Ports;
 
@@ -27,7 +30,12 @@ impl CheckConfig {
     pub fn run(self, ports: &Ports, lang: &str) -> Result<String, CommandError> {
         let config = load_config(&self.config)?;
         let (policy, _) = load_policy(&config)?;
-        let judge = load_judge(&config, ports)?;
+        let judge = load_judge(&config)?;
+        let metadata = config
+            .metadata
+            .as_ref()
+            .map(|section| MetadataState::read(section, &judge, ports))
+            .transpose()?;
         if let (Some(certificate), Some(key)) = (&config.server.tls_cert, &config.server.tls_key) {
             listen::tls(certificate, key)?;
         }
@@ -64,7 +72,12 @@ impl CheckConfig {
                 says: explain(rule),
             })
             .collect();
-        let (anchors, metadata) = judge.sources();
+        let anchors = judge.anchors();
+        if judge.blind(ports.now()).is_some() {
+            warnings.push(
+                "without a current metadata list enrolments and privileged approvals are refused",
+            );
+        }
         let models = judge.explain(lang);
         let services: Vec<&str> = config
             .service
@@ -77,7 +90,7 @@ impl CheckConfig {
                 json!({
                     "listen": config.server.listen, "tls": config.server.tls_cert.is_some(), "rp_id": config.server.rp_id,
                     "origins": super::origins(&config), "services": services, "policy": rules, "anchors": anchors,
-                    "metadata_no": metadata, "models": models, "gate_hosts": hosts, "warnings": warnings,
+                    "metadata": metadata.as_ref().map(MetadataState::json), "models": models, "gate_hosts": hosts, "warnings": warnings,
                 })
             ));
         }
@@ -106,10 +119,15 @@ impl CheckConfig {
         }
         text.push_str(&format!(
             "keys that may be enrolled ({anchors} anchors, {}):\n",
-            metadata.map_or("no metadata".to_owned(), |number| format!(
-                "metadata no {number}"
-            ))
+            if metadata.is_some() {
+                "metadata"
+            } else {
+                "no metadata"
+            }
         ));
+        if let Some(metadata) = &metadata {
+            text.push_str(&metadata.text(lang));
+        }
         for line in &models {
             text.push_str(&format!("  {line}\n"));
         }
@@ -120,5 +138,75 @@ impl CheckConfig {
             text.push_str(&format!("warning: {warning}\n"));
         }
         Ok(text)
+    }
+}
+
+/// What is configured of metadata, and what is kept of it.
+struct MetadataState<'c> {
+    section: &'c config::Metadata,
+    kept: Option<List>,
+    blind: Option<&'static str>,
+}
+
+impl<'c> MetadataState<'c> {
+    /// Reads the kept list and makes the judge believe it; the source is not asked.
+    fn read(
+        section: &'c config::Metadata,
+        judge: &Judge,
+        ports: &Ports,
+    ) -> Result<Self, CommandError> {
+        let kept = metadata::kept(section, ports.now())?;
+        if let Some(list) = &kept {
+            judge.believe(list.metadata());
+        }
+        Ok(Self {
+            section,
+            blind: judge.blind(ports.now()),
+            kept,
+        })
+    }
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "source": self.section.source.to_string(), "leaf_name": self.section.leaf_name,
+            "refresh": self.section.refresh.to_string(), "grace": self.section.grace.to_string(),
+            "no": self.kept.as_ref().map(List::no),
+            "next_update": self.kept.as_ref().map(|list| list.metadata().next_update().to_string()),
+            "entries": self.kept.as_ref().map(|list| list.metadata().entries().len()),
+            "blind": self.blind,
+        })
+    }
+
+    fn text(&self, lang: &str) -> String {
+        let fr = lang == "fr";
+        let section = self.section;
+        let mut text = if fr {
+            format!(
+                "  liste FIDO : {}, demandée toutes les {}, signée par {} ; périmée de plus de {}, elle fait refuser enrôlements et approbations privilégiées\n",
+                section.source, section.refresh, section.leaf_name, section.grace
+            )
+        } else {
+            format!(
+                "  FIDO list: {}, asked every {}, signed by {}; when overdue by more than {}, enrolments and privileged approvals are refused\n",
+                section.source, section.refresh, section.leaf_name, section.grace
+            )
+        };
+        let standing = match (&self.kept, fr) {
+            (None, true) => "  aucune liste n'est encore gardée\n".to_owned(),
+            (None, false) => "  no list is kept yet\n".to_owned(),
+            (Some(list), _) => {
+                let (metadata, no) = (list.metadata(), list.no());
+                let (models, next) = (metadata.entries().len(), metadata.next_update());
+                if fr {
+                    format!(
+                        "  liste gardée : n° {no}, {models} modèles, la suivante au plus tard le {next}\n"
+                    )
+                } else {
+                    format!("  list kept: no {no}, {models} models, the next by {next}\n")
+                }
+            }
+        };
+        text.push_str(&standing);
+        text
     }
 }

@@ -10,6 +10,7 @@ use super::{CommandError, ConfigFile, load_config, open_desk};
 use crate::api::Api;
 use crate::gate::Gate;
 use crate::listen;
+use crate::metadata::Keeper;
 use crate::metrics::Metrics;
 use crate::port::Ports;
 use crate::rate::Burst;
@@ -39,7 +40,15 @@ impl Serve {
             (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
             _ => None,
         };
-        let desk = open_desk(&config, ports, false).await?;
+        let desk = open_desk(&config, ports.clone(), false).await?;
+        let keeper = match &config.metadata {
+            Some(section) => {
+                let mut keeper = Keeper::new(section, desk.clone(), ports)?;
+                keeper.start().await?;
+                Some(keeper)
+            }
+            None => None,
+        };
         let gate = match &config.gate {
             Some(settings) => Some((
                 Gate::new(desk.clone(), settings)?,
@@ -75,6 +84,7 @@ impl Serve {
             tracing::info!(?reason, "stopping");
             ended.cancel();
         });
+        let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(stop.clone().cancelled_owned())));
         let api = listen::serve(
             listener,
             tls,
@@ -92,6 +102,9 @@ impl Serve {
         };
         let served = tokio::try_join!(api, gate);
         waiting.abort();
+        if let Some(keeping) = keeping {
+            keeping.abort();
+        }
         served?;
         Ok(())
     }

@@ -19,7 +19,7 @@ use crate::person::{Person, PersonState};
 use crate::policy::{Decision, OWN_SERVICE, by_own_key};
 use crate::store::key::Registration;
 use crate::store::session::{Invitation, InvitationState};
-use crate::store::{action, key, person, session};
+use crate::store::{action, key, metadata, person, session};
 use crate::writer::{Command, Fault, Tx};
 
 /// An invitation that was opened: what the authenticator must be asked.
@@ -178,7 +178,16 @@ impl Command for Register {
             judged => judged.clone(),
         };
         let accepted = match judged {
-            Ok(accepted) => accepted,
+            Ok(accepted) => {
+                // A newer list is in force than the one that this instance judged by: it will have it in a moment.
+                let seen = metadata::load(tx.connection).await?;
+                if let Some(no) = accepted.metadata_no
+                    && seen.is_some_and(|seen| seen.no > no)
+                {
+                    return Err(DeskError::Unavailable.into());
+                }
+                accepted
+            }
             Err(refused) => {
                 let entry = about(tx, "enrolment.refused", &record)
                     .datum("reason", refused.reason.as_str());

@@ -7,6 +7,7 @@ use sceau_proof::authenticator_data::CredentialId;
 use sceau_proof::cose::PublicKey;
 use serde_json::Value;
 
+use super::judgement::stops_or_opens_nothing;
 use super::open::{about, audience};
 use super::{ApprovalClaim, CancelReason, DeskError, RefusalReason, Shared, digest, response};
 use crate::action::{
@@ -148,6 +149,17 @@ impl Command for Approve {
         let Checked::Genuine { sign_count } = self.checked else {
             return Err(DeskError::Misuse("unchecked").into());
         };
+        // Fail closed: whether the key's model still stands cannot be known.
+        if let Some(reason) = self.shared.judge.blind(tx.now)
+            && !stops_or_opens_nothing(&record)
+        {
+            let entry = about(tx, "approval.rejected", &record)
+                .subject("key", key.id)
+                .datum("reason", reason);
+            tx.append(entry, Some(record.id), &[("person", approver.id.as_str())])
+                .await?;
+            return Ok(Err(DeskError::Blind(reason)));
+        }
         key::used(tx.connection, key.id, sign_count, tx.now).await?;
         Ok(Ok(self
             .count(tx, record, standing, &approver, &key)

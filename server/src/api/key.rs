@@ -1,0 +1,66 @@
+//! `GET /v1/keys/{id}/review`: what a key approved of late, for administrators (and its own person) when it fell.
+
+use axum::extract::State;
+use serde_json::{Value, json};
+use time::format_description::well_known::Rfc3339;
+use utoipa::ToSchema;
+
+use super::{Path, PersonCaller, Problem};
+use crate::desk::{Desk, DeskError};
+use crate::id::KeyId;
+
+/// A key and its approvals, newest first.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the answer")]
+pub(super) struct ReviewBody {
+    key_id: String,
+    person: String,
+    label: String,
+    aaguid: String,
+    state: String,
+    state_reason: Option<String>,
+    since: String,
+    approvals: Vec<Object>,
+}
+
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes the answer")]
+struct Object {
+    action_id: String,
+    r#type: String,
+    service: String,
+    requester: String,
+    state: String,
+    at: String,
+}
+
+/// The approvals of the last 90 days; administrators see any key's, others their own keys'.
+#[utoipa::path(get, path = "/v1/keys/{id}/review", params(("id" = String, Path)),
+    responses((status = 200, description = "the key and its approvals of the last 90 days", body = ReviewBody), (status = "4XX", body = super::problem::ProblemBody)))]
+pub(super) async fn review(
+    State(desk): State<Desk>,
+    PersonCaller(session): PersonCaller,
+    Path(id): Path<KeyId>,
+) -> Result<axum::Json<Value>, Problem> {
+    let caller = desk
+        .person(&session.person)
+        .await?
+        .ok_or(Problem::not_found())?;
+    let administers = caller
+        .roles
+        .iter()
+        .any(|role| role.as_str() == "administrator");
+    let found = desk.review(id).await?;
+    let review = found
+        .filter(|review| administers || review.key.person == caller.id)
+        .ok_or(Problem::not_found())?;
+    let since = review
+        .since
+        .format(&Rfc3339)
+        .map_err(|_| Problem::from(DeskError::Misuse("time")))?;
+    let key = &review.key;
+    Ok(axum::Json(json!({
+        "key_id": key.id, "person": key.person, "label": key.label, "aaguid": key.aaguid, "state": key.state,
+        "state_reason": key.state_reason, "since": since, "approvals": review.approvals,
+    })))
+}
