@@ -17,7 +17,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::fs::{Access, FileType, Mode, OFlags, access, fstat, inotify};
 use rustix::io::Errno;
-use sceau_ctap::hid::HidDevice;
+use sceau_ctap::hid::{Channel, HidDevice};
 use sceau_ctap::port::MAX_REPORT;
 use sceau_ctap::{Deadlines, Device, Entropy, PacketPort, PortError};
 use tokio::sync::mpsc::UnboundedSender;
@@ -258,6 +258,7 @@ impl Watch {
 pub struct NodeLink {
     node: Node,
     sys: PathBuf,
+    channel: Option<Channel>,
 }
 
 impl NodeLink {
@@ -267,6 +268,7 @@ impl NodeLink {
         Self {
             node,
             sys: roots.sys.clone(),
+            channel: None,
         }
     }
 
@@ -308,18 +310,20 @@ impl Link for NodeLink {
     ) -> Result<(), AuthenticatorError> {
         converse(
             Port::new(self.open()?, self.node.report_size),
+            &mut self.channel,
             reached,
             work,
         )
     }
 }
 
-/// Gets a channel of our own on `port`, says so, and lets `work` talk to the authenticator.
+/// Gets a channel of our own on `port`, or goes on with the one of the conversation before; says so, and lets `work` talk to the authenticator.
 ///
 /// # Errors
 /// It did not answer as an authenticator; `work` was not called then.
 pub fn converse(
     port: Port,
+    channel: &mut Option<Channel>,
     reached: &mut dyn FnMut(),
     work: &mut dyn FnMut(&mut dyn Device),
 ) -> Result<(), AuthenticatorError> {
@@ -327,12 +331,17 @@ pub fn converse(
     SystemEntropy
         .fill(&mut nonce)
         .map_err(|e| AuthenticatorError::from(sceau_ctap::Error::from(e)))?;
-    let mut device = HidDevice::open(port, SystemClock::start(), nonce, Deadlines::default())?;
+    let (clock, deadlines) = (SystemClock::start(), Deadlines::default());
+    let mut device = match channel.take() {
+        Some(known) => HidDevice::resume(port, clock, known, nonce, deadlines),
+        None => HidDevice::open(port, clock, nonce, deadlines)?,
+    };
     if !device.speaks_ctap2() && !device.speaks_u2f() {
         return Err(AuthenticatorError::NotFido);
     }
     reached();
     work(&mut device);
+    *channel = device.channel();
     Ok(())
 }
 

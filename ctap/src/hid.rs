@@ -27,6 +27,7 @@ const KEEPALIVE: u8 = 0x3b;
 const ERROR: u8 = 0x3f;
 
 const ERR_CHANNEL_BUSY: u8 = 0x06;
+const ERR_INVALID_CHANNEL: u8 = 0x0b;
 /// How usbd-ctaphid (Nitrokey 3, Solo 2; firmware of 2026) says ERR_CHANNEL_BUSY; no other meaning is defined for it.
 const ERR_BUSY_QUIRK: u8 = 0x00;
 /// When an INIT that nobody answered is sent again.
@@ -49,6 +50,14 @@ pub struct Greeting {
     pub capabilities: u8,
 }
 
+/// A channel that a device gave us, for use again while the same device stays plugged in: asking for another one disturbs firmware that is
+/// busy with another program (usbd-ctaphid abandons what it works on when anyone says INIT).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Channel {
+    id: [u8; 4],
+    greeting: Greeting,
+}
+
 /// A FIDO device on a HID node, with a channel of ours.
 pub struct HidDevice<P, C> {
     port: P,
@@ -58,6 +67,8 @@ pub struct HidDevice<P, C> {
     greeting: Greeting,
     /// A call ended without its answer: something of it may still arrive.
     stale: bool,
+    /// The channel is of an earlier conversation, and the device has not answered on it yet in this one.
+    resumed: bool,
     nonce: [u8; 8],
 }
 
@@ -110,10 +121,41 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
             channel: BROADCAST,
             greeting,
             stale: false,
+            resumed: false,
             nonce,
         };
         device.initialise()?;
         Ok(device)
+    }
+
+    /// Goes on with a channel of ours. Nothing is sent; a device that knows the channel no longer is asked for another one when it says so, or
+    /// says nothing. `nonce` is as for [`HidDevice::open`].
+    pub fn resume(
+        port: P,
+        clock: C,
+        channel: Channel,
+        nonce: [u8; 8],
+        deadlines: Deadlines,
+    ) -> Self {
+        Self {
+            port,
+            clock,
+            deadlines,
+            channel: channel.id,
+            greeting: channel.greeting,
+            stale: false,
+            resumed: true,
+            nonce,
+        }
+    }
+
+    /// The channel, for [`HidDevice::resume`]; `None` when something of an unfinished call may still arrive on it.
+    #[must_use]
+    pub fn channel(&self) -> Option<Channel> {
+        (!self.stale).then_some(Channel {
+            id: self.channel,
+            greeting: self.greeting,
+        })
     }
 
     /// What the device said of itself.
@@ -195,6 +237,7 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
                     // On a channel of ours the answer names that channel again (§11.2.9.1.3); usbd-ctaphid gives a new one.
                     self.channel = channel;
                     self.stale = false;
+                    self.resumed = false;
                     let version = [*major, *minor, *build];
                     self.greeting = Greeting {
                         protocol: *protocol,
@@ -239,12 +282,23 @@ impl<P: PacketPort, C: Clock> HidDevice<P, C> {
             self.send(command, payload)?;
             match self.receive(command, repeatable && repeats < MAX_REPEATS, progress) {
                 Ok(reply) => {
+                    self.resumed = false;
                     // After a repetition a second answer may follow, which the next call must not take for its own.
                     self.stale = repeats > 0;
                     return Ok(reply);
                 }
+                Err(Stop::Error(Error::Wire(WireError::Hid(ERR_INVALID_CHANNEL))))
+                    if self.resumed =>
+                {
+                    self.initialise()?;
+                }
                 Err(Stop::Error(error)) => return Err(error),
-                Err(Stop::Lost) => repeats = repeats.saturating_add(1),
+                Err(Stop::Lost) => {
+                    repeats = repeats.saturating_add(1);
+                    if self.resumed {
+                        self.initialise()?;
+                    }
+                }
                 Err(Stop::Busy) => {
                     self.stale = false;
                     if progress(Keepalive::Silent) == Control::Cancel {
