@@ -17,6 +17,7 @@ use crate::config::{Config, Places};
 use crate::hidraw;
 use crate::locale::Language;
 use crate::pcsc;
+use crate::piv;
 use crate::prompt::{Progress, Prompt};
 use crate::queue::{Arrival, Queue};
 use crate::reader::{
@@ -168,11 +169,17 @@ fn take_in(agent: &Rc<Agent>, whereabouts: Whereabouts, link: impl Link) -> Opti
         .authenticators
         .borrow_mut()
         .arrive(&whereabouts, handle.clone());
+    if whereabouts.transport == Transport::SmartCard {
+        let name = crate::text::one_line(&whereabouts.name, 100);
+        agent.cards.borrow_mut().arrive(id, name, handle.clone());
+        tokio::task::spawn_local(piv::ask(Rc::clone(agent), id, handle.clone()));
+    }
     tokio::task::spawn_local(ask(Rc::clone(agent), id, handle));
     Some(id)
 }
 
 fn let_go(agent: &Rc<Agent>, id: u64) {
+    agent.cards.borrow_mut().leave(id);
     let alone = agent.authenticators.borrow_mut().leave(id);
     for (twin, handle) in alone {
         tokio::task::spawn_local(ask(Rc::clone(agent), twin, handle));
@@ -271,6 +278,8 @@ pub struct Agent {
     pub server: Server,
     /// The authenticators that are there.
     pub authenticators: RefCell<Authenticators>,
+    /// The PIV side of those that are smart cards.
+    pub cards: RefCell<piv::Cards>,
     /// Whether pcscd answers.
     pub smart_cards: Cell<bool>,
     clock: Clock,
@@ -308,6 +317,7 @@ impl Agent {
             language,
             server,
             authenticators: RefCell::default(),
+            cards: RefCell::default(),
             smart_cards: Cell::new(false),
             clock,
             session: RefCell::new(session),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::agent::{Agent, Failure};
 use crate::ceremony::{Consented, Proposal, Sealed, Unfit};
 use crate::locale::Language;
+use crate::piv::{self, ReadyCard};
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
 use crate::queue::Arrival;
 use crate::reader::{AuthenticatorError, Ready};
@@ -200,7 +201,18 @@ pub async fn seal(
     consented: Consented,
     token: Option<&Token>,
 ) -> Result<Sealed, Failure> {
-    let (authenticator, index) = holder(agent, prompt, &consented).await;
+    let (authenticator, index) = match holder(agent, prompt, &consented).await {
+        Holder::Key(authenticator, index) => (authenticator, index),
+        Holder::Card(card, index) => {
+            let armed = consented.with_card(index)?;
+            let (key, digest) = (armed.public_key(), armed.digest());
+            let signing = piv::seal::sign(prompt, agent.language, &card, key, digest).await;
+            if let Err(Failure::Authenticator(AuthenticatorError::CardPinBlocked)) = signing {
+                tell_of_blocked_key(agent, &armed.key().key_id, token).await;
+            }
+            return Ok(armed.signed(signing?)?);
+        }
+    };
     let armed = consented.with_key(index)?;
     let key_id = armed.key().key_id.clone();
     let signing = with_pin(
@@ -239,27 +251,51 @@ pub async fn seal(
     )?)
 }
 
+/// What holds one of the keys, and which.
+enum Holder {
+    /// A FIDO2 key; its place among [`Consented::credentials`].
+    Key(Ready, usize),
+    /// A PIV card; its place among [`Consented::card_keys`].
+    Card(ReadyCard, usize),
+}
+
 /// The first authenticator that holds one of the keys, and which; waits for one to be put in.
-async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) -> (Ready, usize) {
+async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) -> Holder {
     let credentials = consented.credentials();
+    let card_keys = consented.card_keys();
     let mut asked: Vec<u64> = Vec::new();
     let mut told = false;
     loop {
         let fresh = |agent: &Agent| {
+            if credentials.is_empty() {
+                return None;
+            }
             let ready = agent.authenticators.borrow().ready();
             ready
                 .into_iter()
                 .find(|authenticator| !asked.contains(&authenticator.id))
         };
+        let card = |agent: &Agent| agent.cards.borrow().holder(&card_keys);
         // While one is still being asked what it is, nobody is told to put one in.
-        let none_left = |agent: &Agent| !told && !agent.authenticators.borrow().is_reading();
+        let none_left = |agent: &Agent| {
+            let (keys, cards) = (agent.authenticators.borrow(), agent.cards.borrow());
+            !told && !keys.is_reading() && !cards.is_reading()
+        };
         let found = agent
             .until(|agent| {
+                if let Some((card, index)) = card(agent) {
+                    return Some(Err((card, index)));
+                }
                 fresh(agent)
                     .map(Some)
                     .or_else(|| none_left(agent).then_some(None))
+                    .map(Ok)
             })
             .await;
+        let found = match found {
+            Ok(found) => found,
+            Err((card, index)) => return Holder::Card(card, index),
+        };
         let Some(authenticator) = found else {
             told = true;
             prompt.tell(Progress::InsertKey {
@@ -280,7 +316,7 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
                     .iter()
                     .position(|credential| *credential == found)
                 {
-                    return (authenticator, index);
+                    return Holder::Key(authenticator, index);
                 }
             }
             Ok(None) => {}

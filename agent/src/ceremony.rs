@@ -17,6 +17,10 @@ use uuid::Uuid;
 
 use crate::config::RpId;
 
+pub mod card;
+
+use card::{ArmedCard, EnrollingCard, Request};
+
 /// WebAuthn §6.1: user present.
 const UP: u8 = 0x01;
 /// WebAuthn §6.1: user verified.
@@ -61,11 +65,14 @@ pub enum Unfit {
 pub struct EnrolledKey {
     /// The server's name for it.
     pub key_id: String,
-    /// The credential, base64url.
-    #[serde(default)]
+    /// The credential, base64url; empty for a card's.
+    #[serde(default, deserialize_with = "null_is_empty")]
     pub credential_id: String,
     /// `fido2` or `piv`.
     pub kind: String,
+    /// Of a card: its key, subjectPublicKeyInfo in DER, base64url.
+    #[serde(default)]
+    pub public_key_spki: Option<String>,
     /// For people.
     #[serde(default)]
     pub label: Option<String>,
@@ -74,7 +81,20 @@ pub struct EnrolledKey {
     pub aaguid: Option<String>,
 }
 
+fn null_is_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    Ok(Option::<String>::deserialize(from)?.unwrap_or_default())
+}
+
 impl EnrolledKey {
+    /// The public key of a PIV card, bounded; `None` for other kinds and for what cannot be one.
+    #[must_use]
+    pub fn card_key(&self) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD
+            .decode(self.public_key_spki.as_ref()?)
+            .ok()?;
+        (self.kind == "piv" && (1..=1024).contains(&bytes.len())).then_some(bytes)
+    }
+
     /// The credential of a FIDO2 key, bounded; `None` for other kinds and for what is not a credential id.
     #[must_use]
     pub fn credential(&self) -> Option<Vec<u8>> {
@@ -167,18 +187,24 @@ impl Proposal {
         if self.action.expires_at() <= now {
             return Err(Unfit::Expired);
         }
+        let cards: Vec<(EnrolledKey, Vec<u8>)> = self
+            .keys
+            .iter()
+            .filter_map(|key| Some((key.clone(), key.card_key()?)))
+            .collect();
         let keys: Vec<(EnrolledKey, Vec<u8>)> = self
             .keys
             .into_iter()
             .filter_map(|key| key.credential().map(|credential| (key, credential)))
             .collect();
-        if keys.is_empty() {
+        if keys.is_empty() && cards.is_empty() {
             return Err(Unfit::NoKey);
         }
         let client_data_json = client_data(&self.action, "webauthn.get", rp_id);
         Ok(Consented {
             action: self.action,
             keys,
+            cards,
             rp_id: rp_id.clone(),
             client_data_json,
         })
@@ -202,6 +228,7 @@ impl Proposal {
         }
         let client_data_json = client_data(&self.action, "webauthn.create", rp_id);
         Ok(Enrolling {
+            challenge: *self.action.challenge().as_bytes(),
             rp_id: rp_id.clone(),
             client_data_json,
         })
@@ -228,6 +255,7 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 pub struct Consented {
     action: Action,
     keys: Vec<(EnrolledKey, Vec<u8>)>,
+    cards: Vec<(EnrolledKey, Vec<u8>)>,
     rp_id: RpId,
     client_data_json: Vec<u8>,
 }
@@ -235,10 +263,33 @@ pub struct Consented {
 impl Consented {
     /// The keys that may seal it.
     pub fn keys(&self) -> impl Iterator<Item = &EnrolledKey> {
-        self.keys.iter().map(|(key, _)| key)
+        self.keys.iter().chain(&self.cards).map(|(key, _)| key)
     }
 
-    /// Their credentials, in the same order.
+    /// The public keys of the PIV cards that may.
+    #[must_use]
+    pub fn card_keys(&self) -> Vec<Vec<u8>> {
+        self.cards.iter().map(|(_, key)| key.clone()).collect()
+    }
+
+    /// Chooses one card, by its place among [`Consented::card_keys`]; nothing else will be asked to sign.
+    ///
+    /// # Errors
+    /// [`Unfit::NoKey`]: there is no such place.
+    pub fn with_card(mut self, index: usize) -> Result<ArmedCard, Unfit> {
+        if index >= self.cards.len() {
+            return Err(Unfit::NoKey);
+        }
+        let (key, public_key) = self.cards.swap_remove(index);
+        let challenge = *self.action.challenge().as_bytes();
+        Ok(ArmedCard {
+            id: self.action.id(),
+            key,
+            request: Request::new(challenge, self.rp_id.origin(), public_key),
+        })
+    }
+
+    /// The credentials of the FIDO2 keys that may.
     #[must_use]
     pub fn credentials(&self) -> Vec<Vec<u8>> {
         self.keys
@@ -247,7 +298,7 @@ impl Consented {
             .collect()
     }
 
-    /// Chooses one key, by its place among [`Consented::keys`]; nothing else will be asked to sign.
+    /// Chooses one FIDO2 key, by its place among [`Consented::credentials`]; nothing else will be asked to sign.
     ///
     /// # Errors
     /// [`Unfit::NoKey`]: there is no such place.
@@ -320,10 +371,12 @@ impl Armed {
         Ok(Sealed {
             id: self.id,
             key: self.key,
-            credential: self.credential,
-            client_data_json: self.client_data_json,
-            authenticator_data,
-            signature,
+            response: serde_json::json!({
+                "client_data_json": URL_SAFE_NO_PAD.encode(&self.client_data_json),
+                "authenticator_data": URL_SAFE_NO_PAD.encode(&authenticator_data),
+                "signature": URL_SAFE_NO_PAD.encode(&signature),
+                "credential_id": URL_SAFE_NO_PAD.encode(&self.credential),
+            }),
         })
     }
 }
@@ -354,10 +407,7 @@ fn check_authenticator_data(data: &[u8], rp_id: &RpId, wanted: u8) -> Result<(),
 pub struct Sealed {
     id: Uuid,
     key: EnrolledKey,
-    credential: Vec<u8>,
-    client_data_json: Vec<u8>,
-    authenticator_data: Vec<u8>,
-    signature: Vec<u8>,
+    response: serde_json::Value,
 }
 
 impl Sealed {
@@ -370,20 +420,13 @@ impl Sealed {
     /// What is reported.
     #[must_use]
     pub fn report(&self) -> serde_json::Value {
-        serde_json::json!({
-            "key_id": self.key.key_id,
-            "response": {
-                "client_data_json": URL_SAFE_NO_PAD.encode(&self.client_data_json),
-                "authenticator_data": URL_SAFE_NO_PAD.encode(&self.authenticator_data),
-                "signature": URL_SAFE_NO_PAD.encode(&self.signature),
-                "credential_id": URL_SAFE_NO_PAD.encode(&self.credential),
-            },
-        })
+        serde_json::json!({ "key_id": self.key.key_id, "response": self.response })
     }
 }
 
 /// A registration that its person wants.
 pub struct Enrolling {
+    challenge: [u8; 32],
     rp_id: RpId,
     client_data_json: Vec<u8>,
 }
@@ -399,6 +442,16 @@ impl Enrolling {
     #[must_use]
     pub fn client_data_hash(&self) -> [u8; 32] {
         sha256(&self.client_data_json)
+    }
+
+    /// By the card with this key (subjectPublicKeyInfo, DER) instead of a new credential.
+    #[must_use]
+    pub fn by_card(self, public_key: Vec<u8>) -> EnrollingCard {
+        EnrollingCard(Request::new(
+            self.challenge,
+            self.rp_id.origin(),
+            public_key,
+        ))
     }
 
     /// Takes the new credential, if it is one; `user_verified`: made with user verification, which the server asks for.

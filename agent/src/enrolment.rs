@@ -10,6 +10,7 @@ use crate::agent::{Agent, Failure};
 use crate::approval::with_pin;
 use crate::ceremony::Proposal;
 use crate::locale::Language;
+use crate::piv;
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Secret};
 use crate::reader::{AuthenticatorError, Condition, NewKey, Ready, Transport};
 use crate::server::{OpenedEnrolment, Registered, ServerError};
@@ -35,7 +36,7 @@ pub struct Enrolled {
     pub signed_in: bool,
 }
 
-/// Enrols the authenticator that is there; waits for one to be put in.
+/// Enrols the authenticator that is there; waits for one to be put in. `card`: a PIV card, though FIDO2 keys may be there.
 ///
 /// # Errors
 /// [`Failure`]. [`ServerError::Refused`] with code `registration-refused` says why the server does not want that key.
@@ -45,6 +46,7 @@ pub async fn enroll(
     language: Language,
     invitation: &Secret,
     label: Option<String>,
+    card: bool,
 ) -> Result<Enrolled, Failure> {
     let _turn = agent.turn(prompt).await;
     let opened: OpenedEnrolment = agent
@@ -93,6 +95,19 @@ pub async fn enroll(
             _ => return Err(Failure::Declined { reported: false }),
         }
         let enrolling = proposal.enrolling(&opened.rp.id, &agent.config.rp_id, agent.now())?;
+        let path = format!("/v1/enrolments/{enrolment}/registration");
+        if let Some(card) = piv::seal::card_to_enrol(agent, prompt, card).await {
+            let response = piv::seal::register(prompt, agent.language, &card, enrolling).await?;
+            prompt.tell(Progress::Reporting);
+            let body = serde_json::json!({
+                "invitation": invitation.expose(),
+                "kind": "piv",
+                "response": response,
+                "transports": ["smart-card"],
+                "label": label.unwrap_or_else(|| card.name.clone()),
+            });
+            return Ok(agent.server.post::<Registered>(&path, None, &body).await?);
+        }
         let authenticator = one_authenticator(agent, prompt).await;
         if authenticator.is_u2f() && opened.verifies_user() {
             return Err(AuthenticatorError::NoUserVerification.into());
@@ -139,14 +154,7 @@ pub async fn enroll(
             "transports": transports,
             "label": label.unwrap_or_else(|| authenticator.name.clone()),
         });
-        Ok(agent
-            .server
-            .post::<Registered>(
-                &format!("/v1/enrolments/{enrolment}/registration"),
-                None,
-                &body,
-            )
-            .await?)
+        Ok(agent.server.post::<Registered>(&path, None, &body).await?)
     };
     let registered = tokio::time::timeout(left, registering)
         .await

@@ -5,7 +5,7 @@
 //! server's answers (only what [`sceau_proof::action::Action`] accepts is shown and signed), authenticators, readers, whoever opens the socket.
 //!
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
-//! [`pcsc`] and [`hidraw`] (authenticators) · [`prompt`] and [`socket`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
+//! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`] and [`socket`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
 //! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`].
 
 pub mod agent;
@@ -16,6 +16,7 @@ pub mod enrolment;
 pub mod hidraw;
 pub mod locale;
 pub mod pcsc;
+pub mod piv;
 pub mod prompt;
 pub mod queue;
 pub mod reader;

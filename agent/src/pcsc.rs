@@ -23,7 +23,7 @@ use sceau_ctap::nfc::{NfcDevice, Protocols};
 use sceau_ctap::{ApduPort, Deadlines, Device, PortError};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::reader::{AuthenticatorError, Link, SystemClock};
+use crate::reader::{AuthenticatorError, CardAccess, Link, SystemClock};
 
 /// Where pcscd listens unless `PCSCLITE_CSOCK_NAME` says otherwise.
 const SOCKET: &str = "/run/pcscd/pcscd.comm";
@@ -520,6 +520,17 @@ impl Link for CardLink {
         self.known = Some(found);
         Ok(())
     }
+
+    fn with_card(
+        &mut self,
+        reached: &mut dyn FnMut(),
+        work: &mut dyn FnMut(&mut dyn CardAccess),
+    ) -> Result<(), AuthenticatorError> {
+        Ok(CardLink::with_card(self, |port| {
+            reached();
+            work(port);
+        })?)
+    }
 }
 
 /// A card inside a transaction.
@@ -545,6 +556,25 @@ impl CardPort<'_, '_> {
             std::thread::sleep(PAUSE_OF_A_MISSED_CARD);
         }
         false
+    }
+}
+
+impl CardAccess for CardPort<'_, '_> {
+    fn framing(&self) -> Framing {
+        Self::framing(self)
+    }
+
+    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, PortError> {
+        self.buffer.resize(pcsc::MAX_BUFFER_SIZE, 0);
+        let answer = self
+            .transaction
+            .control(code.into(), data, &mut self.buffer)
+            .map(<[u8]>::to_vec);
+        answer.map_err(|e| match e {
+            pcsc::Error::ResetCard => PortError::Reset,
+            e if is_gone(e) => PortError::Gone,
+            e => PortError::Failed(e as u32),
+        })
     }
 }
 

@@ -86,6 +86,56 @@ pub enum Question {
         #[serde(default)]
         again: Option<Again>,
     },
+    /// A secret of a PIV card. Answers: PIN, cancel.
+    CardSecret {
+        /// Holder and reader, for people.
+        card: String,
+        /// Which.
+        secret: CardSecret,
+        /// Tries left, when the card tells.
+        tries_left: Option<u8>,
+        /// Why it is asked again.
+        #[serde(default)]
+        again: Option<Again>,
+    },
+    /// A decision about a PIV card. Answers: go on, cancel.
+    CardChoice {
+        /// Holder and reader, for people.
+        card: String,
+        /// What is to be decided.
+        choice: CardChoice,
+    },
+}
+
+/// A secret of a PIV card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CardSecret {
+    /// The PIN.
+    Pin,
+    /// A new PIN, typed twice.
+    NewPin,
+    /// The PUK, which unblocks a PIN.
+    Puk,
+    /// A new PUK, typed twice.
+    NewPuk,
+    /// The management key, in hexadecimal digits.
+    ManagementKey,
+    /// A new management key, typed twice.
+    NewManagementKey,
+}
+
+/// Something to decide about a PIV card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CardChoice {
+    /// The PIN typed on the reader was wrong: type it there again?
+    AnotherTry {
+        /// Tries left, when the card tells.
+        tries_left: Option<u8>,
+    },
+    /// Replace the key in slot 9C for good?
+    ReplaceKey,
 }
 
 /// Why a PIN is asked for once more.
@@ -151,6 +201,15 @@ pub enum Progress {
     OnlyOneKey,
     /// Several authenticators are there; the one that is touched is taken.
     TouchToChoose,
+    /// A PIV card is wanted.
+    InsertCard,
+    /// The reader waits for the PIN on its own pad.
+    TypeOnReader {
+        /// The reader, for people.
+        reader: String,
+        /// Tries left, when the card tells.
+        tries_left: Option<u8>,
+    },
     /// The authenticator waits for a touch.
     Touch {
         /// The authenticator, for people.

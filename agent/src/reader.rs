@@ -12,14 +12,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use sceau_ctap::apdu::Framing;
 use sceau_ctap::assertion::Assertion;
 use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, UserVerification};
 use sceau_ctap::client_pin::{self, PinRetries};
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
 use sceau_ctap::info::{self, AuthenticatorInfo};
 use sceau_ctap::{
-    Clock, Control, Device, Entropy, Error, Keepalive, NoEntropy, Pin, PortError, Refused, Status,
-    WireError,
+    ApduPort, Clock, Control, Device, Entropy, Error, Keepalive, NoEntropy, Pin, PortError,
+    Refused, Status, WireError,
 };
 use sceau_ctap::{command, u2f};
 use tokio::sync::mpsc::UnboundedSender;
@@ -52,6 +53,36 @@ pub enum AuthenticatorError {
     /// A card that is no FIDO2 authenticator.
     #[error("this card is not a FIDO2 authenticator")]
     NotFido,
+    /// A card without a PIV application.
+    #[error("this card has no PIV application")]
+    NotPiv,
+    /// No PIV card is there.
+    #[error("no PIV card is there")]
+    NoCard,
+    /// Several PIV cards are there, and it was not said which is meant.
+    #[error("several PIV cards are there")]
+    SeveralCards,
+    /// Another program reset the card, twice; nothing had been said to it.
+    #[error("another program reset the card")]
+    Reset,
+    /// A PIV card without a key in slot 9C.
+    #[error("the card has no key in slot 9C")]
+    NoCardKey,
+    /// A PIV card that does not attest this key.
+    #[error("the card does not attest this key")]
+    NoAttestation,
+    /// A PIV card's PIN is blocked: the PUK helps.
+    #[error("blocked: no PIN tries left; the PUK helps")]
+    CardPinBlocked,
+    /// Wrong PUK; it cost a try.
+    #[error("wrong PUK")]
+    WrongPuk,
+    /// No PUK tries left.
+    #[error("blocked: no PUK tries left")]
+    PukBlocked,
+    /// Wrong management key.
+    #[error("wrong management key")]
+    WrongManagementKey,
     /// Wrong PIN; it cost a try.
     #[error("wrong PIN")]
     WrongPin,
@@ -159,6 +190,30 @@ pub trait Link: Send + 'static {
         reached: &mut dyn FnMut(),
         work: &mut dyn FnMut(&mut dyn Device),
     ) -> Result<(), AuthenticatorError>;
+
+    /// The same for whoever speaks to a smart card itself.
+    ///
+    /// # Errors
+    /// The card could not be reached; [`AuthenticatorError::NotPiv`] when it is no smart card. `work` was not called then.
+    fn with_card(
+        &mut self,
+        _reached: &mut dyn FnMut(),
+        _work: &mut dyn FnMut(&mut dyn CardAccess),
+    ) -> Result<(), AuthenticatorError> {
+        Err(AuthenticatorError::NotPiv)
+    }
+}
+
+/// A smart card inside a transaction, and its reader.
+pub trait CardAccess: ApduPort {
+    /// How commands are framed for it.
+    fn framing(&self) -> Framing;
+
+    /// A command to the reader itself (`SCardControl`); a reader with a PIN pad may take as long as the person.
+    ///
+    /// # Errors
+    /// [`PortError`].
+    fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, PortError>;
 }
 
 type Job = Box<dyn FnOnce(&mut dyn Link) + Send>;
@@ -198,13 +253,49 @@ impl Handle {
         + Send
         + 'static,
     ) -> Result<A, AuthenticatorError> {
+        let perform = move |link: &mut dyn Link, cancelled: &AtomicBool, told: &_| {
+            perform(link, work, cancelled, told)
+        };
+        self.submit(limit, on_progress, perform).await
+    }
+
+    /// As [`Handle::run`], for `work` that speaks to the smart card itself. It begins again, once, after [`AuthenticatorError::Reset`], which it may
+    /// return only as long as it has sent no PIN. A card cannot be interrupted: what it does after the future is dropped is thrown away.
+    pub(crate) async fn run_card<A: Send + 'static>(
+        &self,
+        limit: Duration,
+        on_progress: &mut dyn FnMut(Keepalive),
+        work: impl FnMut(
+            &mut dyn CardAccess,
+            &mut dyn FnMut(Keepalive),
+        ) -> Result<A, AuthenticatorError>
+        + Send
+        + 'static,
+    ) -> Result<A, AuthenticatorError> {
+        let perform = move |link: &mut dyn Link, cancelled: &AtomicBool, told: &_| {
+            perform_with_card(link, work, cancelled, told)
+        };
+        self.submit(limit, on_progress, perform).await
+    }
+
+    async fn submit<A: Send + 'static>(
+        &self,
+        limit: Duration,
+        on_progress: &mut dyn FnMut(Keepalive),
+        work: impl FnOnce(
+            &mut dyn Link,
+            &AtomicBool,
+            &UnboundedSender<Told>,
+        ) -> Result<A, AuthenticatorError>
+        + Send
+        + 'static,
+    ) -> Result<A, AuthenticatorError> {
         let (answer, mut answered) = oneshot::channel();
         let (progress, mut progressed) = queue::unbounded_channel();
         let cancel = Arc::new(AtomicBool::new(false));
         let cancelled = Arc::clone(&cancel);
         let _cancel_when_dropped = CancelOnDrop(cancel);
-        let job: Job =
-            Box::new(move |link| drop(answer.send(perform(link, work, &cancelled, &progress))));
+        let job: Job = Box::new(move |link| drop(answer.send(work(link, &cancelled, &progress))));
         self.0.send(job).map_err(|_| AuthenticatorError::Gone)?;
         let deadline = tokio::time::sleep(TOUCH);
         tokio::pin!(deadline);
@@ -272,6 +363,34 @@ fn perform<A>(
         }
     })?;
     answer
+}
+
+fn perform_with_card<A>(
+    link: &mut dyn Link,
+    mut work: impl FnMut(
+        &mut dyn CardAccess,
+        &mut dyn FnMut(Keepalive),
+    ) -> Result<A, AuthenticatorError>,
+    cancelled: &AtomicBool,
+    told: &UnboundedSender<Told>,
+) -> Result<A, AuthenticatorError> {
+    let mut begin = || {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(AuthenticatorError::Cancelled);
+        }
+        let mut answer = Err(AuthenticatorError::Gone);
+        let mut reached = || drop(told.send(Told::Reached));
+        link.with_card(&mut reached, &mut |card| {
+            answer = work(card, &mut |keepalive| {
+                drop(told.send(Told::Alive(keepalive)));
+            });
+        })?;
+        answer
+    };
+    match begin() {
+        Err(AuthenticatorError::Reset) => begin(),
+        answer => answer,
+    }
 }
 
 /// An authenticator whose every call can be cancelled, those too that nobody attends: a device that never answers is left within a moment.

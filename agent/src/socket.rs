@@ -29,6 +29,7 @@ use crate::agent::{Agent, Failure};
 use crate::approval::{self, Outcome};
 use crate::enrolment;
 use crate::locale::Language;
+use crate::piv::desk;
 use crate::prompt::attached::Attached;
 use crate::prompt::{Refusal, Secret};
 use crate::reader::{Authenticator, AuthenticatorError, Condition};
@@ -69,6 +70,17 @@ enum Op {
         invitation: Secret,
         /// A name for the key.
         label: Option<String>,
+        /// A PIV card, though FIDO2 keys may be there.
+        #[serde(default)]
+        card: bool,
+    },
+    /// A help-desk operation on a PIV card.
+    Card {
+        /// Part of the name of the reader that it is in; needed when there are several.
+        reader: Option<String>,
+        /// Which.
+        #[serde(flatten)]
+        task: desk::Task,
     },
     /// Sign in by key.
     SignIn {
@@ -334,8 +346,16 @@ async fn perform(
             let state = approval::refuse(agent, id, &refusal).await?;
             Ok(json!({ "id": id, "outcome": "refused", "state": state }))
         }
-        Op::Enroll { invitation, label } => {
-            let enrolled = enrolment::enroll(agent, prompt, language, &invitation, label).await?;
+        Op::Card { reader, task } => {
+            desk::perform(agent, prompt, language, reader.as_deref(), task).await
+        }
+        Op::Enroll {
+            invitation,
+            label,
+            card,
+        } => {
+            let enrolled =
+                enrolment::enroll(agent, prompt, language, &invitation, label, card).await?;
             Ok(json!(enrolled))
         }
         Op::SignIn { person } => {
@@ -403,6 +423,7 @@ fn status(agent: &Agent, language: Language) -> Value {
         "rp_id": agent.config.rp_id.as_str(),
         "pcscd": agent.smart_cards.get(),
         "authenticators": agent.authenticators.borrow().ready().len(),
+        "cards": agent.cards.borrow().ready().len(),
         "refused": refused(agent, language),
         "pending": pending,
         "turned_away": agent.with_queue(|queue| queue.turned_away()),
@@ -445,6 +466,16 @@ async fn keys(agent: &Agent, language: Language) -> Result<Value, Failure> {
     let ready = agent.authenticators.borrow().ready();
     for (mut key, condition) in there {
         let id = key["id"].as_u64().unwrap_or_default();
+        let card = desk::describe(agent, id, language).await;
+        if let Some(mut card) = card {
+            if let (Value::Object(card), Value::Object(key)) = (&mut card, &key) {
+                card.extend(key.clone());
+            }
+            keys.push(card);
+            if condition == Condition::Unusable(AuthenticatorError::NotFido) {
+                continue;
+            }
+        }
         let Value::Object(members) = &mut key else {
             continue;
         };

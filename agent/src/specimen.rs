@@ -32,6 +32,7 @@ pub(crate) fn key() -> EnrolledKey {
         key_id: "key-1".into(),
         credential_id: base64url::encode([1; 16]),
         kind: "fido2".into(),
+        public_key_spki: None,
         label: None,
         aaguid: None,
     }

@@ -64,6 +64,16 @@ pub fn code(failure: &Failure) -> &'static str {
             AuthenticatorError::Busy => "authenticator-busy",
             AuthenticatorError::Denied | AuthenticatorError::NodeDenied => "access-denied",
             AuthenticatorError::NotFido => "not-fido",
+            AuthenticatorError::NotPiv => "not-piv",
+            AuthenticatorError::NoCard => "no-card",
+            AuthenticatorError::SeveralCards => "several-cards",
+            AuthenticatorError::Reset => "card-reset",
+            AuthenticatorError::NoCardKey => "no-card-key",
+            AuthenticatorError::NoAttestation => "no-attestation",
+            AuthenticatorError::CardPinBlocked => "pin-blocked",
+            AuthenticatorError::WrongPuk => "wrong-puk",
+            AuthenticatorError::PukBlocked => "puk-blocked",
+            AuthenticatorError::WrongManagementKey => "wrong-management-key",
             AuthenticatorError::WrongPin => "wrong-pin",
             AuthenticatorError::PinLocked => "pin-locked",
             AuthenticatorError::PinBlocked => "pin-blocked",
@@ -103,10 +113,13 @@ pub fn exit_code(failure: &Failure) -> u8 {
             | AuthenticatorError::Denied
             | AuthenticatorError::NodeDenied
             | AuthenticatorError::Silent
+            | AuthenticatorError::Reset
+            | AuthenticatorError::NoCard
             | AuthenticatorError::Protocol(_)
             | AuthenticatorError::Reader(_)
             | AuthenticatorError::NoThread,
         ) => 3,
+        Failure::Authenticator(AuthenticatorError::SeveralCards) => 2,
         _ => 1,
     }
 }
@@ -258,6 +271,40 @@ fn authenticator_message(error: AuthenticatorError, language: Language) -> Strin
             "Cette carte n'est pas une clé FIDO2.",
             "This card is not a FIDO2 key.",
         ),
+        E::NotPiv => pick(
+            "Cette carte n'a pas d'application PIV.",
+            "This card has no PIV application.",
+        ),
+        E::NoCard => pick(
+            "Aucune carte PIV dans les lecteurs.",
+            "No PIV card in the readers.",
+        ),
+        E::SeveralCards => pick(
+            "Plusieurs cartes PIV sont là : dites laquelle par --reader.",
+            "Several PIV cards are there: say which by --reader.",
+        ),
+        E::Reset => pick(
+            "Un autre programme réinitialise la carte sans cesse ; rien n'a été signé.",
+            "Another program keeps resetting the card; nothing was signed.",
+        ),
+        E::NoCardKey => pick(
+            "Cette carte n'a pas de clé dans le compartiment 9C : « sceau card generate » en crée une.",
+            "This card has no key in slot 9C: \"sceau card generate\" makes one.",
+        ),
+        E::NoAttestation => pick(
+            "Cette carte n'atteste pas sa clé et n'en a pas de certificat : rien ne montre que la clé vit sur une carte.",
+            "This card neither attests its key nor has a certificate for it: nothing shows that the key lives on a card.",
+        ),
+        E::CardPinBlocked => pick(
+            "Code PIN de la carte bloqué : plus d'essai. Rien n'a été signé. Le service d'assistance le débloque par « sceau card pin unblock » (code PUK).",
+            "The card's PIN is blocked: no tries left. Nothing was signed. The help-desk unblocks it with \"sceau card pin unblock\" (PUK).",
+        ),
+        E::WrongPuk => pick("Code PUK faux.", "Wrong PUK."),
+        E::PukBlocked => pick(
+            "Code PUK bloqué : plus d'essai. La carte doit être remplacée ou remise à zéro.",
+            "PUK blocked: no tries left. The card must be replaced or reset.",
+        ),
+        E::WrongManagementKey => pick("Clé d'administration fausse.", "Wrong management key."),
         E::WrongPin => pick("Code PIN faux.", "Wrong PIN."),
         E::PinLocked => pick(
             "Trois codes PIN faux de suite : clé verrouillée. Retirez-la puis remettez-la. Votre administrateur est prévenu.",

@@ -6,12 +6,14 @@
 
 pub mod key;
 pub mod management;
+pub mod metadata;
 pub mod object;
 pub mod pin;
 pub mod pin_pad;
 
 pub use key::{Digest, KeyKind, PublicKey, Slot};
 pub use management::{ManagementAlgorithm, ManagementKey};
+pub use metadata::Metadata;
 pub use object::{Chuid, Discovery};
 pub use pin::{PinOutcome, PinReference, PivPin};
 
@@ -58,6 +60,11 @@ impl<P: ApduPort> PivCard<P> {
         // Part 2 §3.1.1: the application property template. What it says is not needed; that it is one tells a PIV application from chance.
         tlv::only(&template, 0x61).map_err(|_| structure("application template"))?;
         Ok(card)
+    }
+
+    /// What the card is reached by, for a reader that asks for the PIN itself; the selection stands.
+    pub fn port(&mut self) -> &mut P {
+        &mut self.port
     }
 
     /// Yubico's GET VERSION: firmware major, minor, patch; `None` on other cards.

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sceau_agent::config::{ConfigError, Places};
 use sceau_agent::locale::Language;
+use sceau_agent::piv::command::{CardCommand, card_lines};
 use sceau_agent::prompt::Reason;
 use sceau_agent::prompt::terminal::{Client, ClientError, Ended};
 use serde_json::{Value, json};
@@ -82,9 +83,21 @@ enum Command {
         /// A name for the key.
         #[arg(long)]
         label: Option<String>,
+        /// Enrol the PIV card, though FIDO2 keys are there.
+        #[arg(long)]
+        card: bool,
         /// Print the outcome as JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// PIV cards: PIN, PUK, keys, certificates.
+    #[command(after_help = "Examples:\n  sceau card pin unblock\n  sceau card certificates")]
+    Card {
+        /// Part of the name of the reader; needed when there are several cards.
+        #[arg(long, global = true)]
+        reader: Option<String>,
+        #[command(subcommand)]
+        command: CardCommand,
     },
     /// Sign in with a key.
     #[command(after_help = "Example:\n  sceau sign-in --person amartin")]
@@ -185,15 +198,26 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
         Command::Enroll {
             invitation_file,
             label,
+            card,
             json,
         } => {
             let invitation = read_invitation(invitation_file)?;
             (
-                json!({ "op": "enroll", "invitation": invitation.as_str(), "label": label }),
+                json!({ "op": "enroll", "invitation": invitation.as_str(), "label": label, "card": card }),
                 *json,
                 true,
                 invitation_file.as_os_str() == "-",
             )
+        }
+        Command::Card { reader, command } => {
+            let mut request = command.task().map_err(Fault::Invitation)?;
+            if let Value::Object(request) = &mut request {
+                request.extend([
+                    ("op".into(), json!("card")),
+                    ("reader".into(), json!(reader)),
+                ]);
+            }
+            (request, command.json(), command.asks(), false)
         }
         Command::SignIn { person, json } => (
             json!({ "op": "sign-in", "person": person }),
@@ -218,6 +242,9 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
     let out = std::io::stdout();
     match ended {
         Ended::Done(done) => {
+            if let Command::Card { command, .. } = &command {
+                command.finish(&done, language).map_err(Fault::Invitation)?;
+            }
             if json {
                 println!("{done}");
             } else {
@@ -335,6 +362,7 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
                 text(&done["person"])
             )
         }
+        Command::Card { command, .. } => command.render(done, language),
         Command::SignIn { .. } => format!(
             "{}: {}\n",
             language.pick("Connecté", "Signed in"),
@@ -441,6 +469,10 @@ fn keys(done: &Value, language: Language) -> String {
                 ),
                 text(&key["same_as"])
             ));
+            continue;
+        }
+        if key["kind"] == "piv" && key["state"] == "ready" {
+            out.push_str(&card_lines(key, language));
             continue;
         }
         if key["state"] != "ready" {

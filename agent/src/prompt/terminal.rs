@@ -19,7 +19,9 @@ use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::attached::{Numbered, Reply, ReplyLine};
-use super::{Again, Answer, Progress, Question, Reason, Refusal, Secret, Shown};
+use super::{
+    Again, Answer, CardChoice, CardSecret, Progress, Question, Reason, Refusal, Secret, Shown,
+};
 use crate::locale::Language;
 
 /// The longest line that the daemon may send: a status with a full queue fits.
@@ -291,6 +293,15 @@ impl Client {
                 "Plusieurs clés sont là : touchez celle à enrôler…",
                 "Several keys are there: touch the one to enrol…",
             ),
+            Progress::InsertCard => pick("Introduisez la carte…", "Insert the card…"),
+            Progress::TypeOnReader { reader, tries_left } => format!(
+                "{} ({reader}){}…",
+                pick(
+                    "Tapez le code PIN sur le lecteur",
+                    "Type the PIN on the reader"
+                ),
+                tries_text(*tries_left, self.language)
+            ),
             Progress::Touch { authenticator } => format!(
                 "{} ({authenticator})…",
                 pick("Touchez la clé", "Touch the key")
@@ -338,6 +349,100 @@ impl Client {
                 min_length,
                 again,
             } => self.ask_new_pin(authenticator, *min_length, *again),
+            Question::CardSecret {
+                card,
+                secret,
+                tries_left,
+                again,
+            } => {
+                let language = self.language;
+                let again = match again {
+                    None => "",
+                    Some(Again::Wrong) => language.pick("Faux.\n", "Wrong.\n"),
+                    Some(Again::Unfit) => language.pick(
+                        "Cela ne convient pas (trop court, trop long, ou caractère refusé) ; rien n'a été envoyé.\n",
+                        "This will not do (too short, too long, or a character that it cannot have); nothing was sent.\n",
+                    ),
+                };
+                let tries = tries_text(*tries_left, language);
+                let question = format!(
+                    "{again}{} ({card}){tries} : ",
+                    secret_text(*secret, language)
+                );
+                if matches!(
+                    secret,
+                    CardSecret::NewPin | CardSecret::NewPuk | CardSecret::NewManagementKey
+                ) {
+                    return self.ask_twice(&question);
+                }
+                Ok(self
+                    .read(&question, true)?
+                    .map(|typed| typed.map(pin_answer)))
+            }
+            Question::CardChoice { card, choice } => self.ask_choice(card, *choice),
+        }
+    }
+
+    /// A new secret, typed twice alike; an empty line stops.
+    fn ask_twice(&mut self, question: &str) -> Result<Result<Option<Answer>, u8>, ClientError> {
+        let language = self.language;
+        loop {
+            let first = match self.read(question, true)? {
+                Ok(Some(typed)) => typed,
+                Ok(None) => return Ok(Ok(None)),
+                Err(signal) => return Ok(Err(signal)),
+            };
+            if first.is_empty() {
+                return Ok(Ok(Some(Answer::Cancel)));
+            }
+            let again = language.pick("Le même, encore une fois : ", "The same once more: ");
+            match self.read(again, true)? {
+                Ok(Some(second)) if *second == *first => return Ok(Ok(Some(pin_answer(first)))),
+                Ok(Some(_)) => {
+                    self.write(language.pick("Les deux diffèrent.\n", "The two differ.\n"))?
+                }
+                Ok(None) => return Ok(Ok(None)),
+                Err(signal) => return Ok(Err(signal)),
+            }
+        }
+    }
+
+    fn ask_choice(
+        &mut self,
+        card: &str,
+        choice: CardChoice,
+    ) -> Result<Result<Option<Answer>, u8>, ClientError> {
+        let language = self.language;
+        let text = match choice {
+            CardChoice::AnotherTry { tries_left } => format!(
+                "{} ({card}){}.\n{}",
+                language.pick("Code PIN faux", "Wrong PIN"),
+                tries_text(tries_left, language),
+                language.pick(
+                    "Le retaper sur le lecteur ? [o]ui, [n]on : ",
+                    "Type it on the reader again? [y]es, [n]o: "
+                )
+            ),
+            CardChoice::ReplaceKey => format!(
+                "{} ({card}).\n{}",
+                language.pick(
+                    "Le compartiment 9C contient déjà une clé ; elle serait détruite pour toujours, et avec elle son enrôlement",
+                    "Slot 9C holds a key already; it would be destroyed for good, and its enrolment with it"
+                ),
+                language.pick("La remplacer ? [o]ui, [n]on : ", "Replace it? [y]es, [n]o: ")
+            ),
+        };
+        loop {
+            let typed = match self.read(&text, false)? {
+                Ok(Some(typed)) => typed,
+                Ok(None) => return Ok(Ok(None)),
+                Err(signal) => return Ok(Err(signal)),
+            };
+            match typed.trim().to_lowercase().as_str() {
+                "o" | "oui" | "y" | "yes" => return Ok(Ok(Some(Answer::GoOn))),
+                "" | "n" | "non" | "no" => return Ok(Ok(Some(Answer::Cancel))),
+                _ => {}
+            }
         }
     }
 
@@ -525,6 +630,40 @@ fn pin_answer(typed: Zeroizing<String>) -> Answer {
         Answer::Cancel
     } else {
         Answer::Pin(Secret::new(typed.as_str().to_owned()))
+    }
+}
+
+fn tries_text(tries_left: Option<u8>, language: Language) -> String {
+    tries_left
+        .map(|left| {
+            format!(
+                ", {} {left}",
+                language.pick("essais restants :", "tries left:")
+            )
+        })
+        .unwrap_or_default()
+}
+
+fn secret_text(secret: CardSecret, language: Language) -> &'static str {
+    match secret {
+        CardSecret::Pin => language.pick("Code PIN de la carte", "PIN of the card"),
+        CardSecret::NewPin => language.pick(
+            "Nouveau code PIN, de 6 à 8 caractères",
+            "New PIN, 6 to 8 characters",
+        ),
+        CardSecret::Puk => language.pick("Code PUK de la carte", "PUK of the card"),
+        CardSecret::NewPuk => language.pick(
+            "Nouveau code PUK, de 6 à 8 caractères",
+            "New PUK, 6 to 8 characters",
+        ),
+        CardSecret::ManagementKey => language.pick(
+            "Clé d'administration, en hexadécimal",
+            "Management key, in hexadecimal",
+        ),
+        CardSecret::NewManagementKey => language.pick(
+            "Nouvelle clé d'administration, en hexadécimal",
+            "New management key, in hexadecimal",
+        ),
     }
 }
 

@@ -88,6 +88,20 @@ impl KeyKind {
         }
     }
 
+    /// The kind with this algorithm identifier.
+    #[must_use]
+    pub fn of_identifier(identifier: u8) -> Option<Self> {
+        [
+            Self::P256,
+            Self::P384,
+            Self::Rsa2048,
+            Self::Rsa3072,
+            Self::Rsa4096,
+        ]
+        .into_iter()
+        .find(|kind| kind.identifier() == identifier)
+    }
+
     /// Bytes of a field element or modulus.
     fn size(self) -> usize {
         match self {

@@ -105,6 +105,12 @@ impl<P: ApduPort> PivCard<P> {
         PinOutcome::from_status(self.tell(VERIFY, 0x00, reference.p2(), &*pin.0)?)
     }
 
+    /// Makes the card forget that the PIN was verified (P1 = FF, SP 800-73-4), so that no other program of a shared card profits from it. Cards that
+    /// do not know it keep what they know until another application is selected.
+    pub fn forget_pin(&mut self, reference: PinReference) -> Result<(), Error> {
+        self.tell(VERIFY, 0xff, reference.p2(), &[]).map(drop)
+    }
+
     /// CHANGE REFERENCE DATA of the PIN; a wrong current PIN costs a try.
     pub fn change_pin(
         &mut self,
