@@ -113,8 +113,10 @@ pub enum Verification {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyKind {
-    /// Hardware whose manufacturer's attestation was verified at enrolment; the only kind that can be enrolled.
+    /// Hardware whose manufacturer's attestation was verified at enrolment.
     AttestedHardware,
+    /// The same, or a card that cannot attest its key and that a configured issuer certified.
+    AttestedOrIssued,
 }
 
 /// What an action needs before it may be done. Made by the policy alone.

@@ -16,7 +16,7 @@ use crate::keyfile::{self, KeyFileError};
 use crate::policy::{Policy, PolicyError};
 use crate::port::Ports;
 use crate::store::{Durability, Store, StoreError, StoreOptions};
-use crate::{attestation, gate, listen};
+use crate::{attestation, gate, listen, piv};
 
 /// The configuration to use.
 #[derive(Debug, clap::Args)]
@@ -57,6 +57,9 @@ pub enum CommandError {
     /// The metadata list.
     #[error(transparent)]
     Metadata(#[from] crate::metadata::RefreshError),
+    /// Cards' roots and issuers.
+    #[error("piv: {0}")]
+    Cards(#[from] piv::CardsError),
     /// TLS.
     #[error("tls: {0}")]
     Tls(#[from] listen::TlsError),
@@ -92,7 +95,7 @@ impl CommandError {
         ExitCode::from(match self {
             Self::Initialised | Self::Metadata(crate::metadata::RefreshError::Refused(_)) => 1,
             Self::Config(_) | Self::Unreadable { .. } | Self::Policy { .. } | Self::KeyFile(_) => 2,
-            Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
+            Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
             Self::Metadata(_) | Self::Store(_) | Self::Desk(_) => 3,
             Self::Listen { .. } | Self::Io(_) => 3,
@@ -126,6 +129,14 @@ fn load_judge(config: &Config) -> Result<attestation::Judge, CommandError> {
     Ok(attestation::Judge::load(config, origins(config))?)
 }
 
+fn load_cards(config: &Config) -> Result<Option<piv::Cards>, CommandError> {
+    let Some(section) = &config.piv else {
+        return Ok(None);
+    };
+    let cards = piv::Cards::load(section, vec![config.agent_origin()])?;
+    Ok(Some(cards))
+}
+
 fn settings(config: &Config) -> Result<Settings, CommandError> {
     let (policy, policy_text) = load_policy(config)?;
     Ok(Settings {
@@ -141,6 +152,7 @@ fn settings(config: &Config) -> Result<Settings, CommandError> {
         permit_key: keyfile::permit_key(&config.keys.permit)?,
         log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin)?,
         judge: load_judge(config)?,
+        cards: load_cards(config)?,
     })
 }
 

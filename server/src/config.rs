@@ -3,6 +3,11 @@
 //! Paths are relative to the file's own folder. Unknown keys are errors: a misspelt protection is none.
 //! Trusts the file and the environment: whoever writes them is the administrator.
 
+mod piv;
+
+pub(crate) use piv::is_address;
+pub use piv::{Edition, Firmware, Piv, PivIssuer};
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -274,6 +279,9 @@ pub struct Config {
     /// `[metadata]`.
     #[serde(default)]
     pub metadata: Option<Metadata>,
+    /// `[piv]`.
+    #[serde(default)]
+    pub piv: Option<Piv>,
     /// `[limit]`.
     #[serde(default)]
     pub limit: Limits,
@@ -387,6 +395,9 @@ impl Config {
         for path in paths.into_iter().flatten().chain(gate).chain(metadata) {
             *path = folder.join(&path);
         }
+        if let Some(piv) = &mut self.piv {
+            piv.resolve(folder);
+        }
         if let Some(path) = self.store.url.strip_prefix("sqlite:") {
             // `sqlite://relative`, `sqlite:relative` and `sqlite:///absolute` alike.
             let path = folder.join(path.strip_prefix("//").unwrap_or(path));
@@ -446,6 +457,9 @@ impl Config {
             || server.session_lifetime.0 > Duration::days(31)
         {
             return reject("server.session_lifetime", "is between 1s and 31d");
+        }
+        if let Some(piv) = &self.piv {
+            piv.check()?;
         }
         for service in &self.service {
             if service.id.as_str() == crate::policy::OWN_SERVICE {

@@ -1,4 +1,4 @@
-//! Enrolled keys: credentials on attested authenticators.
+//! Enrolled keys: credentials on attested authenticators, and cards.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -53,16 +53,64 @@ impl KeyState {
 pub struct KeySummary {
     /// The server's name for it.
     pub key_id: KeyId,
-    /// The authenticator's name for it, base64url.
-    pub credential_id: String,
+    /// The authenticator's name for it, base64url; `null` for a card.
+    pub credential_id: Option<String>,
     /// FIDO2 or PIV.
     pub kind: KeyType,
     /// How its owner calls it.
     pub label: String,
     /// Transports that its registration named.
     pub transports: Vec<String>,
-    /// Model, from its attestation.
-    pub aaguid: String,
+    /// Model, from its attestation; `null` for a card.
+    pub aaguid: Option<String>,
+    /// A card's public key (SubjectPublicKeyInfo, base64url), by which the agent finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub public_key_spki: Option<String>,
+}
+
+/// What a key is and proves; verified at enrolment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A FIDO2 credential. Each of its signatures says itself whether it was verified.
+    Fido2 {
+        /// The authenticator's name for it.
+        credential_id: Vec<u8>,
+        /// COSE_Key, verbatim from the attested credential data.
+        public_key_cose: Vec<u8>,
+        /// Model.
+        aaguid: String,
+    },
+    /// A card's slot 9C. Its signatures say nothing of PIN and touch: what was shown at enrolment does.
+    Piv {
+        /// SubjectPublicKeyInfo, DER.
+        public_key_spki: Vec<u8>,
+        /// The card attested the key; otherwise a configured issuer certified it.
+        attested: bool,
+        /// Each signature takes a PIN.
+        pin_each_time: bool,
+    },
+}
+
+impl Credential {
+    /// FIDO2 or PIV.
+    #[must_use]
+    pub fn kind(&self) -> KeyType {
+        match self {
+            Self::Fido2 { .. } => KeyType::Fido2,
+            Self::Piv { .. } => KeyType::Piv,
+        }
+    }
+
+    /// What no two keys share: the credential id, or the SHA-256 of a card's public key.
+    #[must_use]
+    pub fn handle(&self) -> Vec<u8> {
+        match self {
+            Self::Fido2 { credential_id, .. } => credential_id.clone(),
+            Self::Piv {
+                public_key_spki, ..
+            } => sceau_proof::log::entry::sha256(public_key_spki).to_vec(),
+        }
+    }
 }
 
 /// A key as the store holds it; its public key and attestation were verified at enrolment.
@@ -72,19 +120,13 @@ pub struct KeyRecord {
     pub id: KeyId,
     /// Whose it is.
     pub person: PersonId,
-    /// FIDO2 or PIV.
-    pub kind: KeyType,
-    /// The authenticator's name for it.
-    pub credential_id: Vec<u8>,
-    /// COSE_Key, verbatim from the attested credential data.
-    pub public_key_cose: Vec<u8>,
-    /// Model.
-    pub aaguid: String,
+    /// What it is.
+    pub credential: Credential,
     /// How its owner calls it.
     pub label: String,
     /// Transports.
     pub transports: Vec<String>,
-    /// Highest signature counter seen.
+    /// Highest signature counter seen; cards have none.
     pub sign_count: u32,
     /// Backup eligibility at enrolment; always false while policy is what it is, and never changes.
     pub backup_eligible: bool,
@@ -98,13 +140,28 @@ impl KeyRecord {
     /// What its owner's agent is told.
     #[must_use]
     pub fn summary(&self) -> KeySummary {
+        let (credential_id, aaguid, public_key_spki) = match &self.credential {
+            Credential::Fido2 {
+                credential_id,
+                aaguid,
+                ..
+            } => (
+                Some(URL_SAFE_NO_PAD.encode(credential_id)),
+                Some(aaguid.clone()),
+                None,
+            ),
+            Credential::Piv {
+                public_key_spki, ..
+            } => (None, None, Some(URL_SAFE_NO_PAD.encode(public_key_spki))),
+        };
         KeySummary {
             key_id: self.id,
-            credential_id: URL_SAFE_NO_PAD.encode(&self.credential_id),
-            kind: self.kind,
+            credential_id,
+            kind: self.credential.kind(),
             label: self.label.clone(),
             transports: self.transports.clone(),
-            aaguid: self.aaguid.clone(),
+            aaguid,
+            public_key_spki,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod listen;
 pub mod metadata;
 pub mod metrics;
 pub mod person;
+pub mod piv;
 pub mod policy;
 pub mod port;
 pub mod rate;

@@ -260,7 +260,8 @@ pub fn by_own_key() -> Requirement {
         roles: BTreeSet::new(),
         requester_also: false,
         verification: Verification::Pin,
-        key: KeyKind::AttestedHardware,
+        // A session opens nothing: what it may then approve, each action's rule says.
+        key: KeyKind::AttestedOrIssued,
     }
 }
 
@@ -452,8 +453,12 @@ pub fn explain(rule: &Rule) -> String {
         Verification::Pin => "PIN and touch",
         Verification::Touch => "touch",
     };
+    let with = match rule.key {
+        KeyKind::AttestedHardware => "",
+        KeyKind::AttestedOrIssued => " (attested keys, or cards of a configured issuer)",
+    };
     format!(
-        "{} at {service}{about}, asked by {who}: sealed by {by}, with {how}, within {}",
+        "{} at {service}{about}, asked by {who}: sealed by {by}, with {how}{with}, within {}",
         rule.action, rule.lifetime
     )
 }

@@ -73,6 +73,7 @@ pub struct StoreOptions {
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_start.sql"),
     include_str!("../migrations/0002_metadata.sql"),
+    include_str!("../migrations/0003_piv.sql"),
 ];
 
 /// An open store.

@@ -6,7 +6,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::{Api, Caller, Json, Path, Problem, action, binary};
-use crate::desk::ApprovalClaim;
+use sceau_proof::assertion::AssertionResponse;
+use sceau_proof::authenticator_data::CredentialId;
+use sceau_proof::evidence::Response;
+use sceau_proof::piv::SignatureResponse;
+
+use crate::desk::{ApprovalClaim, DeskError};
 use crate::id::{ActionId, KeyId};
 use crate::session::SessionState;
 
@@ -16,17 +21,48 @@ use crate::session::SessionState;
 pub(super) struct ApprovalBody {
     #[schema(value_type = String)]
     key_id: KeyId,
-    response: AssertionBody,
+    response: AnswerBody,
 }
 
-/// What the key answered, base64url.
+/// What the key answered, base64url: an assertion, or a card's `origin` and `signature`.
 #[derive(Deserialize, ToSchema)]
-struct AssertionBody {
-    client_data_json: String,
-    authenticator_data: String,
+struct AnswerBody {
+    #[serde(default)]
+    client_data_json: Option<String>,
+    #[serde(default)]
+    authenticator_data: Option<String>,
     signature: String,
     #[serde(default)]
     credential_id: Option<String>,
+    #[serde(default)]
+    origin: Option<String>,
+}
+
+impl AnswerBody {
+    fn read(self) -> Result<Response, Problem> {
+        let signature = binary(&self.signature, "signature")?;
+        match (self.client_data_json, self.authenticator_data, self.origin) {
+            (Some(client_data_json), Some(authenticator_data), None) => {
+                let credential_id = match self.credential_id {
+                    Some(id) => Some(
+                        CredentialId::new(binary(&id, "credential_id")?)
+                            .ok_or(DeskError::Malformed("credential_id"))?,
+                    ),
+                    None => None,
+                };
+                Ok(Response::Fido2(AssertionResponse {
+                    client_data_json: binary(&client_data_json, "client_data_json")?,
+                    authenticator_data: binary(&authenticator_data, "authenticator_data")?,
+                    signature,
+                    credential_id,
+                }))
+            }
+            (None, None, Some(origin)) if origin.len() <= 300 => {
+                Ok(Response::Piv(SignatureResponse { origin, signature }))
+            }
+            _ => Err(DeskError::Malformed("response").into()),
+        }
+    }
 }
 
 /// Approves with a key. A sign-in's own token approves that sign-in and nothing else.
@@ -46,19 +82,12 @@ pub(super) async fn approve(
             session
         }
         Caller::Session(session) => return Err(Problem::session(session.state)),
-        Caller::Service(_) => return Err(crate::desk::DeskError::Forbidden.into()),
+        Caller::Service(_) => return Err(DeskError::Forbidden.into()),
     };
-    let response = approval.response;
     let claim = ApprovalClaim {
         person: session.person.clone(),
         key: approval.key_id,
-        client_data_json: binary(&response.client_data_json, "client_data_json")?,
-        authenticator_data: binary(&response.authenticator_data, "authenticator_data")?,
-        signature: binary(&response.signature, "signature")?,
-        credential_id: response
-            .credential_id
-            .map(|id| binary(&id, "credential_id"))
-            .transpose()?,
+        response: approval.response.read()?,
     };
     let record = api.desk.approve(id, claim).await;
     api.metrics.approval(record.is_ok());

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use sceau_proof::piv::SignatureResponse;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -11,8 +12,10 @@ use zeroize::Zeroizing;
 use super::view::{self, Eyes};
 use super::{Api, Json, Path, Peer, PersonCaller, Problem, action, binary};
 use crate::action::{Caller, NewAction, Target};
-use crate::desk::{Desk, RegistrationClaim};
+use crate::desk::{Desk, DeskError, RegistrationClaim};
 use crate::id::{EnrolmentId, PersonId};
+use crate::key::{Credential, KeyType};
+use crate::piv::CardClaim;
 use crate::policy::OWN_SERVICE;
 
 /// Who shall be enrolled.
@@ -113,8 +116,19 @@ pub(super) async fn open(
         "exclude": opened.exclude,
         "user_verification": "required",
         "attestation": "direct",
+        "piv": piv(&api.desk),
     });
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+}
+
+/// Which cards may be enrolled; `null` when none.
+fn piv(desk: &Desk) -> Option<Value> {
+    let cards = desk.cards()?;
+    Some(json!({
+        "algorithms": ["ES256", "ES384", "RS256"],
+        "attested": cards.attested(),
+        "issuers": cards.issuers().collect::<Vec<_>>(),
+    }))
 }
 
 /// A registration.
@@ -123,6 +137,9 @@ pub(super) async fn open(
 pub(super) struct RegistrationBody {
     #[schema(value_type = String)]
     invitation: Zeroizing<String>,
+    #[serde(default = "fido2")]
+    #[schema(value_type = String)]
+    kind: KeyType,
     response: RegistrationResponseBody,
     #[serde(default)]
     transports: Vec<String>,
@@ -130,15 +147,32 @@ pub(super) struct RegistrationBody {
     label: Option<String>,
 }
 
+fn fido2() -> KeyType {
+    KeyType::Fido2
+}
+
+/// What a new key answered, base64url: `client_data_json` and `attestation_object`, or, of a card, the others.
 #[derive(Deserialize, ToSchema)]
 struct RegistrationResponseBody {
-    client_data_json: String,
-    attestation_object: String,
+    #[serde(default)]
+    client_data_json: Option<String>,
+    #[serde(default)]
+    attestation_object: Option<String>,
+    #[serde(default)]
+    origin: Option<String>,
+    #[serde(default)]
+    signature: Option<String>,
+    #[serde(default)]
+    attestation: Option<String>,
+    #[serde(default)]
+    certificate: Option<String>,
+    #[serde(default)]
+    intermediates: Vec<String>,
 }
 
 /// What a reason means, for who reads French and who reads English.
 fn words(reason: &str) -> Value {
-    let meaning = |lang| sceau_proof::attestation::words(reason, lang);
+    let meaning = |lang| crate::piv::words(reason, lang);
     json!({ "fr": meaning("fr"), "en": meaning("en") })
 }
 
@@ -169,27 +203,70 @@ pub(super) async fn register(
     {
         return Err(malformed("label"));
     }
-    let claim = RegistrationClaim {
-        client_data_json: binary(&asked.response.client_data_json, "client_data_json")?,
-        attestation_object: binary(&asked.response.attestation_object, "attestation_object")?,
-        transports: asked.transports,
-        label: asked.label,
+    let registered = match asked.kind {
+        KeyType::Fido2 => {
+            let response = asked.response;
+            let claim = RegistrationClaim {
+                client_data_json: required(response.client_data_json, "client_data_json")?,
+                attestation_object: required(response.attestation_object, "attestation_object")?,
+                transports: asked.transports,
+                label: asked.label,
+            };
+            desk.register(id, &asked.invitation, claim).await?
+        }
+        KeyType::Piv => {
+            let claim = card(asked.response, asked.transports, asked.label)?;
+            desk.register_card(id, &asked.invitation, claim).await?
+        }
     };
-    let registered = desk
-        .register(id, &asked.invitation, claim)
-        .await?
-        .map_err(|refused| {
-            Problem::of(StatusCode::UNPROCESSABLE_ENTITY, "registration-refused")
-                .because(refused.detail)
-                .with("words", words(&refused.reason))
-                .with("reason", refused.reason)
-        })?;
+    let registered = registered.map_err(|refused| {
+        Problem::of(StatusCode::UNPROCESSABLE_ENTITY, "registration-refused")
+            .because(refused.detail)
+            .with("words", words(&refused.reason))
+            .with("reason", refused.reason)
+    })?;
+    let aaguid = match &registered.key.credential {
+        Credential::Fido2 { aaguid, .. } => Some(aaguid.as_str()),
+        Credential::Piv { .. } => None,
+    };
     let body = json!({
         "key_id": registered.key.id,
         "person": registered.key.person,
-        "aaguid": registered.key.aaguid,
+        "kind": registered.key.credential.kind(),
+        "aaguid": aaguid,
         "model": registered.model,
         "session": { "session_id": registered.session, "token": *registered.token },
     });
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
+}
+
+fn required(text: Option<String>, what: &'static str) -> Result<Vec<u8>, Problem> {
+    binary(&text.ok_or(DeskError::Malformed(what))?, what)
+}
+
+fn card(
+    response: RegistrationResponseBody,
+    transports: Vec<String>,
+    label: Option<String>,
+) -> Result<CardClaim, Problem> {
+    let origin = response
+        .origin
+        .filter(|origin| origin.len() <= 300)
+        .ok_or(DeskError::Malformed("origin"))?;
+    let optional = |text: Option<String>, what| text.map(|text| binary(&text, what)).transpose();
+    Ok(CardClaim {
+        signature: SignatureResponse {
+            origin,
+            signature: required(response.signature, "signature")?,
+        },
+        attestation: optional(response.attestation, "attestation")?,
+        certificate: optional(response.certificate, "certificate")?,
+        intermediates: response
+            .intermediates
+            .iter()
+            .map(|text| binary(text, "intermediates"))
+            .collect::<Result<_, _>>()?,
+        transports,
+        label,
+    })
 }

@@ -3,18 +3,18 @@
 
 use std::sync::Arc;
 
-use sceau_proof::evidence::{EnrolledKey, Fido2Registration, KeyRecord as EvidenceKey};
+use sceau_proof::evidence::KeyRecord as EvidenceKey;
 use serde_json::{Value, json};
 use time::Duration;
 use zeroize::Zeroizing;
 
+use super::new_key::NewKey;
 use super::open::{about, birth};
 use super::sign_in::{open_sealed, token_digest};
 use super::{DeskError, Shared, digest, own};
 use crate::action::{ActionRecord, NewAction, State, Target};
-use crate::attestation::Accepted;
 use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
-use crate::key::{KeyRecord, KeyState, KeyType};
+use crate::key::{Credential, KeyRecord, KeyState, KeyType};
 use crate::person::{Person, PersonState};
 use crate::policy::{Decision, OWN_SERVICE, by_own_key};
 use crate::store::key::Registration;
@@ -124,7 +124,8 @@ impl Command for OpenEnrolment {
         let exclude = key::of_person(tx.connection, &person.id)
             .await?
             .iter()
-            .map(|key| sceau_proof::base64url::encode(&key.credential_id))
+            .filter(|key| key.credential.kind() == KeyType::Fido2)
+            .map(|key| sceau_proof::base64url::encode(key.credential.handle()))
             .collect();
         Ok(Ok(OpenedEnrolment {
             id: invitation.id,
@@ -144,14 +145,13 @@ pub struct RegistrationRefused {
     pub detail: String,
 }
 
-/// `Desk::register`, after `attestation::judge`.
+/// `Desk::register` and `Desk::register_card`, after `attestation` or `piv` judged.
 pub(super) struct Register {
     pub(super) shared: Arc<Shared>,
     pub(super) enrolment: EnrolmentId,
     pub(super) secret_sha256: [u8; 32],
     pub(super) action: ActionId,
-    pub(super) claim: RegistrationClaim,
-    pub(super) judged: Result<Accepted, RegistrationRefused>,
+    pub(super) judged: Result<NewKey, RegistrationRefused>,
 }
 
 impl Command for Register {
@@ -167,9 +167,7 @@ impl Command for Register {
             .ok_or(DeskError::NotFound)?;
         let standing = standing.approve(tx.now, true)?;
         let judged = match &self.judged {
-            Ok(accepted)
-                if key::credential_known(tx.connection, &accepted.credential_id).await? =>
-            {
+            Ok(new) if key::known(tx.connection, &new.credential).await? => {
                 Err(RegistrationRefused {
                     reason: "credential-known".into(),
                     detail: "This key is enrolled already.".into(),
@@ -228,7 +226,7 @@ impl Register {
         tx: &mut Tx<'_>,
         record: &ActionRecord,
         person: &PersonId,
-        accepted: &Accepted,
+        new: &NewKey,
     ) -> Result<KeyRecord, Fault> {
         let id = KeyId(tx.ports.uuid(tx.now)?);
         let evidence = EvidenceKey {
@@ -236,17 +234,12 @@ impl Register {
             key_id: id.to_string(),
             person: person.to_string(),
             rp_id: self.shared.rp_id.clone(),
-            origins: self.shared.origins.clone(),
-            enrolled_at: tx.now.replace_nanosecond(0).unwrap_or(tx.now),
-            key: EnrolledKey::Fido2 {
-                credential_id: accepted.credential_id.clone(),
-                public_key_cose: accepted.public_key_cose.clone(),
-                registration: Fido2Registration {
-                    action: record.document.as_bytes().to_vec(),
-                    client_data_json: self.claim.client_data_json.clone(),
-                    attestation_object: self.claim.attestation_object.clone(),
-                },
+            origins: match new.credential.kind() {
+                KeyType::Fido2 => self.shared.origins.clone(),
+                KeyType::Piv => self.shared.card_origins(),
             },
+            enrolled_at: tx.now.replace_nanosecond(0).unwrap_or(tx.now),
+            key: new.record.clone(),
         };
         let evidence: Value = evidence
             .to_value()
@@ -254,32 +247,29 @@ impl Register {
         let key = KeyRecord {
             id,
             person: person.clone(),
-            kind: KeyType::Fido2,
-            credential_id: accepted.credential_id.clone(),
-            public_key_cose: accepted.public_key_cose.clone(),
-            aaguid: accepted.aaguid.clone(),
-            label: self
-                .claim
-                .label
-                .clone()
-                .or_else(|| accepted.model.clone())
-                .unwrap_or_else(|| "key".to_owned()),
-            transports: self.claim.transports.clone(),
-            sign_count: accepted.sign_count,
-            backup_eligible: accepted.backup_eligible,
+            credential: new.credential.clone(),
+            label: new.label.clone(),
+            transports: new.transports.clone(),
+            sign_count: new.sign_count,
+            backup_eligible: new.backup_eligible,
             record_sha256: digest(&evidence)?,
             state: KeyState::Live,
         };
         let registration = Registration {
             record: evidence.to_string().into_bytes(),
-            attestation: accepted.verdict.clone(),
+            attestation: match &new.private {
+                Some(private) => json!({ "verdict": new.verdict, "private": private }),
+                None => new.verdict.clone(),
+            },
         };
         key::insert(tx.connection, &key, &registration, tx.now).await?;
-        let entry = about(tx, "key.enrolled", record)
+        let mut entry = about(tx, "key.enrolled", record)
             .subject("key", id)
-            .digest("key", key.record_sha256)
-            .datum("aaguid", accepted.aaguid.as_str())
-            .datum("attestation", accepted.verdict.clone());
+            .digest("key", key.record_sha256);
+        if let Credential::Fido2 { aaguid, .. } = &key.credential {
+            entry = entry.datum("aaguid", aaguid.as_str());
+        }
+        let entry = entry.datum("attestation", new.verdict.clone());
         tx.append(entry, Some(record.id), &[("person", person.as_str())])
             .await?;
         Ok(key)

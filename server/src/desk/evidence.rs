@@ -1,6 +1,5 @@
 //! The evidence bundle of docs/evidence.md, put together from the store; and the log's files, for auditors and witnesses.
 
-use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::evidence::{
     Approval, Bundle, LogRecord, LoggedEntry, Opening, PermitRecord, PolicyRecord, Response,
     State as EvidenceState, VERSION,
@@ -93,11 +92,7 @@ impl Desk {
             approvals.push(Approval {
                 person: approval.person.to_string(),
                 key,
-                response: super::response(
-                    &approval.client_data_json,
-                    &approval.authenticator_data,
-                    &approval.signature,
-                )?,
+                response: response(approval.response)?,
             });
         }
         Ok(approvals)
@@ -267,18 +262,7 @@ fn word(state: State) -> EvidenceState {
     }
 }
 
-/// The response of docs/evidence.md; the credential id is the key record's and not repeated.
-pub(super) fn response(
-    client_data_json: &[u8],
-    authenticator_data: &[u8],
-    signature: &[u8],
-) -> Result<Value, DeskError> {
-    Response::Fido2(AssertionResponse {
-        client_data_json: client_data_json.to_vec(),
-        authenticator_data: authenticator_data.to_vec(),
-        signature: signature.to_vec(),
-        credential_id: None,
-    })
-    .to_value()
-    .map_err(|_| broken("response"))
+/// The response of docs/evidence.md.
+pub(super) fn response(response: Response) -> Result<Value, DeskError> {
+    response.to_value().map_err(|_| broken("response"))
 }

@@ -4,18 +4,22 @@ use std::sync::Arc;
 
 use sceau_proof::assertion::{self, AssertionError, AssertionResponse, Rejection};
 use sceau_proof::authenticator_data::CredentialId;
+use sceau_proof::certificate::PublicKeyInfo;
 use sceau_proof::cose::PublicKey;
+use sceau_proof::evidence::Response;
+use sceau_proof::piv::{self, SignatureResponse};
 use serde_json::Value;
 
 use super::judgement::stops_or_opens_nothing;
 use super::open::{about, audience};
 use super::{ApprovalClaim, CancelReason, DeskError, RefusalReason, Shared, digest, response};
 use crate::action::{
-    ActionRecord, EXECUTION_GRACE, Settlement, Standing, State, TransitionError, Verification,
+    ActionRecord, EXECUTION_GRACE, KeyKind, Settlement, Standing, State, TransitionError,
+    Verification,
 };
 use crate::hub::Notice;
 use crate::id::{ActionId, PersonId};
-use crate::key::{KeyRecord, KeyState};
+use crate::key::{Credential, KeyRecord, KeyState};
 use crate::person::Person;
 use crate::policy::{self, OWN_SERVICE};
 use crate::session::SessionState;
@@ -60,40 +64,87 @@ pub(super) fn check(
 ) -> Result<Checked, DeskError> {
     let document = sceau_proof::action::Action::parse(record.document.as_bytes())
         .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
-    let public_key = PublicKey::from_cose(&key.public_key_cose)
-        .map_err(|_| DeskError::Misuse("stored key does not parse"))?;
-    let enrolled = CredentialId::new(key.credential_id.clone())
-        .ok_or(DeskError::Misuse("stored credential id"))?;
-    let credential_id = match &claim.credential_id {
-        Some(id) => {
-            Some(CredentialId::new(id.clone()).ok_or(DeskError::Malformed("credential_id"))?)
-        }
-        None => None,
-    };
-    let response = AssertionResponse {
-        client_data_json: claim.client_data_json.clone(),
-        authenticator_data: claim.authenticator_data.clone(),
-        signature: claim.signature.clone(),
-        credential_id,
-    };
     let challenge = document.challenge();
-    let mut expected =
-        assertion::Expectation::new(&shared.rp_id, &shared.origins, challenge.as_bytes());
-    let enrolled = [enrolled];
-    expected.credential_ids = &enrolled;
-    expected.require_uv = record
+    let pin = record
         .requirement
         .as_ref()
         .is_none_or(|requirement| requirement.verification == Verification::Pin);
-    expected.stored_sign_count = Some(key.sign_count);
-    expected.stored_backup_eligible = Some(key.backup_eligible);
-    Ok(match assertion::verify(&response, &public_key, &expected) {
+    match (&key.credential, &claim.response) {
+        (
+            Credential::Fido2 {
+                credential_id,
+                public_key_cose,
+                ..
+            },
+            Response::Fido2(response),
+        ) => {
+            let public_key = PublicKey::from_cose(public_key_cose)
+                .map_err(|_| DeskError::Misuse("stored key does not parse"))?;
+            let enrolled = [CredentialId::new(credential_id.clone())
+                .ok_or(DeskError::Misuse("stored credential id"))?];
+            let mut expected =
+                assertion::Expectation::new(&shared.rp_id, &shared.origins, challenge.as_bytes());
+            expected.credential_ids = &enrolled;
+            expected.require_uv = pin;
+            expected.stored_sign_count = Some(key.sign_count);
+            expected.stored_backup_eligible = Some(key.backup_eligible);
+            Ok(check_assertion(response, &public_key, &expected))
+        }
+        (
+            Credential::Piv {
+                public_key_spki,
+                attested,
+                pin_each_time,
+            },
+            Response::Piv(response),
+        ) => {
+            let attested_only = record
+                .requirement
+                .as_ref()
+                .is_none_or(|requirement| requirement.key == KeyKind::AttestedHardware);
+            if attested_only && !attested {
+                return Err(DeskError::NotAnApprover("key-not-attested"));
+            }
+            if pin && !pin_each_time {
+                return Err(DeskError::NotAnApprover("key-without-pin-each-time"));
+            }
+            check_card(shared, public_key_spki, response, challenge.as_bytes())
+        }
+        _ => Ok(Checked::Failed("key-kind")),
+    }
+}
+
+fn check_assertion(
+    response: &AssertionResponse,
+    public_key: &PublicKey,
+    expected: &assertion::Expectation<'_>,
+) -> Checked {
+    match assertion::verify(response, public_key, expected) {
         Ok(verified) => Checked::Genuine {
             sign_count: verified.sign_count(),
         },
         Err(AssertionError::Rejected(Rejection::SignCount { stored, received })) => {
             Checked::Clone { stored, received }
         }
+        Err(error) => Checked::Failed(error.reason()),
+    }
+}
+
+/// A card's signature. It has no counter: a card's key cannot be copied, which is what its enrolment showed.
+fn check_card(
+    shared: &Shared,
+    public_key_spki: &[u8],
+    response: &SignatureResponse,
+    challenge: &[u8; 32],
+) -> Result<Checked, DeskError> {
+    let key = PublicKeyInfo::from_der(public_key_spki)
+        .map_err(|_| DeskError::Misuse("stored key does not parse"))?;
+    let expected = piv::Expectation {
+        challenge,
+        origins: &shared.card_origins(),
+    };
+    Ok(match piv::verify_signature(response, &key, &expected) {
+        Ok(_) => Checked::Genuine { sign_count: 0 },
         Err(error) => Checked::Failed(error.reason()),
     })
 }
@@ -209,11 +260,18 @@ impl Approve {
     }
 
     fn response(&self) -> Result<Value, DeskError> {
-        response(
-            &self.claim.client_data_json,
-            &self.claim.authenticator_data,
-            &self.claim.signature,
-        )
+        response(self.answer())
+    }
+
+    /// What is kept of the answer: the credential id is the key record's, and not repeated.
+    fn answer(&self) -> Response {
+        match self.claim.response.clone() {
+            Response::Fido2(assertion) => Response::Fido2(AssertionResponse {
+                credential_id: None,
+                ..assertion
+            }),
+            piv => piv,
+        }
     }
 
     async fn count(
@@ -247,9 +305,7 @@ impl Approve {
             person: approver.id.clone(),
             key: key.id,
             at: tx.now,
-            client_data_json: self.claim.client_data_json.clone(),
-            authenticator_data: self.claim.authenticator_data.clone(),
-            signature: self.claim.signature.clone(),
+            response: self.answer(),
             entry: index,
         };
         action::insert_approval(tx.connection, record.id, &approval, record.approvals.len())

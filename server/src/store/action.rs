@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use sceau_proof::assertion::AssertionResponse;
+use sceau_proof::evidence::Response;
+use sceau_proof::piv::SignatureResponse;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use time::OffsetDateTime;
@@ -20,12 +23,8 @@ pub struct Approval {
     pub key: KeyId,
     /// When.
     pub at: OffsetDateTime,
-    /// Verbatim.
-    pub client_data_json: Vec<u8>,
-    /// Verbatim.
-    pub authenticator_data: Vec<u8>,
-    /// Verbatim.
-    pub signature: Vec<u8>,
+    /// What the key answered, verbatim; without a credential id, which is the key record's.
+    pub response: Response,
     /// Index of its log entry.
     pub entry: u64,
 }
@@ -118,7 +117,7 @@ pub async fn approvals(
     id: ActionId,
 ) -> Result<Vec<Approval>, StoreError> {
     sqlx::query(
-        "SELECT person, enrolled_key, at_ms, client_data_json, authenticator_data, signature, entry
+        "SELECT person, enrolled_key, at_ms, client_data_json, authenticator_data, signature, origin, entry
          FROM approval WHERE action = $1 ORDER BY seq",
     )
     .bind(id.to_string())
@@ -130,9 +129,18 @@ pub async fn approvals(
             person: parse(row.try_get("person")?, "approval person")?,
             key: parse(row.try_get("enrolled_key")?, "approval key")?,
             at: from_ms(row.try_get("at_ms")?)?,
-            client_data_json: row.try_get("client_data_json")?,
-            authenticator_data: row.try_get("authenticator_data")?,
-            signature: row.try_get("signature")?,
+            response: match row.try_get::<Option<String>, _>("origin")? {
+                None => Response::Fido2(AssertionResponse {
+                    client_data_json: row.try_get("client_data_json")?,
+                    authenticator_data: row.try_get("authenticator_data")?,
+                    signature: row.try_get("signature")?,
+                    credential_id: None,
+                }),
+                Some(origin) => Response::Piv(SignatureResponse {
+                    origin,
+                    signature: row.try_get("signature")?,
+                }),
+            },
             entry: u64::try_from(row.try_get::<i64, _>("entry")?)
                 .map_err(|_| StoreError::Corrupt("entry index"))?,
         })
@@ -311,19 +319,30 @@ pub(crate) async fn insert_approval(
     approval: &Approval,
     seq: usize,
 ) -> Result<(), StoreError> {
+    let (client_data_json, authenticator_data, signature, origin) = match approval.response.clone()
+    {
+        Response::Fido2(it) => (
+            it.client_data_json,
+            it.authenticator_data,
+            it.signature,
+            None,
+        ),
+        Response::Piv(it) => (Vec::new(), Vec::new(), it.signature, Some(it.origin)),
+    };
     sqlx::query(
         "INSERT INTO approval (action, person, enrolled_key, seq, at_ms, client_data_json, authenticator_data, signature,
-             entry)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             origin, entry)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(action.to_string())
     .bind(approval.person.as_str().to_owned())
     .bind(approval.key.to_string())
     .bind(i64::try_from(seq).unwrap_or(i64::MAX))
     .bind(to_ms(approval.at))
-    .bind(approval.client_data_json.clone())
-    .bind(approval.authenticator_data.clone())
-    .bind(approval.signature.clone())
+    .bind(client_data_json)
+    .bind(authenticator_data)
+    .bind(signature)
+    .bind(origin)
     .bind(i64::try_from(approval.entry).unwrap_or(i64::MAX))
     .execute(connection)
     .await?;

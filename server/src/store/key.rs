@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 
 use super::{StoreError, parse, to_json, to_ms};
 use crate::id::{ActionId, KeyId, PersonId};
-use crate::key::{KeyRecord, KeyState, KeyType};
+use crate::key::{Credential, KeyRecord, KeyState, KeyType};
 
 /// What enrolment verified, kept verbatim.
 #[derive(Debug, Clone)]
@@ -18,18 +18,24 @@ pub struct Registration {
 }
 
 fn read(row: &AnyRow) -> Result<KeyRecord, StoreError> {
-    let kind = match row.try_get::<&str, _>("kind")? {
-        "fido2" => KeyType::Fido2,
-        "piv" => KeyType::Piv,
+    let public_key: Vec<u8> = row.try_get("public_key")?;
+    let credential = match row.try_get::<&str, _>("kind")? {
+        "fido2" => Credential::Fido2 {
+            credential_id: row.try_get("handle")?,
+            public_key_cose: public_key,
+            aaguid: row.try_get("aaguid")?,
+        },
+        "piv" => Credential::Piv {
+            public_key_spki: public_key,
+            attested: row.try_get::<i64, _>("attested")? != 0,
+            pin_each_time: row.try_get::<i64, _>("pin_each_time")? != 0,
+        },
         _ => return Err(StoreError::Corrupt("key kind")),
     };
     Ok(KeyRecord {
         id: parse(row.try_get("id")?, "key id")?,
         person: parse(row.try_get("person")?, "key person")?,
-        kind,
-        credential_id: row.try_get("credential_id")?,
-        public_key_cose: row.try_get("public_key_cose")?,
-        aaguid: row.try_get("aaguid")?,
+        credential,
         label: row.try_get("label")?,
         transports: serde_json::from_str(row.try_get("transports")?)
             .map_err(|_| StoreError::Corrupt("transports"))?,
@@ -51,7 +57,7 @@ pub async fn load(
     id: KeyId,
 ) -> Result<Option<KeyRecord>, StoreError> {
     sqlx::query(
-        "SELECT id, person, kind, credential_id, public_key_cose, aaguid, label, transports, sign_count,
+        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, label, transports, sign_count,
              backup_eligible, record_sha256, state
          FROM enrolled_key WHERE id = $1",
     )
@@ -69,7 +75,7 @@ pub async fn of_person(
     person: &PersonId,
 ) -> Result<Vec<KeyRecord>, StoreError> {
     sqlx::query(
-        "SELECT id, person, kind, credential_id, public_key_cose, aaguid, label, transports, sign_count,
+        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, label, transports, sign_count,
              backup_eligible, record_sha256, state
          FROM enrolled_key WHERE person = $1 ORDER BY created_ms, id",
     )
@@ -81,18 +87,16 @@ pub async fn of_person(
     .collect()
 }
 
-/// Whether a credential is enrolled already, for anyone.
-pub async fn credential_known(
+/// Whether a key is enrolled already, for anyone.
+pub async fn known(
     connection: &mut AnyConnection,
-    credential_id: &[u8],
+    credential: &Credential,
 ) -> Result<bool, StoreError> {
-    Ok(
-        sqlx::query("SELECT id FROM enrolled_key WHERE credential_id = $1")
-            .bind(credential_id.to_vec())
-            .fetch_optional(connection)
-            .await?
-            .is_some(),
-    )
+    Ok(sqlx::query("SELECT id FROM enrolled_key WHERE handle = $1")
+        .bind(credential.handle())
+        .fetch_optional(connection)
+        .await?
+        .is_some())
 }
 
 /// What enrolment kept of a key.
@@ -121,20 +125,32 @@ pub(crate) async fn insert(
     registration: &Registration,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
+    let (public_key, aaguid, attested, pin_each_time) = match key.credential.clone() {
+        Credential::Fido2 {
+            public_key_cose,
+            aaguid,
+            ..
+        } => (public_key_cose, aaguid, true, false),
+        Credential::Piv {
+            public_key_spki,
+            attested,
+            pin_each_time,
+        } => (public_key_spki, String::new(), attested, pin_each_time),
+    };
     sqlx::query(
-        "INSERT INTO enrolled_key (id, person, kind, credential_id, public_key_cose, aaguid, label, transports, sign_count,
-             backup_eligible, state, record, record_sha256, attestation, created_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        "INSERT INTO enrolled_key (id, person, kind, handle, public_key, aaguid, label, transports, sign_count,
+             backup_eligible, state, record, record_sha256, attestation, created_ms, attested, pin_each_time)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(key.id.to_string())
     .bind(key.person.as_str().to_owned())
-    .bind(match key.kind {
+    .bind(match key.credential.kind() {
         KeyType::Fido2 => "fido2",
         KeyType::Piv => "piv",
     })
-    .bind(key.credential_id.clone())
-    .bind(key.public_key_cose.clone())
-    .bind(key.aaguid.clone())
+    .bind(key.credential.handle())
+    .bind(public_key)
+    .bind(aaguid)
     .bind(key.label.clone())
     .bind(to_json(&key.transports)?)
     .bind(i64::from(key.sign_count))
@@ -144,6 +160,8 @@ pub(crate) async fn insert(
     .bind(key.record_sha256.to_vec())
     .bind(to_json(&registration.attestation)?)
     .bind(to_ms(now))
+    .bind(i64::from(attested))
+    .bind(i64::from(pin_each_time))
     .execute(connection)
     .await?;
     Ok(())

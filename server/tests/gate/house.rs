@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sceau_proof::action::Action;
+use sceau_proof::assertion::AssertionResponse;
+use sceau_proof::authenticator_data::CredentialId;
+use sceau_proof::evidence::Response;
 use sceau_proof::log::note::{KeyKind as NoteKind, SigningKey as NoteKey};
 use sceau_server::action::ActionRecord;
 use sceau_server::attestation::{Judge, load_anchors};
@@ -167,6 +170,7 @@ pub(crate) async fn desk(folder: &std::path::Path, manufacturer: &Manufacturer) 
         permit_key: sceau_proof::permit::SigningKey::from_pkcs8(&pkcs8).unwrap(),
         log_key: NoteKey::from_seed("sceau.example/log", NoteKind::Log, &[7; 32]).unwrap(),
         judge: Judge::new(RP_ID.to_owned(), origins, load_anchors(&anchors).unwrap()).unwrap(),
+        cards: None,
     };
     Desk::start(store, Ports::new(SystemClock, SystemRandom), settings)
         .await
@@ -210,10 +214,12 @@ impl Owner {
         let claim = ApprovalClaim {
             person: self.id.clone(),
             key: self.key,
-            client_data_json,
-            authenticator_data,
-            signature,
-            credential_id: Some(self.credential.id.clone()),
+            response: Response::Fido2(AssertionResponse {
+                client_data_json,
+                authenticator_data,
+                signature,
+                credential_id: CredentialId::new(self.credential.id.clone()),
+            }),
         };
         desk.approve(record.id, claim).await.unwrap();
     }

@@ -16,25 +16,30 @@ use crate::authenticator::{Credential, Manufacturer};
 use crate::fixture::{AGENT, Owner, Place, RP_ID};
 use crate::wire::{Answer, Ask, raw};
 
-const SERVICE: &str = "service-token-service-token";
+pub(crate) const SERVICE: &str = "service-token-service-token";
 
 /// A served API.
-struct Served {
-    place: Place,
-    desk: Desk,
+pub(crate) struct Served {
+    pub(crate) place: Place,
+    pub(crate) desk: Desk,
     address: SocketAddr,
-    alice: Owner,
-    bob: Owner,
+    pub(crate) alice: Owner,
+    pub(crate) bob: Owner,
     _folder: tempfile::TempDir,
 }
 
 impl Served {
     async fn start() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Place)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place::new(format!(
+        let mut place = Place::new(format!(
             "sqlite:{}",
             folder.path().join("sceau.db").display()
         ));
+        change(&mut place);
         let desk = place.desk("a").await.unwrap();
         let (alice, bob) = place.found(&desk).await;
         let digest = |token: &str| sceau_proof::log::entry::sha256(token.as_bytes());
@@ -69,11 +74,17 @@ impl Served {
         }
     }
 
-    async fn send(&self, ask: Ask) -> Answer {
+    pub(crate) async fn send(&self, ask: Ask) -> Answer {
         raw(self.address, &ask.bytes("sceau.example")).await
     }
 
-    async fn ask(&self, token: &str, method: &str, target: &str, body: Option<Value>) -> Answer {
+    pub(crate) async fn ask(
+        &self,
+        token: &str,
+        method: &str,
+        target: &str,
+        body: Option<Value>,
+    ) -> Answer {
         let ask = Ask::new(method, target).header("Authorization", &format!("Bearer {token}"));
         self.send(match body {
             Some(body) => ask.json(&body.to_string()),
@@ -91,12 +102,12 @@ impl Served {
         answer.json()
     }
 
-    async fn record(&self, object: &Value) -> ActionRecord {
+    pub(crate) async fn record(&self, object: &Value) -> ActionRecord {
         let id = object["action"]["id"].as_str().unwrap().parse().unwrap();
         self.desk.action(id).await.unwrap().unwrap()
     }
 
-    async fn approve(&self, owner: &Owner, object: &Value) -> Answer {
+    pub(crate) async fn approve(&self, owner: &Owner, object: &Value) -> Answer {
         let body = approval(owner, &self.record(object).await);
         self.ask(
             &owner.token,
@@ -121,17 +132,11 @@ fn wanted(kind: &str, requester: &str) -> Value {
 }
 
 fn approval(owner: &Owner, record: &ActionRecord) -> Value {
-    let claim = owner.claim(record);
-    json!({"key_id": owner.key, "response": {
-        "client_data_json": base64url::encode(&claim.client_data_json),
-        "authenticator_data": base64url::encode(&claim.authenticator_data),
-        "signature": base64url::encode(&claim.signature),
-        "credential_id": base64url::encode(claim.credential_id.unwrap()),
-    }})
+    json!({"key_id": owner.key, "response": owner.claim(record).response.to_value().unwrap()})
 }
 
 #[track_caller]
-fn problem(answer: &Answer, status: u16, code: &str) {
+pub(crate) fn problem(answer: &Answer, status: u16, code: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(
         answer.header("content-type"),

@@ -62,6 +62,7 @@ async fn all(mut stores: Stores) {
     too_many_prompts_are_not_asked(&mut stores).await;
     a_new_person_is_inert_until_enrolled(&mut stores).await;
     evidence_convinces_an_auditor(&mut stores).await;
+    crate::piv::a_card_is_kept_with_its_approval(stores.place().await).await;
 }
 
 /// Everything that the log says, checked as an auditor would, from its files.

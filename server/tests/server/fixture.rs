@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use sceau_proof::action::Action;
+use sceau_proof::assertion::AssertionResponse;
+use sceau_proof::authenticator_data::CredentialId;
+use sceau_proof::evidence::Response;
 use sceau_proof::log::note::{KeyKind, SigningKey as LogKey, VerifyingKey};
 use sceau_proof::permit::SigningKey as PermitKey;
 use sceau_server::action::{ActionRecord, Caller, NewAction, Target};
@@ -11,6 +14,7 @@ use sceau_server::attestation::{Judge, load_anchors};
 use sceau_server::desk::{ApprovalClaim, Desk, DeskError, RegistrationClaim, Settings};
 use sceau_server::id::{KeyId, PersonId};
 use sceau_server::person::{Person, PersonState};
+use sceau_server::piv::Cards;
 use sceau_server::policy::Policy;
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use sceau_server::rate::Limits;
@@ -42,6 +46,12 @@ approvals = 2
 approvers = "roles"
 roles = ["administrator", "manager"]
 requester_also = true
+[[rule]]
+action = "note.write"
+key = "attested-or-issued"
+[[rule]]
+action = "note.touch"
+verification = "touch"
 [[rule]]
 service = "sceau"
 action = "key.enroll"
@@ -116,6 +126,8 @@ pub(crate) struct Place {
     pub(crate) clock: Hand,
     pub(crate) manufacturer: Manufacturer,
     pub(crate) limits: Limits,
+    /// `[piv]`, when cards may be enrolled.
+    pub(crate) piv: Option<sceau_server::config::Piv>,
     anchors: tempfile::TempDir,
     permit_key: Vec<u8>,
 }
@@ -137,6 +149,7 @@ impl Place {
             clock: Hand::new(),
             manufacturer,
             limits,
+            piv: None,
             anchors,
             permit_key,
         }
@@ -169,6 +182,10 @@ impl Place {
                 load_anchors(self.anchors.path()).unwrap(),
             )
             .unwrap(),
+            cards: self
+                .piv
+                .as_ref()
+                .map(|piv| Cards::load(piv, vec![AGENT.to_owned()]).unwrap()),
         };
         Desk::start(store, Ports::new(self.clock.clone(), System), settings).await
     }
@@ -234,6 +251,18 @@ impl Place {
         id: &str,
         role: &str,
     ) -> Owner {
+        let secret = self.invitation(desk, operator, id, role).await;
+        self.enrol(desk, &secret).await
+    }
+
+    /// An invitation for a new person.
+    pub(crate) async fn invitation(
+        &self,
+        desk: &Desk,
+        operator: &Owner,
+        id: &str,
+        role: &str,
+    ) -> Zeroizing<String> {
         let asked = NewAction {
             kind: "key.enroll".to_owned(),
             service: "sceau".parse().unwrap(),
@@ -254,7 +283,7 @@ impl Place {
         let record = desk.open_action(asked, caller).await.unwrap();
         operator.approve(desk, &record).await.unwrap();
         let (_, secret, _) = desk.reveal_invitation(record.id).await.unwrap().unwrap();
-        self.enrol(desk, &secret).await
+        secret
     }
 }
 
@@ -268,10 +297,12 @@ impl Owner {
         ApprovalClaim {
             person: self.id.clone(),
             key: self.key,
-            client_data_json,
-            authenticator_data,
-            signature,
-            credential_id: Some(self.credential.id.clone()),
+            response: Response::Fido2(AssertionResponse {
+                client_data_json,
+                authenticator_data,
+                signature,
+                credential_id: CredentialId::new(self.credential.id.clone()),
+            }),
         }
     }
 
@@ -303,7 +334,12 @@ impl Owner {
         kind: &str,
         caller: Caller,
     ) -> Result<ActionRecord, DeskError> {
-        let asked = NewAction {
+        desk.open_action(self.wants(kind), caller).await
+    }
+
+    /// What this person asks for at the portal.
+    pub(crate) fn wants(&self, kind: &str) -> NewAction {
+        NewAction {
             kind: kind.to_owned(),
             service: "portal".parse().unwrap(),
             requester: self.id.clone(),
@@ -318,8 +354,7 @@ impl Owner {
                 .clone(),
             request: None,
             words: None,
-        };
-        desk.open_action(asked, caller).await
+        }
     }
 
     /// Signs in anew.

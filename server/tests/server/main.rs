@@ -10,6 +10,7 @@
 
 #[path = "../gate/authenticator.rs"]
 mod authenticator;
+mod card;
 mod fixture;
 mod postgres;
 #[path = "../gate/wire.rs"]
@@ -22,3 +23,5 @@ mod api;
 mod conformance;
 /// The real binary, killed at random points (attack 21).
 mod kill;
+/// Cards: enrolled and approving, and every lie about them.
+mod piv;
