@@ -4,10 +4,11 @@ use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config, load_judge, load_policy};
 use crate::attestation::Judge;
-use crate::config;
+use crate::config::{self, Piv};
 use crate::keyfile;
 use crate::listen;
 use crate::metadata::{self, List};
+use crate::piv::Cards;
 use crate::policy::{Explained, explain};
 use crate::port::Ports;
 
@@ -79,6 +80,10 @@ impl CheckConfig {
             );
         }
         let models = judge.explain(lang);
+        let cards = super::load_cards(&config)?;
+        let card_rules = cards.as_ref().map(Cards::explain).unwrap_or_default();
+        let card_warnings = config.piv.as_ref().map(Piv::warnings).unwrap_or_default();
+        warnings.extend(card_warnings.iter().map(String::as_str));
         let services: Vec<&str> = config
             .service
             .iter()
@@ -90,7 +95,7 @@ impl CheckConfig {
                 json!({
                     "listen": config.server.listen, "tls": config.server.tls_cert.is_some(), "rp_id": config.server.rp_id,
                     "origins": super::origins(&config), "services": services, "policy": rules, "anchors": anchors,
-                    "metadata": metadata.as_ref().map(MetadataState::json), "models": models, "gate_hosts": hosts, "warnings": warnings,
+                    "metadata": metadata.as_ref().map(MetadataState::json), "models": models, "cards": card_rules, "gate_hosts": hosts, "warnings": warnings,
                 })
             ));
         }
@@ -129,6 +134,12 @@ impl CheckConfig {
             text.push_str(&metadata.text(lang));
         }
         for line in &models {
+            text.push_str(&format!("  {line}\n"));
+        }
+        if !card_rules.is_empty() {
+            text.push_str("cards that may be enrolled:\n");
+        }
+        for line in &card_rules {
             text.push_str(&format!("  {line}\n"));
         }
         if !hosts.is_empty() {
