@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::fs::{Access, FileType, Mode, OFlags, access, fstat, inotify};
+use rustix::fs::{Access, FileType, FlockOperation, Mode, OFlags, access, flock, fstat, inotify};
 use rustix::io::Errno;
 use sceau_ctap::hid::{Channel, HidDevice};
 use sceau_ctap::port::MAX_REPORT;
@@ -33,6 +33,10 @@ const STACK: usize = 128 * 1024;
 const MAX_NODES: usize = 64;
 /// Longest text taken from a device.
 const MAX_TEXT: usize = 128;
+/// How often an operation lets another program finish with the key.
+const TRIES_OF_A_BUSY_NODE: u32 = 250;
+/// Between two of them.
+const PAUSE_OF_A_BUSY_NODE: Duration = Duration::from_millis(20);
 /// A device that sends without end is left to the next operation after so many packets of one read.
 const MAX_INTERRUPTIONS: usize = 16;
 
@@ -151,10 +155,10 @@ impl Monitor {
     pub fn start(roots: Roots, events: UnboundedSender<Event>) -> std::io::Result<Self> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
         let mut watch = Watch {
-            roots,
             events,
             udev: uevent::listen()?,
-            access: inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?,
+            access: watch_access(&roots.dev)?,
+            roots,
             stop: Arc::clone(&stop),
             there: Vec::new(),
         };
@@ -184,7 +188,7 @@ struct Watch {
     udev: OwnedFd,
     access: OwnedFd,
     stop: Arc<OwnedFd>,
-    there: Vec<(Node, Option<i32>)>,
+    there: Vec<Node>,
 }
 
 impl Watch {
@@ -209,19 +213,24 @@ impl Watch {
                 return;
             }
             let concerned = udev && uevent::drain(&self.udev);
-            if access {
-                self.forget_accesses();
-            }
-            if concerned || access {
+            let granted = access && self.drain_access();
+            if concerned || granted {
                 self.look();
             }
         }
     }
 
-    fn forget_accesses(&self) {
+    /// Takes what waits; whether any of it is about a hidraw node, or was lost.
+    fn drain_access(&self) -> bool {
+        let mut concerned = false;
         let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
         let mut reader = inotify::Reader::new(&self.access, &mut buffer);
-        while reader.next().is_ok() {}
+        while let Ok(event) = reader.next() {
+            let name = event.file_name().map(|name| name.to_bytes());
+            concerned |= event.events().contains(inotify::ReadFlags::QUEUE_OVERFLOW)
+                || name.is_some_and(|name| name.starts_with(b"hidraw"));
+        }
+        concerned
     }
 
     /// Compares what is there with what was told.
@@ -229,22 +238,16 @@ impl Watch {
         let now = nodes(&self.roots);
         let (kept, gone): (Vec<_>, Vec<_>) = std::mem::take(&mut self.there)
             .into_iter()
-            .partition(|(node, _)| now.contains(node));
+            .partition(|node| now.contains(node));
         self.there = kept;
-        for (node, watched) in gone {
-            if let Some(watched) = watched {
-                // Already forgotten by the system when the node is.
-                let _ = inotify::remove_watch(&self.access, watched);
-            }
+        for node in gone {
             self.tell(Event::Left(node));
         }
         for node in now {
-            if self.there.iter().any(|(known, _)| *known == node) {
-                continue;
+            if !self.there.contains(&node) {
+                self.there.push(node.clone());
+                self.tell(Event::Arrived(node));
             }
-            let watched = inotify::add_watch(&self.access, &node.path, inotify::WatchFlags::ATTRIB);
-            self.there.push((node.clone(), watched.ok()));
-            self.tell(Event::Arrived(node));
         }
     }
 
@@ -252,6 +255,14 @@ impl Watch {
         // Nobody listens only when the daemon is ending.
         drop(self.events.send(event));
     }
+}
+
+/// An inotify descriptor that becomes readable when owner, mode or access list of a device node changes. The folder is watched, since a node that
+/// this user may not read cannot be.
+fn watch_access(dev: &Path) -> rustix::io::Result<OwnedFd> {
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    inotify::add_watch(&watch, dev, inotify::WatchFlags::ATTRIB)?;
+    Ok(watch)
 }
 
 /// One authenticator on USB, opened anew for each operation. Owned by one thread.
@@ -272,7 +283,11 @@ impl NodeLink {
         }
     }
 
-    fn open(&self) -> Result<OwnedFd, AuthenticatorError> {
+    /// Opens the node for one operation, once it is ours: other programs that lock it wait until it is closed.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError::NodeDenied`], [`AuthenticatorError::Busy`], [`AuthenticatorError::Gone`] (also when it is another device now).
+    pub fn open(&self) -> Result<OwnedFd, AuthenticatorError> {
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let fd = match rustix::fs::open(&self.node.path, flags, Mode::empty()) {
             Ok(fd) => fd,
@@ -280,11 +295,11 @@ impl NodeLink {
             Err(Errno::BUSY) => return Err(AuthenticatorError::Busy),
             Err(_) => return Err(AuthenticatorError::Gone),
         };
-        if self.is_announced(&fd) {
-            Ok(fd)
-        } else {
-            Err(AuthenticatorError::Gone)
+        if !self.is_announced(&fd) {
+            return Err(AuthenticatorError::Gone);
         }
+        take_turn(&fd)?;
+        Ok(fd)
     }
 
     /// Whether the open device is the one at the announced place: names of nodes are given again, places are not.
@@ -300,6 +315,19 @@ impl NodeLink {
         );
         std::fs::canonicalize(self.sys.join(number)).is_ok_and(|place| place == self.node.place)
     }
+}
+
+/// Locks the node until it is closed. libfido2 (ssh, the fido2 tools) does the same: its operations and ours come one after the other, which spares
+/// it our packets between its own. A program that does not lock is told from ours by its channel.
+fn take_turn(fd: &OwnedFd) -> Result<(), AuthenticatorError> {
+    for _ in 0..TRIES_OF_A_BUSY_NODE {
+        match flock(fd, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::AGAIN | Errno::INTR) => std::thread::sleep(PAUSE_OF_A_BUSY_NODE),
+            Err(_) => return Err(AuthenticatorError::Gone),
+        }
+    }
+    Err(AuthenticatorError::Busy)
 }
 
 impl Link for NodeLink {

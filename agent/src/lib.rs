@@ -5,9 +5,10 @@
 //! server's answers (only what [`sceau_proof::action::Action`] accepts is shown and signed), authenticators, readers, whoever opens the socket.
 //!
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
-//! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`] and [`socket`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
+//! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`] and [`administration`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
 //! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`].
 
+pub mod administration;
 pub mod agent;
 pub mod approval;
 pub mod ceremony;

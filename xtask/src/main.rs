@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod demo;
+mod guest;
 mod place;
 mod setup;
 mod step;
@@ -20,6 +21,7 @@ cargo xtask TASK
   demo [--stay] [--real-key] [--lang fr|en]
                    the breach of December 2025, replayed against Sceau
   test [FILTER]    everything that CI runs; with FILTER only the tests whose names contain it
+  guest [FILTER]   the USB scenarios alone: a kernel, udev and keys of their own
   check            format, rooms, lints, documentation, dependencies
   bench [NAME]     figures side by side in one run: assertion, registration, approval, log, agent
   fuzz [SECONDS]   the parsers of foreign bytes against mutated seeds (default 60 s each)
@@ -44,6 +46,8 @@ fn main() -> ExitCode {
         ["check"] => steps
             .step("set-up", || setup::setup(setup::Need::Demo))
             .and_then(|()| check::check(&mut steps)),
+        ["guest"] => guest::guest(&mut steps, None),
+        ["guest", filter] => guest::guest(&mut steps, Some(filter)),
         ["test"] => test::all(&mut steps),
         ["test", filter] => test::some(&mut steps, filter),
         ["demo", options @ ..] => demo::demo(&mut steps, options),

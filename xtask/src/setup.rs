@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    place,
+    guest, place,
     step::{answers, run},
 };
 
@@ -57,6 +57,12 @@ const PACKAGES: &[Package] = &[
     Package {
         name: "libpcsclite-dev",
         purpose: "talking to smart-card readers",
+        need: Need::Demo,
+        instead: None,
+    },
+    Package {
+        name: "libudev-dev",
+        purpose: "administering USB keys (hidapi)",
         need: Need::Demo,
         instead: None,
     },
@@ -113,6 +119,12 @@ const PACKAGES: &[Package] = &[
         purpose: "OpenSC's tools, a client that we did not write",
         need: Need::Test,
         instead: None,
+    },
+    Package {
+        name: "qemu-system-x86",
+        purpose: "a kernel with a USB bus for virtual keys",
+        need: Need::Test,
+        instead: Some("qemu-system-x86_64"),
     },
     Package {
         name: "strace",
@@ -176,6 +188,7 @@ pub fn setup(need: Need) -> Result<()> {
     if need >= Need::Test {
         python()?;
         node()?;
+        guest::prepare()?;
     }
     Ok(())
 }

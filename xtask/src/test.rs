@@ -6,7 +6,7 @@ use std::{fs, os::unix::fs::MetadataExt, process::Command};
 use anyhow::Result;
 
 use crate::{
-    check,
+    check, guest,
     place::{self, cargo},
     setup::{self, Need},
     step::{Steps, answers, run},
@@ -27,7 +27,8 @@ fn everything(steps: &mut Steps) -> Result<()> {
     build(steps)?;
     check::check(steps)?;
     steps.step("tests of the rooms", || rooms(None))?;
-    steps.step("end to end", || end_to_end(None))
+    steps.step("end to end", || end_to_end(None))?;
+    steps.step("USB, in a guest", || guest::scenarios(None, true))
 }
 
 /// The tests whose names contain `filter`, without the checks.
@@ -38,7 +39,8 @@ pub fn some(steps: &mut Steps, filter: &str) -> Result<()> {
     steps.step("set-up", || setup::setup(Need::Test))?;
     build(steps)?;
     steps.step("tests of the rooms", || rooms(Some(filter)))?;
-    steps.step("end to end", || end_to_end(Some(filter)))
+    steps.step("end to end", || end_to_end(Some(filter)))?;
+    steps.step("USB, in a guest", || guest::scenarios(Some(filter), false))
 }
 
 /// The mutation runs over the parsers of foreign bytes, for `seconds` each.

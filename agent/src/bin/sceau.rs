@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use sceau_agent::administration::{Administer, AdministrationError, administer};
 use sceau_agent::config::{ConfigError, Places};
 use sceau_agent::locale::Language;
 use sceau_agent::piv::command::{CardCommand, card_lines};
@@ -30,9 +31,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// List the authenticators that are there.
-    #[command(after_help = "Example:\n  sceau keys --json | jq '.keys[].aaguid'")]
+    /// List the authenticators that are there, or administer one.
+    #[command(
+        after_help = "Examples:\n  sceau keys --json | jq '.keys[].aaguid'\n  sceau keys pin set",
+        args_conflicts_with_subcommands = true
+    )]
     Keys {
+        #[command(subcommand)]
+        administer: Option<Administer>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -136,6 +142,7 @@ fn main() -> ExitCode {
 
 enum Fault {
     Places(ConfigError),
+    Administration(AdministrationError),
     Invitation(String),
     Signals(std::io::Error),
     Client(ClientError),
@@ -151,6 +158,7 @@ impl Fault {
     fn tell(&self, language: Language) -> (String, u8) {
         match self {
             Self::Places(e) => (e.to_string(), 3),
+            Self::Administration(e) => e.tell(language),
             Self::Invitation(e) => (e.clone(), 2),
             Self::Signals(e) => (e.to_string(), 3),
             Self::Client(ClientError::Io(e)) => (
@@ -178,10 +186,21 @@ impl Fault {
 }
 
 fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
+    if let Command::Keys {
+        administer: Some(what),
+        ..
+    } = &command
+    {
+        print!(
+            "{}",
+            administer(what, language).map_err(Fault::Administration)?
+        );
+        return Ok(ExitCode::SUCCESS);
+    }
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
     let (request, json, person_needed, input_is_data) = match &command {
-        Command::Keys { json } => (json!({ "op": "keys" }), *json, false, false),
+        Command::Keys { json, .. } => (json!({ "op": "keys" }), *json, false, false),
         Command::Status { json } => (json!({ "op": "status" }), *json, false, false),
         Command::Approve { id, json } => (json!({ "op": "approve", "id": id }), *json, true, false),
         Command::Refuse {

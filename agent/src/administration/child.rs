@@ -1,0 +1,273 @@
+//! The child process `sceau-keys-admin`, seen from its parent: one request, one answer, a deadline.
+//!
+//! The library in it (ctap-hid-fido2) waits for ever on a key that is frozen, checks neither channel nor sequence of what it reads, and panics on
+//! malformed replies (docs/decisions.md). So it runs in a process of its own, with an empty environment, nothing on its command line, and ends
+//! when the parent says so; what happened to it is told, and nothing else of the agent is touched.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
+
+use sceau_ctap::{Clock, Status};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use crate::prompt::Secret;
+use crate::reader::SystemClock;
+
+/// Most bytes that the child may answer.
+const MAX_ANSWER: u64 = 1024 * 1024;
+
+/// What the child is asked.
+#[derive(Serialize, Deserialize)]
+pub struct Request {
+    /// What to do.
+    pub operation: Operation,
+    /// The key's device node.
+    pub node: String,
+    /// Its PIN.
+    pub pin: Option<Secret>,
+    /// Its PIN to be.
+    pub new_pin: Option<Secret>,
+}
+
+/// What the child can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// What the key says of itself.
+    Info,
+    /// Sets the first PIN.
+    SetPin,
+    /// Changes the PIN.
+    ChangePin,
+    /// Lists discoverable credentials.
+    Credentials,
+    /// Lists fingers.
+    Fingers,
+    /// Enrols a finger.
+    AddFinger,
+}
+
+impl Operation {
+    /// The longest that it may take.
+    #[must_use]
+    pub fn deadline(self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Info | Self::SetPin | Self::ChangePin => 15,
+            Self::Credentials | Self::Fingers => 60,
+            Self::AddFinger => 180,
+        })
+    }
+}
+
+/// Why the child did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChildError {
+    /// It is not installed beside this program.
+    #[error("{0} is not installed")]
+    Absent(PathBuf),
+    /// The system's reason.
+    #[error("{0}")]
+    System(String),
+    /// It did not end in time and was ended.
+    #[error("the key did not answer within {0:?}")]
+    Deadline(Duration),
+    /// It broke on what the key answered: exit code or signal.
+    #[error("the key's answer could not be read (the administration process ended: {0})")]
+    Crashed(String),
+    /// It answered something else than an answer.
+    #[error("the administration process answered something else")]
+    Malformed,
+    /// The key said no, by this status.
+    #[error("{}", .0)]
+    Status(Status),
+    /// It could not be done; the library's words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The child's program: beside this one, or where packages put it.
+///
+/// # Errors
+/// [`ChildError::Absent`].
+pub fn program() -> Result<PathBuf, ChildError> {
+    let beside = std::env::current_exe()
+        .map_err(|e| ChildError::System(e.to_string()))?
+        .with_file_name("sceau-keys-admin");
+    let places = [beside.clone(), "/usr/libexec/sceau/sceau-keys-admin".into()];
+    let found = places.into_iter().find(|place| place.is_file());
+    found.ok_or(ChildError::Absent(beside))
+}
+
+/// Runs one request; `told` hears of progress.
+///
+/// # Errors
+/// [`ChildError`]; the child has ended then, too.
+pub fn run(
+    program: &Path,
+    request: &Request,
+    deadline: Duration,
+    told: &mut dyn FnMut(&Value),
+) -> Result<Value, ChildError> {
+    let system = |e: std::io::Error| ChildError::System(e.to_string());
+    let mut child = Ending(
+        Command::new(program)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(system)?,
+    );
+    let line = Zeroizing::new(serde_json::to_vec(request).map_err(|_| ChildError::Malformed)?);
+    if let Some(mut stdin) = child.0.stdin.take() {
+        // A child that ended at once is told of below, by how it ended.
+        drop(stdin.write_all(&line));
+    }
+    let (lines_tx, lines) = mpsc::channel();
+    if let Some(stdout) = child.0.stdout.take() {
+        std::thread::Builder::new()
+            .name("administration".into())
+            .stack_size(64 * 1024)
+            .spawn(move || {
+                let lines = BufReader::new(stdout.take(MAX_ANSWER)).lines();
+                for line in lines.map_while(Result::ok) {
+                    if lines_tx.send(line).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(system)?;
+    }
+    let clock = SystemClock::start();
+    loop {
+        let left = deadline.saturating_sub(clock.now());
+        if left.is_zero() {
+            return Err(ChildError::Deadline(deadline));
+        }
+        match lines.recv_timeout(left) {
+            Ok(line) => match read(&line)? {
+                Line::Told(value) => told(&value),
+                Line::Done(value) => return Ok(value),
+            },
+            Err(RecvTimeoutError::Timeout) => return Err(ChildError::Deadline(deadline)),
+            Err(RecvTimeoutError::Disconnected) => {
+                // It has closed its output, which is its end or near it.
+                for _ in 0..50 {
+                    if let Some(status) = child.0.try_wait().map_err(system)? {
+                        return Err(ChildError::Crashed(status.to_string()));
+                    }
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                return Err(ChildError::Malformed);
+            }
+        }
+    }
+}
+
+/// A child that does not outlive its use.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+enum Line {
+    Told(Value),
+    Done(Value),
+}
+
+fn read(line: &str) -> Result<Line, ChildError> {
+    let mut value: Value = serde_json::from_str(line).map_err(|_| ChildError::Malformed)?;
+    if let Some(told) = value.get_mut("told") {
+        return Ok(Line::Told(told.take()));
+    }
+    if let Some(done) = value.get_mut("done") {
+        return Ok(Line::Done(done.take()));
+    }
+    let error = value.get("error").ok_or(ChildError::Malformed)?;
+    let status = error["status"]
+        .as_u64()
+        .and_then(|status| u8::try_from(status).ok());
+    Err(match status {
+        Some(status) => ChildError::Status(Status(status)),
+        None => ChildError::Failed(crate::text::one_line(
+            error["message"].as_str().unwrap_or_default(),
+            200,
+        )),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn with_script(script: &str, deadline: Duration) -> Result<Value, ChildError> {
+        let place = tempfile::tempdir().unwrap();
+        let program = place.path().join("child");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let request = Request {
+            operation: Operation::ChangePin,
+            node: "/dev/hidraw0".into(),
+            pin: Some(Secret::new("1234-old".into())),
+            new_pin: Some(Secret::new("1234-new".into())),
+        };
+        run(&program, &request, deadline, &mut |_| {})
+    }
+
+    #[test]
+    fn pins_go_by_the_pipe_alone_and_nothing_is_inherited() {
+        let script = r#"read -r line
+case "$line" in *1234-old*1234-new*) ;; *) exit 9 ;; esac
+[ $# = 0 ] || exit 8
+tr '\0' '\n' </proc/$$/environ | grep -qv '^PWD=\|^$' && exit 7
+echo '{"told":{"n":1}}'
+echo '{"done":{"ok":true}}'"#;
+        let done = with_script(script, Duration::from_secs(20));
+        assert_eq!(done, Ok(serde_json::json!({ "ok": true })));
+    }
+
+    #[test]
+    fn a_child_that_hangs_is_ended_at_its_deadline() {
+        let clock = SystemClock::start();
+        let limit = Duration::from_millis(300);
+        assert_eq!(
+            with_script("sleep 60", limit),
+            Err(ChildError::Deadline(limit))
+        );
+        assert!(clock.now() < Duration::from_secs(10));
+    }
+
+    #[test]
+    fn a_child_that_breaks_is_told_of() {
+        let patience = Duration::from_secs(20);
+        assert!(matches!(
+            with_script("kill -SEGV $$", patience),
+            Err(ChildError::Crashed(_))
+        ));
+        assert_eq!(
+            with_script("echo noise", patience),
+            Err(ChildError::Malformed)
+        );
+        let refused = r#"echo '{"error":{"status":49,"message":"x"}}'"#;
+        assert_eq!(
+            with_script(refused, patience),
+            Err(ChildError::Status(Status::PIN_INVALID))
+        );
+        let endless = "while :; do echo '{\"told\":1}'; done";
+        let limit = Duration::from_millis(500);
+        assert!(with_script(endless, limit).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! The USB scenarios, on a bus of their own: one boot of `tests/guest` (QEMU, Debian's kernel and udev, virtual keys as gadgets) runs them all.
+
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::{
+    place::{self, cargo},
+    setup::{self, Need},
+    step::{Steps, output, run},
+    test,
+};
+
+/// Where the scenarios are, in `tests/scenarios`.
+const MODULE: &str = "usb::";
+
+/// Set-up, builds, and the USB scenarios whose names contain `filter`.
+///
+/// # Errors
+/// The first step that fails.
+pub fn guest(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
+    steps.step("set-up", || setup::setup(Need::Test))?;
+    test::build(steps)?;
+    steps.step("USB, in a guest", || scenarios(filter, true))
+}
+
+/// Boots and runs the scenarios whose names contain `filter`; boots nothing when there is none and `insist` is false.
+///
+/// # Errors
+/// When a scenario does not hold, or there is none to run.
+pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
+    let program = program()?;
+    let listed = output(Command::new(&program).arg("--list").env("SCEAU_NS", "1"))?;
+    let chosen: Vec<&str> = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .filter(|name| {
+            name.starts_with(MODULE) && filter.is_none_or(|filter| name.contains(filter))
+        })
+        .collect();
+    if chosen.is_empty() {
+        if insist {
+            bail!("no USB scenario has such a name; there are:\n{listed}");
+        }
+        return Ok(());
+    }
+    if !is_possible()? {
+        println!(
+            "SKIPPED: the guest needs root (its root is this machine's) and an x86-64 processor."
+        );
+        return Ok(());
+    }
+    run(boot()
+        .args(["env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
+        .arg(program)
+        .args(["--test-threads=1", "--nocapture", "--exact"])
+        .args(chosen))
+}
+
+/// Downloads the guest's kernel and tools, where a guest can be had at all and they are not there yet.
+///
+/// # Errors
+/// When they cannot be downloaded.
+pub fn prepare() -> Result<()> {
+    if is_possible()? {
+        run(script().arg("prepare"))?;
+    }
+    Ok(())
+}
+
+/// `tests/guest/guest run`, to which a command is added.
+#[must_use]
+pub fn boot() -> Command {
+    let mut command = script();
+    command.arg("run");
+    command
+}
+
+fn script() -> Command {
+    let mut command = Command::new(place::root().join("tests/guest/guest"));
+    command
+        .current_dir(place::root())
+        .env("SCEAU_GUEST_DIR", place::target().join("guest"));
+    command
+}
+
+fn is_possible() -> Result<bool> {
+    Ok(cfg!(target_arch = "x86_64") && fs::metadata("/proc/self")?.uid() == 0)
+}
+
+/// The scenarios' own program, as cargo names it.
+fn program() -> Result<PathBuf> {
+    let mut command = cargo(&[
+        "test",
+        "--locked",
+        "-p",
+        "e2e",
+        "--test",
+        "e2e",
+        "--no-run",
+        "--message-format=json",
+    ]);
+    let told = output(command.stderr(Stdio::inherit()))?;
+    told.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "e2e")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .context("cargo names the program of the scenarios")
+}
