@@ -21,8 +21,8 @@ mod reason;
 pub mod second_opinion;
 mod statement;
 mod tpm;
-mod words;
 pub mod trust;
+mod words;
 
 use aws_lc_rs::digest::{SHA256, digest};
 
@@ -142,7 +142,7 @@ impl AttestationType {
 pub enum CredentialKey {
     /// One that our assertion verifier can use.
     Verifiable(PublicKey),
-    /// Well-formed, of an algorithm that we do not verify (its COSE number): Ed448, secp256k1, RS1. Policy refuses it.
+    /// Well-formed, of an algorithm that we do not verify (its COSE number): Ed448, RS1. Policy refuses it.
     Unverifiable(i64),
 }
 
@@ -184,10 +184,8 @@ fn is_well_formed(algorithm: i64, map: &Map<'_>) -> bool {
     match algorithm {
         // Ed448: RFC 9053, RFC 9864.
         -53 | -8 => kty == Some(1) && crv == Some(7) && length(-2) == Some(57),
-        // ES256K: RFC 8812.
-        -47 => kty == Some(2) && crv == Some(8) && length(-2) == Some(32) && length(-3) == Some(32),
-        // RS1, PS384, PS512: RFC 8812, RFC 8230.
-        -65535 | -38 | -39 => {
+        // RS1: RFC 8812.
+        -65535 => {
             kty == Some(3)
                 && length(-1).is_some_and(|n| (256..=1024).contains(&n))
                 && length(-2).is_some_and(|e| (1..=4).contains(&e))
@@ -230,6 +228,23 @@ impl VerifiedRegistration {
     #[must_use]
     pub fn aaguid(&self) -> Aaguid {
         self.aaguid
+    }
+
+    /// The model as far as the statement proves one. A U2F statement signs no authenticator data: whatever AAGUID stands there, its model is the
+    /// one in its certificate, or none (zero).
+    #[must_use]
+    pub fn proved_model(&self) -> Aaguid {
+        if self.format != Format::FidoU2f {
+            return self.aaguid;
+        }
+        let leaf = self.chain.first().and_then(|leaf| leaf.fido_aaguid().ok());
+        leaf.flatten().map_or(Aaguid::ZERO, Aaguid::new)
+    }
+
+    /// Whether the user was verified, as far as the statement proves it: a U2F statement does not sign the flags, and U2F knows no PIN.
+    #[must_use]
+    pub fn proves_user_verification(&self) -> bool {
+        self.flags.uv() && self.format != Format::FidoU2f
     }
 
     /// The new credential's identifier.
@@ -305,7 +320,7 @@ pub fn verify_statement(
     let object = cbor::parse(response.attestation_object, Rules::TOLERANT)
         .map_err(RegistrationError::AttestationObject)?;
     let members = AttestationObject::read(&object)?;
-    let data = AuthenticatorData::parse_with(members.authenticator_data, Rules::TOLERANT)
+    let data = AuthenticatorData::parse(members.authenticator_data)
         .map_err(RegistrationError::AuthenticatorData)?;
     verify_authenticator_data(&data, expectation)?;
     let credential = data
@@ -472,7 +487,7 @@ pub fn claims(attestation_object: &[u8]) -> Claims {
             .into_iter()
             .find(|name| *name == members.format)
     });
-    if let Ok(data) = AuthenticatorData::parse_with(members.authenticator_data, Rules::TOLERANT) {
+    if let Ok(data) = AuthenticatorData::parse(members.authenticator_data) {
         claims.flags = Some(data.flags());
         if let Some(credential) = data.attested_credential() {
             claims.aaguid = Some(credential.aaguid);

@@ -197,17 +197,9 @@ pub struct AuthenticatorData<'a> {
 }
 
 impl<'a> AuthenticatorData<'a> {
-    /// Reads authenticator data that is the whole of `bytes`.
+    /// Reads authenticator data that is the whole of `bytes`. Extension outputs may be of indefinite length: recorded ones are, and what is signed is
+    /// the bytes. The credential's key may not, as CTAP2 demands.
     pub fn parse(bytes: &'a [u8]) -> Result<AuthenticatorData<'a>, AuthenticatorDataError> {
-        Self::parse_with(bytes, Rules::STRICT)
-    }
-
-    /// The same, with rules of the caller's for the extension outputs. Recorded registrations have some of indefinite length; the credential's
-    /// key is always read strictly, since it is read again at every assertion.
-    pub fn parse_with(
-        bytes: &'a [u8],
-        extension_rules: Rules,
-    ) -> Result<AuthenticatorData<'a>, AuthenticatorDataError> {
         let (rp_id_hash, rest) = bytes
             .split_first_chunk::<32>()
             .ok_or(AuthenticatorDataError::Truncated)?;
@@ -226,7 +218,7 @@ impl<'a> AuthenticatorData<'a> {
         let mut extensions = None;
         if flags.ed() {
             let (map, _, after) =
-                map(rest, extension_rules).map_err(AuthenticatorDataError::Extensions)?;
+                map(rest, Rules::TOLERANT).map_err(AuthenticatorDataError::Extensions)?;
             (extensions, rest) = (Some(map), after);
         }
         if !rest.is_empty() {

@@ -159,6 +159,8 @@ impl Certificate {
     pub fn from_pem(text: &[u8]) -> Result<Vec<Self>, CertificateError> {
         use rustls_pki_types::{CertificateDer, pem::PemObject as _};
         let mut all = Vec::new();
+        // A byte order mark, which Windows editors write.
+        let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         for block in CertificateDer::pem_slice_iter(text) {
             all.push(Self::from_der(
                 &block.map_err(|_| CertificateError::NotPem)?,

@@ -2,7 +2,7 @@
 //!
 //! A [`PublicKey`] is parsed once and verifies many times. What a key says about itself must agree: `alg` with `kty` with `crv`, coordinates of
 //! exactly the curve's length, points on the curve, RSA of 2048 to 8192 bits. The cryptography is AWS-LC's. Whether a relying party *wants* an
-//! algorithm is policy, elsewhere; Ed448 and secp256k1 are not implemented.
+//! algorithm is policy, elsewhere; Ed448 and everything over SHA-1 are not implemented.
 
 use std::fmt;
 use std::sync::Arc;
@@ -42,6 +42,12 @@ pub enum Algorithm {
     Rs512,
     /// RSASSA-PSS with SHA-256 (−37).
     Ps256,
+    /// RSASSA-PSS with SHA-384 (−38).
+    Ps384,
+    /// RSASSA-PSS with SHA-512 (−39).
+    Ps512,
+    /// ECDSA on secp256k1 with SHA-256 (−47).
+    Es256k,
     /// ML-DSA-44 (−48).
     MlDsa44,
     /// ML-DSA-65 (−49).
@@ -67,7 +73,7 @@ enum Family {
     },
 }
 
-const ALL: [Algorithm; 15] = [
+const ALL: [Algorithm; 18] = [
     Algorithm::Es256,
     Algorithm::Esp256,
     Algorithm::Es384,
@@ -80,6 +86,9 @@ const ALL: [Algorithm; 15] = [
     Algorithm::Rs384,
     Algorithm::Rs512,
     Algorithm::Ps256,
+    Algorithm::Ps384,
+    Algorithm::Ps512,
+    Algorithm::Es256k,
     Algorithm::MlDsa44,
     Algorithm::MlDsa65,
     Algorithm::MlDsa87,
@@ -108,6 +117,9 @@ impl Algorithm {
             Algorithm::Rs384 => -258,
             Algorithm::Rs512 => -259,
             Algorithm::Ps256 => -37,
+            Algorithm::Ps384 => -38,
+            Algorithm::Ps512 => -39,
+            Algorithm::Es256k => -47,
             Algorithm::MlDsa44 => -48,
             Algorithm::MlDsa65 => -49,
             Algorithm::MlDsa87 => -50,
@@ -139,6 +151,14 @@ impl Algorithm {
             Algorithm::Rs384 => Family::Rsa(&sig::RSA_PKCS1_2048_8192_SHA384),
             Algorithm::Rs512 => Family::Rsa(&sig::RSA_PKCS1_2048_8192_SHA512),
             Algorithm::Ps256 => Family::Rsa(&sig::RSA_PSS_2048_8192_SHA256),
+            Algorithm::Ps384 => Family::Rsa(&sig::RSA_PSS_2048_8192_SHA384),
+            Algorithm::Ps512 => Family::Rsa(&sig::RSA_PSS_2048_8192_SHA512),
+            Algorithm::Es256k => Family::Ec {
+                crv: 8,
+                coordinate: 32,
+                oid: "1.3.132.0.10",
+                verify: &sig::ECDSA_P256K1_SHA256_ASN1,
+            },
             Algorithm::MlDsa44 => Family::MlDsa {
                 length: 1312,
                 oid: "2.16.840.1.101.3.4.3.17",

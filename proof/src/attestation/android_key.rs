@@ -18,7 +18,7 @@ const VERIFY: u32 = 3;
 const GENERATED: u32 = 0;
 
 pub(super) fn verify(statement: &Statement<'_, '_>) -> Result<Finding, StatementError> {
-    let (_, scheme) = statement.scheme()?;
+    let scheme = statement.scheme()?;
     let signature = statement.bytes("sig")?;
     let chain = statement.chain()?;
     let leaf = chain.first().ok_or(StatementError::Malformed("x5c"))?;

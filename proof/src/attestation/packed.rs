@@ -8,7 +8,7 @@ use super::{AttestationType, Finding};
 use crate::certificate::{Certificate, name, oid};
 
 pub(super) fn verify(statement: &Statement<'_, '_>) -> Result<Finding, StatementError> {
-    let (number, scheme) = statement.scheme()?;
+    let number = statement.algorithm()?;
     let signature = statement.bytes("sig")?;
     if statement.members.text("ecdaaKeyId").is_some() {
         return Err(StatementError::Ecdaa);
@@ -27,9 +27,10 @@ pub(super) fn verify(statement: &Statement<'_, '_>) -> Result<Finding, Statement
         return Ok(Finding {
             attestation_type: AttestationType::SelfSigned,
             chain: Vec::new(),
-            weak: scheme.is_weak(),
+            weak: false,
         });
     }
+    let scheme = statement.scheme()?;
     let chain = statement.chain()?;
     let leaf = chain.first().ok_or(StatementError::Malformed("x5c"))?;
     if !scheme.suits(leaf.public_key().kind()) {

@@ -7,7 +7,7 @@ use crate::asn1::Asn1Error;
 use crate::authenticator_data::{AttestedCredential, AuthenticatorData};
 use crate::cbor::{Map, Value};
 use crate::certificate::path::MAX_CHAIN;
-use crate::certificate::signature::Scheme;
+use crate::certificate::signature::{KeyKind, Scheme};
 use crate::certificate::{Certificate, CertificateError, PublicKeyInfo, unpadded};
 
 /// Why a statement is not genuine.
@@ -154,15 +154,18 @@ impl Statement<'_, '_> {
             .ok_or(StatementError::Malformed(name))
     }
 
-    /// `alg`: its number and scheme.
-    pub(super) fn scheme(&self) -> Result<(i64, Scheme), StatementError> {
-        let number = self
-            .members
+    /// `alg`, a COSE number.
+    pub(super) fn algorithm(&self) -> Result<i64, StatementError> {
+        self.members
             .text("alg")
             .and_then(Value::as_int)
-            .ok_or(StatementError::Malformed("alg"))?;
-        let scheme = Scheme::of_cose(number).ok_or(StatementError::UnsupportedAlgorithm(number))?;
-        Ok((number, scheme))
+            .ok_or(StatementError::Malformed("alg"))
+    }
+
+    /// The scheme of `alg`, for a certified key.
+    pub(super) fn scheme(&self) -> Result<Scheme, StatementError> {
+        let number = self.algorithm()?;
+        Scheme::of_cose(number).ok_or(StatementError::UnsupportedAlgorithm(number))
     }
 
     /// `x5c`: one to [`MAX_CHAIN`] certificates, leaf first.
@@ -232,6 +235,7 @@ fn is_same_key(ours: &PublicKeyInfo, theirs: &PublicKeyInfo) -> bool {
         (Some(ours), Some(theirs)) => ours == theirs,
         (None, None) => {
             ours.kind() == theirs.kind()
+                && ours.kind() != KeyKind::Other
                 && unpadded(ours.key_bytes()) == unpadded(theirs.key_bytes())
         }
         _ => false,

@@ -30,7 +30,7 @@ pub(super) fn verify(statement: &Statement<'_, '_>) -> Result<Finding, Statement
     {
         return Err(StatementError::Malformed("ver"));
     }
-    let (_, scheme) = statement.scheme()?;
+    let scheme = statement.scheme()?;
     let digest = scheme.digest().ok_or(StatementError::AlgorithmMismatch)?;
     let signature = statement.bytes("sig")?;
     let public_area = statement.bytes("pubArea")?;
@@ -144,10 +144,10 @@ enum TpmKey<'a> {
 impl TpmKey<'_> {
     /// Whether it is the credential's key.
     fn is(&self, statement: &Statement<'_, '_>) -> Result<bool, StatementError> {
-        let spki = statement
-            .key
-            .public_key()
-            .and_then(crate::cose::PublicKey::spki);
+        let Some(key) = statement.key.public_key() else {
+            return self.is_unverifiable(statement);
+        };
+        let spki = key.spki();
         let Some(ours) = spki.and_then(|der| PublicKeyInfo::from_der(&der).ok()) else {
             return Err(StatementError::UnsupportedAlgorithm(
                 statement.key.algorithm(),
@@ -165,6 +165,26 @@ impl TpmKey<'_> {
                     && unpadded(our_y) == unpadded(y)
             }
         })
+    }
+}
+
+impl TpmKey<'_> {
+    /// The same for a key that our assertion verifier cannot use: the FIDO conformance tools make RS1 credentials. Its numbers are
+    /// compared as they stand in the COSE key.
+    fn is_unverifiable(&self, statement: &Statement<'_, '_>) -> Result<bool, StatementError> {
+        let number = |label| {
+            let value = statement.credential.public_key_map.int(label);
+            value.and_then(crate::cbor::Value::as_bytes).map(unpadded)
+        };
+        match (self, number(-1), number(-2)) {
+            (Self::Rsa { modulus, exponent }, Some(n), Some(e)) => {
+                Ok(n == unpadded(modulus) && e == unpadded(&exponent.to_be_bytes()))
+            }
+            (Self::Ec { .. }, Some(_), Some(_)) => Ok(false),
+            _ => Err(StatementError::UnsupportedAlgorithm(
+                statement.key.algorithm(),
+            )),
+        }
     }
 }
 

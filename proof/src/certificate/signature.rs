@@ -47,6 +47,8 @@ pub enum Scheme {
     RsaPss(Digest),
     /// ECDSA, DER-encoded.
     Ecdsa(Digest),
+    /// The same, on that curve only: COSE's fully specified algorithms (RFC 9864).
+    EcdsaOn(Curve, Digest),
     /// Ed25519.
     Ed25519,
 }
@@ -59,6 +61,9 @@ impl Scheme {
             -7 => Self::Ecdsa(Digest::Sha256),
             -35 => Self::Ecdsa(Digest::Sha384),
             -36 => Self::Ecdsa(Digest::Sha512),
+            -9 => Self::EcdsaOn(Curve::P256, Digest::Sha256),
+            -51 => Self::EcdsaOn(Curve::P384, Digest::Sha384),
+            -52 => Self::EcdsaOn(Curve::P521, Digest::Sha512),
             -8 | -19 => Self::Ed25519,
             -257 => Self::RsaPkcs1(Digest::Sha256),
             -258 => Self::RsaPkcs1(Digest::Sha384),
@@ -75,7 +80,10 @@ impl Scheme {
     #[must_use]
     pub fn digest(self) -> Option<Digest> {
         match self {
-            Self::RsaPkcs1(digest) | Self::RsaPss(digest) | Self::Ecdsa(digest) => Some(digest),
+            Self::RsaPkcs1(digest)
+            | Self::RsaPss(digest)
+            | Self::Ecdsa(digest)
+            | Self::EcdsaOn(_, digest) => Some(digest),
             Self::Ed25519 => None,
         }
     }
@@ -124,6 +132,9 @@ impl Scheme {
             (Self::Ecdsa(Sha256), KeyKind::Ec(Curve::P521)) => &lc::ECDSA_P521_SHA256_ASN1,
             (Self::Ecdsa(Sha384), KeyKind::Ec(Curve::P521)) => &lc::ECDSA_P521_SHA384_ASN1,
             (Self::Ecdsa(Sha512), KeyKind::Ec(Curve::P521)) => &lc::ECDSA_P521_SHA512_ASN1,
+            (Self::EcdsaOn(curve, digest), KeyKind::Ec(on)) if curve == on => {
+                return Self::Ecdsa(digest).algorithm(kind);
+            }
             (Self::Ed25519, KeyKind::Ed25519) => &lc::ED25519,
             _ => return None,
         })

@@ -346,7 +346,7 @@ impl ModelPolicy {
             || held
                 .iter()
                 .any(|role| role.user_verification == Some(Verification::Required));
-        if required && !registration.flags().uv() {
+        if required && !registration.proves_user_verification() {
             return Some("user-verification-missing");
         }
         if rules.backup_eligible == Allowed::Refused && registration.flags().be() {
@@ -374,7 +374,7 @@ impl ModelPolicy {
         held: &[&Tightening],
     ) -> Option<&'static str> {
         let rules = &self.everyone;
-        let model = Text(question.registration.aaguid());
+        let model = Text(question.registration.proved_model());
         if rules.deny_aaguids.contains(&model)
             || held.iter().any(|role| role.deny_aaguids.contains(&model))
         {

@@ -58,6 +58,9 @@ fn verifies_every_algorithm_and_no_key_verifies_for_another() {
         Key::es512(),
         Key::ed25519(1),
         Key::rs256(),
+        Key::ps384(),
+        Key::ps512(),
+        Key::es256k(),
     ];
     for signer in &keys {
         let case = forge::case(signer, &Assertion::default().sign(signer));

@@ -4,8 +4,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
-    EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256K1_SHA256_ASN1_SIGNING,
+    ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use sceau_proof::base64url::encode;
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ pub(crate) const CREDENTIAL: [u8; 16] = *b"a credential's i";
 enum Pair {
     Ec(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    Rsa(RsaKeyPair),
+    Rsa(RsaKeyPair, &'static dyn RsaEncoding),
 }
 
 /// A credential's private key, and its COSE_Key.
@@ -44,6 +45,11 @@ impl Key {
         Key::ec(pair, -36, 3, 66)
     }
 
+    pub(crate) fn es256k() -> Key {
+        let pair = EcdsaKeyPair::generate(&ECDSA_P256K1_SHA256_ASN1_SIGNING).unwrap();
+        Key::ec(pair, -47, 8, 32)
+    }
+
     /// Ed25519 signatures are deterministic: what is signed with this key can be compared byte for byte.
     pub(crate) fn ed25519(seed: u8) -> Key {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[seed; 32]).unwrap();
@@ -59,18 +65,30 @@ impl Key {
     }
 
     pub(crate) fn rs256() -> Key {
+        Key::rsa(-257, &RSA_PKCS1_SHA256)
+    }
+
+    pub(crate) fn ps384() -> Key {
+        Key::rsa(-38, &RSA_PSS_SHA384)
+    }
+
+    pub(crate) fn ps512() -> Key {
+        Key::rsa(-39, &RSA_PSS_SHA512)
+    }
+
+    fn rsa(alg: i64, encoding: &'static dyn RsaEncoding) -> Key {
         let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
         let (n, e) = (pair.public_key().modulus(), pair.public_key().exponent());
         let cose = cose(
-            &[(1, json!(3)), (3, json!(-257))],
+            &[(1, json!(3)), (3, json!(alg))],
             &[
                 (-1, n.big_endian_without_leading_zero()),
                 (-2, e.big_endian_without_leading_zero()),
             ],
         );
         Key {
-            pair: Pair::Rsa(pair),
-            alg: -257,
+            pair: Pair::Rsa(pair, encoding),
+            alg,
             cose,
         }
     }
@@ -93,9 +111,9 @@ impl Key {
         match &self.pair {
             Pair::Ec(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
             Pair::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
-            Pair::Rsa(pair) => {
+            Pair::Rsa(pair, encoding) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                pair.sign(*encoding, &random, message, &mut signature)
                     .unwrap();
                 signature
             }

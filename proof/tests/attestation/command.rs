@@ -159,6 +159,51 @@ fn a_registration_gets_three_verdicts() {
 }
 
 #[test]
+fn takes_cases_and_folders_as_they_come() {
+    let place = Place::new();
+    let root = Identity::root(Draft::authority("Racine"));
+    let ceremony = Ceremony::new();
+    let bytes = case(&ceremony, &ceremony.packed(&root.issue(Draft::leaf()), &[]));
+    let mut with_nulls: Value = serde_json::from_slice(&bytes).unwrap();
+    with_nulls["require_uv"] = Value::Null;
+    with_nulls["allow_cross_origin"] = Value::Null;
+    with_nulls["note"] = json!("nobody's");
+    let crlf = format!(
+        "\u{feff}subject=Racine\r\n{}",
+        pem(&root.der).replace('\n', "\r\n")
+    );
+    for (name, certificate) in [
+        ("a.pem", crlf.into_bytes()),
+        ("a.crt", pem(&root.der).trim().as_bytes().to_vec()),
+        ("A.DER", root.der.clone()),
+    ] {
+        let folder = format!("anchors-{name}");
+        place.write(&format!("{folder}/{name}"), certificate);
+        place.write(&format!("{folder}/index.json"), "[]");
+        place.write(&format!("{folder}/inner.pem/README"), "a folder");
+        let anchors = place.folder(&folder);
+        let at = "2026-11-21T13:00:00.5+01:00";
+        let (found, status) = sceau_verify(
+            &[
+                "registration",
+                "--json",
+                "-",
+                "--at",
+                at,
+                "--anchors",
+                &anchors,
+            ],
+            with_nulls.to_string().as_bytes(),
+        );
+        assert_eq!(
+            (&found["trust"], status),
+            (&json!("trusted"), 0),
+            "{name}: {found}"
+        );
+    }
+}
+
+#[test]
 fn a_registration_is_judged_by_metadata_and_policy() {
     let place = Place::new();
     let publisher = Publisher::new();

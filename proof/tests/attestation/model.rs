@@ -7,7 +7,7 @@ use sceau_proof::model::{DEFAULT, ModelPolicy, Occasion, REASONS, StoredRegistra
 use serde_json::{Value, json};
 use time::Duration;
 
-use crate::maker::{Ceremony, Draft, Identity, NOW, Publisher, Statement, entry, report};
+use crate::maker::{AAGUID, Ceremony, Draft, Identity, NOW, Publisher, Statement, entry, report};
 
 struct Case {
     root: Identity,
@@ -116,6 +116,47 @@ fn refuses_what_proves_nothing() {
         case.judge_object(b"nonsense"),
         "attestation-object-malformed"
     );
+}
+
+/// U2F signs neither the AAGUID nor the flags beside it: what a client writes there must gain nothing.
+#[test]
+fn believes_no_model_and_no_pin_that_a_u2f_statement_claims() {
+    let judged = |required: bool, line: &str, leaf: Draft| {
+        let mut case = Case::new();
+        if !required {
+            case.set(
+                "user_verification = \"required\"",
+                "user_verification = \"optional\"",
+            );
+        }
+        case.set(
+            "minimum_certification = \"certified\"",
+            "minimum_certification = \"none\"",
+        );
+        case.set("allow_aaguids = []", line);
+        let leaf = case.root.issue(leaf);
+        let statement = Statement::default()
+            .bytes("sig", leaf.key.sign(&case.ceremony.signed_u2f()))
+            .chain(vec![leaf.der.clone()]);
+        let anchors = [Anchor {
+            certificate: case.root.certificate(),
+            name: "racine".to_owned(),
+            binding: Binding::Any,
+        }];
+        let sources = Sources {
+            anchors: Some(&anchors),
+            metadata: None,
+        };
+        let object = case.ceremony.object("fido-u2f", &statement);
+        case.ask(&object, sources)
+    };
+    let bare = || Draft::leaf().without(oid::FIDO_AAGUID);
+    let claimed = format!("allow_aaguids = [\"{}\"]", uuid::Uuid::from_bytes(AAGUID));
+    let none = "allow_aaguids = []";
+    assert_eq!(judged(false, none, bare()), "accepted");
+    assert_eq!(judged(true, none, bare()), "user-verification-missing");
+    assert_eq!(judged(false, &claimed, bare()), "model-not-listed");
+    assert_eq!(judged(false, &claimed, Draft::leaf()), "accepted");
 }
 
 #[test]

@@ -439,12 +439,39 @@ fn u2f_verifies_and_refuses() {
     );
 }
 
+#[test]
+fn packed_takes_fully_specified_algorithms_on_their_curve_only() {
+    assert_eq!(packed_stating(|s| s.int("alg", -9)), "verified");
+    assert_eq!(
+        packed_stating(|s| s.int("alg", -51)),
+        "statement-algorithm-mismatch"
+    );
+    // Self attestation: any algorithm that the credential's key verifies with, ESP256 here.
+    let mut ceremony = Ceremony::new();
+    let mut cose = ceremony.credential.cose();
+    assert_eq!(cose[3..5], [0x03, 0x26], "alg -7");
+    cose[4] = 0x28;
+    ceremony.cose = Some(cose);
+    let own = |number| {
+        let signature = ceremony.credential.sign(&ceremony.signed());
+        let statement = Statement::default().int("alg", number);
+        reason(
+            &ceremony,
+            &ceremony.object("packed", &statement.bytes("sig", signature)),
+        )
+    };
+    assert_eq!(own(-9), "verified");
+    assert_eq!(own(-7), "statement-algorithm-mismatch");
+}
+
 /// A TPM's certification of the credential, in parts that can be changed.
 struct Tpm {
     magic: u32,
     kind: u16,
     extra_data: Vec<u8>,
     point: Vec<u8>,
+    /// An RSA key's modulus, instead of the point.
+    modulus: Option<Vec<u8>>,
     name_of: Option<Vec<u8>>,
     tail: Vec<u8>,
     leaf: Draft,
@@ -478,6 +505,7 @@ impl Tpm {
             kind: 0x8017,
             extra_data: sha256(&ceremony.signed()),
             point: ceremony.credential.point(),
+            modulus: None,
             name_of: None,
             tail: Vec::new(),
             leaf,
@@ -492,6 +520,14 @@ impl Tpm {
             0x10,
         ];
         public.extend([sized(&self.point[1..33]), sized(&self.point[33..])].concat());
+        if let Some(modulus) = &self.modulus {
+            // RSA, SHA-256, attributes, no policy, no symmetric, no scheme, 2048 bits, exponent 65537, modulus
+            public = vec![
+                0x00, 0x01, 0x00, 0x0b, 0, 0, 0, 0, 0, 0, 0x00, 0x10, 0x00, 0x10, 0x08, 0x00, 0, 0,
+                0, 0,
+            ];
+            public.extend(sized(modulus));
+        }
         let name = [
             vec![0x00, 0x0b],
             sha256(self.name_of.as_ref().unwrap_or(&public)),
@@ -545,6 +581,29 @@ fn tpm_refuses_what_was_certified_otherwise() {
         tpm_with(|t| t.name_of = Some(b"another object".to_vec())),
         "tpm-name-mismatch"
     );
+}
+
+/// RS1 credentials, as the conformance tools make them: we could not verify with one, and still tell whether it is the one certified.
+#[test]
+fn tpm_compares_keys_that_we_do_not_verify_with() {
+    let mut ceremony = Ceremony::new();
+    let modulus = [&[0xab][..], &[0xcd; 254], &[0x01]].concat();
+    ceremony.cose = Some(
+        [
+            &[0xa4, 1, 3, 3, 0x39, 0xff, 0xfe, 0x20, 0x59, 1, 0][..],
+            &modulus,
+            &[0x21, 0x43, 1, 0, 1],
+        ]
+        .concat(),
+    );
+    let judged = |certified: Option<&[u8]>| {
+        let mut tpm = Tpm::new(&ceremony);
+        tpm.modulus = certified.map(<[u8]>::to_vec);
+        reason(&ceremony, &ceremony.object("tpm", &tpm.statement()))
+    };
+    assert_eq!(judged(Some(&modulus)), "verified");
+    assert_eq!(judged(Some(&[0xab; 256])), "tpm-key-mismatch");
+    assert_eq!(judged(None), "tpm-key-mismatch");
 }
 
 #[test]

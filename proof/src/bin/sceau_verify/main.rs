@@ -32,6 +32,9 @@ const MAX_INPUT: u64 = 64 << 20;
     after_help = "Exit status: 0 yes, 1 no, 2 usage or malformed input, 3 unavailable.\n\nExample:\n  sceau-verify assertion case.json"
 )]
 struct Cli {
+    /// What is printed is JSON anyway; accepted because every command of Sceau takes it.
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: Command,
 }

@@ -79,10 +79,8 @@ struct Case {
     origins: Vec<String>,
     #[serde(with = "base64url")]
     challenge: Vec<u8>,
-    #[serde(default)]
-    require_uv: bool,
-    #[serde(default)]
-    allow_cross_origin: bool,
+    require_uv: Option<bool>,
+    allow_cross_origin: Option<bool>,
     top_origins: Option<Vec<String>>,
     response: Response,
 }
@@ -115,8 +113,8 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
             rp_id: case.rp_id,
             origins: case.origins,
             challenge: case.challenge,
-            require_uv: case.require_uv,
-            allow_cross_origin: case.allow_cross_origin,
+            require_uv: case.require_uv.unwrap_or(false),
+            allow_cross_origin: case.allow_cross_origin.unwrap_or(false),
             top_origins: case.top_origins,
         },
     };
@@ -234,6 +232,9 @@ fn read_anchors(folder: &Path) -> Result<Vec<Anchor>, Failure> {
     let mut index = None;
     for item in std::fs::read_dir(folder).map_err(named)? {
         let path = item.map_err(named)?.path();
+        if path.is_dir() {
+            continue;
+        }
         let name = path
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())

@@ -25,7 +25,7 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Anchor>, Failure> {
             .and_then(|suffix| suffix.to_str())
             .unwrap_or_default()
             .to_ascii_lowercase();
-        if !SUFFIXES.contains(&suffix.as_str()) {
+        if !SUFFIXES.contains(&suffix.as_str()) || file.is_dir() {
             continue;
         }
         let bytes = read_input(&file)?;
