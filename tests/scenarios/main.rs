@@ -5,5 +5,6 @@ mod attacks;
 mod crash;
 mod path;
 mod peers;
+mod piv;
 mod usb;
 mod workstation;

@@ -133,11 +133,27 @@ impl Workstation {
         model: Option<&Model>,
         server: &Server,
     ) -> Result<Self> {
+        Self::at_reader(folder, number, person, server, |place, port| {
+            Key::fido(place, model, port)
+        })
+    }
+
+    /// As [`Workstation::set_up`], with the key or card that `key` makes, given its folder and the reader's first port.
+    ///
+    /// # Errors
+    /// When a part does not start.
+    pub fn at_reader(
+        folder: &Path,
+        number: u16,
+        person: &str,
+        server: &Server,
+        key: impl FnOnce(&Path, u16) -> Result<Key>,
+    ) -> Result<Self> {
         let folder = folder.join(person);
         fs::create_dir_all(&folder)?;
         let port = FIRST_PORT + 2 * number;
         let (pcscd, socket) = pcscd(&folder, port)?;
-        let key = Key::fido(&folder.join("key"), model, port)?;
+        let key = key(&folder.join("key"), port)?;
         key.insert()?;
         let mut workstation = Self::with_key(folder, person, key, server)?;
         (workstation.port, workstation.socket) = (port, socket);
