@@ -200,8 +200,9 @@ impl Command for Approve {
         let Checked::Genuine { sign_count } = self.checked else {
             return Err(DeskError::Misuse("unchecked").into());
         };
-        // Fail closed: whether the key's model still stands cannot be known.
+        // Fail closed: whether the key's model still stands cannot be known. (Metadata says nothing of cards.)
         if let Some(reason) = self.shared.judge.blind(tx.now)
+            && matches!(key.credential, Credential::Fido2 { .. })
             && !stops_or_opens_nothing(&record)
         {
             let entry = about(tx, "approval.rejected", &record)
