@@ -403,33 +403,7 @@ impl ReadyCard {
     ) -> Result<Vec<u8>, AuthenticatorError> {
         let (reference, features) = (self.info.pin, self.info.features);
         let work = move |card: &mut dyn CardAccess, told: &mut dyn FnMut(Keepalive)| {
-            let mut card = select(card)?;
-            // A card can be swapped faster than pcscd looks: the PIN goes to nothing but the key that was asked for.
-            let certificate = soft(card.certificate(Slot::Signature))?;
-            let content = slot_content(&mut card, Slot::Signature, certificate)?;
-            let Some(kind) = content.kind else {
-                return Err(AuthenticatorError::NoCardKey);
-            };
-            if content.public_key.as_ref() != Some(&public_key) {
-                return Err(AuthenticatorError::Gone);
-            }
-            verify(&mut card, reference, features, &pin)?;
-            told(if content.touch == Some(true) {
-                Keepalive::UpNeeded
-            } else {
-                Keepalive::Processing
-            });
-            let signature = card.sign(Slot::Signature, kind, &Digest::Sha256(digest));
-            // Whatever it answers: the signature is made, or will not be.
-            let _ = card.forget_pin(reference);
-            signature.map_err(|error| match error {
-                Error::Card(StatusWord::SECURITY_STATUS | StatusWord::CONDITIONS)
-                    if content.touch != Some(false) =>
-                {
-                    AuthenticatorError::NotTouched
-                }
-                error => error.into(),
-            })
+            sign(card, (reference, features), &public_key, digest, &pin, told)
         };
         self.handle.run_card(SIGNING, on_progress, work).await
     }
@@ -459,6 +433,41 @@ impl ReadyCard {
     pub async fn refresh(&self, agent: &Rc<Agent>) {
         ask(Rc::clone(agent), self.id, self.handle.clone()).await;
     }
+}
+
+fn sign(
+    card: &mut dyn CardAccess,
+    (reference, features): (PinReference, Features),
+    public_key: &[u8],
+    digest: [u8; 32],
+    pin: &PinEntry,
+    told: &mut dyn FnMut(Keepalive),
+) -> Result<Vec<u8>, AuthenticatorError> {
+    let mut card = select(card)?;
+    // A card can be swapped faster than pcscd looks: the PIN goes to nothing but the key that was asked for.
+    let certificate = soft(card.certificate(Slot::Signature))?;
+    let content = slot_content(&mut card, Slot::Signature, certificate)?;
+    let kind = content.kind.ok_or(AuthenticatorError::NoCardKey)?;
+    if content.public_key.as_deref() != Some(public_key) {
+        return Err(AuthenticatorError::Gone);
+    }
+    verify(&mut card, reference, features, pin)?;
+    told(if content.touch == Some(true) {
+        Keepalive::UpNeeded
+    } else {
+        Keepalive::Processing
+    });
+    let signature = card.sign(Slot::Signature, kind, &Digest::Sha256(digest));
+    // Whatever it answers: the signature is made, or will not be.
+    let _ = card.forget_pin(reference);
+    signature.map_err(|error| match error {
+        Error::Card(StatusWord::SECURITY_STATUS | StatusWord::CONDITIONS)
+            if content.touch != Some(false) =>
+        {
+            AuthenticatorError::NotTouched
+        }
+        error => error.into(),
+    })
 }
 
 /// One try of the PIN. From here on a reset of the card is its loss: the PIN is not sent again.
@@ -493,7 +502,125 @@ fn pad_language(language: Language) -> pin_pad::Language {
 
 #[cfg(test)]
 mod tests {
+    use sceau_ctap::ApduPort;
+    use sceau_ctap::apdu::Framing;
+    use sceau_ctap::piv::PublicKey;
+
     use super::*;
+
+    const POINT: [u8; 65] = [4; 65];
+    const VERIFY_CODE: u32 = 0x0042_330d;
+
+    /// The wire of a card with a P-256 key and of a reader with a PIN pad.
+    #[derive(Default)]
+    struct Wire {
+        sent: Vec<Vec<u8>>,
+        controls: Vec<(u32, Vec<u8>)>,
+        /// What the pad answers.
+        pad: Vec<u8>,
+        /// This instruction meets another program's reset.
+        reset_at: Option<u8>,
+    }
+
+    impl ApduPort for Wire {
+        fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, PortError> {
+            self.sent.push(command.to_vec());
+            if Some(command[1]) == self.reset_at {
+                return Err(PortError::Reset);
+            }
+            Ok(match command[1] {
+                0xa4 => vec![0x61, 0x00, 0x90, 0x00],
+                0x20 => vec![0x90, 0x00],
+                0x87 => [&[0x7c, 6, 0x82, 4, 0x30, 2, 5, 0][..], &[0x90, 0x00]].concat(),
+                0xf7 => {
+                    let head = [1, 1, 0x11, 2, 2, 3, 1, 4, 67, 0x86, 65];
+                    [&head[..], &POINT, &[0x90, 0x00]].concat()
+                }
+                _ => vec![0x6a, 0x82],
+            })
+        }
+    }
+
+    impl CardAccess for Wire {
+        fn framing(&self) -> Framing {
+            Framing::Short
+        }
+
+        fn control(&mut self, code: u32, data: &[u8]) -> Result<Vec<u8>, PortError> {
+            self.controls.push((code, data.to_vec()));
+            match code {
+                GET_FEATURES => Ok(vec![6, 4, 0, 0x42, 0x33, 0x0d]),
+                _ => Ok(self.pad.clone()),
+            }
+        }
+    }
+
+    fn sign_by(wire: &mut Wire, pin: &PinEntry) -> Result<Vec<u8>, AuthenticatorError> {
+        let key = der::subject_public_key_info(&PublicKey::Point(POINT.to_vec()));
+        let features = read(wire)?.features;
+        wire.sent.clear();
+        let pin_of = (PinReference::Application, features);
+        sign(wire, pin_of, &key, [7; 32], pin, &mut |_| {})
+    }
+
+    fn typed() -> PinEntry {
+        PinEntry::Typed(PivPin::new("271828").unwrap())
+    }
+
+    #[test]
+    fn pin_typed_on_the_reader_never_passes_through_here() {
+        let mut wire = Wire {
+            pad: vec![0x90, 0x00],
+            ..Wire::default()
+        };
+        assert_eq!(
+            sign_by(&mut wire, &PinEntry::Pad(Language::Fr)),
+            Ok(vec![0x30, 2, 5, 0])
+        );
+        let asked: Vec<u32> = wire.controls.iter().map(|(code, _)| *code).collect();
+        assert_eq!(asked, [GET_FEATURES, VERIFY_CODE]);
+        // The only VERIFY here is the one that makes the card forget.
+        let verifies = wire.sent.iter().filter(|apdu| apdu[1] == 0x20);
+        assert_eq!(verifies.collect::<Vec<_>>(), [&[0x00, 0x20, 0xff, 0x80]]);
+        for (answer, error) in [
+            ([0x63, 0xc2], AuthenticatorError::WrongPin),
+            ([0x69, 0x83], AuthenticatorError::CardPinBlocked),
+            ([0x64, 0x01], AuthenticatorError::Cancelled),
+            ([0x64, 0x03], AuthenticatorError::PinUnfit),
+        ] {
+            wire.pad = answer.to_vec();
+            let signed = sign_by(&mut wire, &PinEntry::Pad(Language::En));
+            assert_eq!(signed, Err(error));
+            assert!(wire.sent.iter().all(|apdu| apdu[1] != 0x87));
+        }
+    }
+
+    #[test]
+    fn reset_before_the_pin_begins_again_and_after_it_does_not() {
+        for (instruction, error) in [
+            (0xf7, AuthenticatorError::Reset),
+            (0x20, AuthenticatorError::Gone),
+            (0x87, AuthenticatorError::Gone),
+        ] {
+            let mut wire = Wire::default();
+            let info = read(&mut wire).unwrap();
+            wire.reset_at = Some(instruction);
+            let key = info.key().unwrap();
+            let pin_of = (info.pin, info.features);
+            let signed = sign(&mut wire, pin_of, key, [7; 32], &typed(), &mut |_| {});
+            assert_eq!(signed, Err(error), "{instruction:#x}");
+        }
+    }
+
+    #[test]
+    fn pin_is_not_sent_to_a_card_with_another_key() {
+        let mut wire = Wire::default();
+        let other = der::subject_public_key_info(&PublicKey::Point(vec![5; 65]));
+        let pin_of = (PinReference::Application, Features::default());
+        let signed = sign(&mut wire, pin_of, &other, [7; 32], &typed(), &mut |_| {});
+        assert_eq!(signed, Err(AuthenticatorError::Gone));
+        assert!(wire.sent.iter().all(|apdu| apdu[1] != 0x20));
+    }
 
     #[test]
     fn certificates_are_warned_about_thirty_days_ahead() {

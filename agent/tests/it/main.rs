@@ -1,6 +1,7 @@
 //! The daemon and the command as processes: real sockets, real terminals, a server that can lie; with a virtual key where `vkey` is built.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod card;
 mod ceremony;
 mod identity;
 mod relay;

@@ -11,7 +11,9 @@ use sceau_proof::action::Action;
 use sceau_proof::assertion::{self, AssertionResponse, Expectation, VerifiedAssertion};
 use sceau_proof::attestation::{RegistrationExpectation, RegistrationResponse, verify_statement};
 use sceau_proof::base64url;
+use sceau_proof::certificate::{Certificate, PublicKeyInfo};
 use sceau_proof::cose::PublicKey;
+use sceau_proof::piv;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -33,6 +35,8 @@ struct State {
     register: Option<Value>,
     open: Option<Value>,
     key: Option<(String, Vec<u8>)>,
+    /// A card's key: subjectPublicKeyInfo, DER.
+    card: Option<Vec<u8>>,
 }
 
 #[derive(Clone)]
@@ -117,9 +121,10 @@ impl Relay {
     }
 
     pub(crate) fn keys(&self) -> Value {
-        self.with(|state| match &state.key {
-            Some((credential, _)) => json!([{ "key_id": "key-1", "credential_id": credential, "kind": "fido2", "label": "Alice's key", "transports": ["nfc"], "aaguid": null }]),
-            None => json!([]),
+        self.with(|state| {
+            let key = state.key.as_ref().map(|(credential, _)| json!({ "key_id": "key-1", "credential_id": credential, "kind": "fido2", "label": "Alice's key", "transports": ["nfc"], "aaguid": null }));
+            let card = state.card.as_ref().map(|spki| json!({ "key_id": "card-1", "credential_id": null, "kind": "piv", "public_key_spki": base64url::encode(spki), "label": "Alice's card", "transports": ["smart-card"], "aaguid": null }));
+            key.into_iter().chain(card).collect()
         })
     }
 
@@ -166,6 +171,19 @@ impl Relay {
             &Expectation::new(RP_ID, &origins, challenge.as_bytes()),
         )
         .map_err(|e| e.to_string())
+    }
+
+    /// Whether what was reported is the card's seal of exactly `action`.
+    pub(crate) fn verify_card(&self, action: &Value, report: &Value) -> Result<(), String> {
+        let action = Action::parse(action.to_string().as_bytes()).unwrap();
+        let spki = self.with(|state| state.card.clone()).unwrap();
+        verify_by(&spki, &action, report)
+    }
+
+    /// Enrols the card with this certificate's key, as if long ago.
+    pub(crate) fn knows_card(&self, certificate: &Certificate) {
+        let spki = certificate.public_key().der().to_vec();
+        self.with(|state| state.card = Some(spki));
     }
 
     fn serve(&self, wire: Box<dyn Wire>) {
@@ -301,9 +319,36 @@ impl Relay {
         self.with(|state| state.open.clone()).unwrap()
     }
 
+    /// The key is the attested one, or else the certificate's; the chain above is other tests' business.
+    fn register_card(&self, action: &Action, body: &Value) -> (u16, Value) {
+        let response = &body["response"];
+        let claimed = response.get("attestation").or(response.get("certificate"));
+        let der = base64url::decode(claimed.unwrap().as_str().unwrap()).unwrap();
+        let spki = Certificate::from_der(&der)
+            .unwrap()
+            .public_key()
+            .der()
+            .to_vec();
+        if let Err(reason) = verify_by(&spki, action, body) {
+            return (
+                422,
+                json!({ "code": "registration-refused", "reason": reason }),
+            );
+        }
+        self.with(|state| state.card = Some(spki));
+        let session = json!({ "session_id": "session-1", "token": TOKEN });
+        (
+            201,
+            json!({ "key_id": "card-1", "person": "alice", "aaguid": null, "model": null, "session": session }),
+        )
+    }
+
     fn register(&self, body: &Value) -> (u16, Value) {
         let action = self.with(|state| state.register.clone()).unwrap();
         let action = Action::parse(action.to_string().as_bytes()).unwrap();
+        if body["kind"] == "piv" {
+            return self.register_card(&action, body);
+        }
         let bytes = |name: &str| {
             base64url::decode(body["response"][name].as_str().unwrap_or_default())
                 .unwrap_or_default()
@@ -339,6 +384,22 @@ impl Relay {
             ),
         }
     }
+}
+
+fn verify_by(spki: &[u8], action: &Action, report: &Value) -> Result<(), String> {
+    let response: piv::SignatureResponse =
+        serde_json::from_value(json!({ "origin": report["response"]["origin"], "signature": report["response"]["signature"] }))
+            .map_err(|e| e.to_string())?;
+    let origins = [format!("sceau-agent://{RP_ID}")];
+    let challenge = action.challenge();
+    let expectation = piv::Expectation {
+        challenge: challenge.as_bytes(),
+        origins: &origins,
+    };
+    let key = PublicKeyInfo::from_der(spki).map_err(|e| e.to_string())?;
+    piv::verify_signature(&response, &key, &expectation)
+        .map(drop)
+        .map_err(|e| e.reason().to_owned())
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's server has a clock")]

@@ -205,6 +205,31 @@ impl Workstation {
         });
     }
 
+    /// A PIV card of Alice's in its wallet: `card` are more words for `make-card`, `reader` for the card's process. Its state and control socket
+    /// are called `name`.
+    pub(crate) fn card(&mut self, name: &str, card: &[&str], reader: &[&str]) {
+        let make = ["make-card", "--state", name, "--holder", "Alice Martin"];
+        let vkey = |words: &[&[&str]]| {
+            let mut command = Command::new(vkey());
+            command
+                .args(words.concat())
+                .current_dir(self.place.path())
+                .stdout(Stdio::null());
+            command
+        };
+        let office = ["--issuer", "office", "--slot", "9a", "--slot", "9c"];
+        assert!(vkey(&[&make, &office, card]).status().unwrap().success());
+        if reader.contains(&"--piv-attestation") {
+            let model = ["make-piv-model", "--out", "piv"];
+            assert!(vkey(&[&model]).status().unwrap().success());
+        }
+        let socket = format!("{name}.sock");
+        let process = ["vpcd", "--state", name, "--piv", "--out", "--control"];
+        let process = vkey(&[&process, &[&socket], reader]).spawn().unwrap();
+        self.others.push(process);
+        eventually("the card", || self.path(&socket).exists().then_some(()));
+    }
+
     pub(crate) fn kill_pcscd(&mut self) {
         let mut pcscd = self.others.remove(0);
         pcscd.kill().unwrap();
