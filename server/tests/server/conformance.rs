@@ -66,7 +66,7 @@ async fn all(mut stores: Stores) {
 }
 
 /// Everything that the log says, checked as an auditor would, from its files.
-async fn log(desk: &Desk) -> Vec<Entry> {
+pub(crate) async fn log(desk: &Desk) -> Vec<Entry> {
     let note = desk.checkpoint().await.unwrap();
     let verified = checkpoint::open(note.as_bytes(), &Place::log_vkey(), &[]).unwrap();
     let mut audit = sceau_proof::log::audit::Audit::new(verified.clone(), None).unwrap();
@@ -104,7 +104,7 @@ async fn log(desk: &Desk) -> Vec<Entry> {
     found
 }
 
-fn count(log: &[Entry], kind: &str) -> usize {
+pub(crate) fn count(log: &[Entry], kind: &str) -> usize {
     log.iter().filter(|entry| entry.kind() == kind).count()
 }
 

@@ -13,6 +13,7 @@ mod authenticator;
 mod card;
 mod fixture;
 mod postgres;
+mod publisher;
 #[path = "../gate/wire.rs"]
 #[allow(dead_code, reason = "shared with the gate's tests")]
 mod wire;
@@ -25,3 +26,5 @@ mod conformance;
 mod kill;
 /// Cards: enrolled and approving, and every lie about them.
 mod piv;
+/// The metadata list: in force, refused, overdue; keys that fall by it; the commands that tell of it.
+mod metadata;
