@@ -24,7 +24,7 @@ mod api;
 mod conformance;
 /// The real binary, killed at random points (attack 21).
 mod kill;
-/// Cards: enrolled and approving, and every lie about them.
-mod piv;
 /// The metadata list: in force, refused, overdue; keys that fall by it; the commands that tell of it.
 mod metadata;
+/// Cards: enrolled and approving, and every lie about them.
+mod piv;
