@@ -1,11 +1,12 @@
 //! Cards: real PIV firmware behind a real PC/SC daemon, attested by a test manufacturer, enrolled by the help-desk, sealing beside FIDO2 keys.
 
-use std::{fs, io::Write as _, process::Command, thread::sleep, time::Duration};
+use std::{fs, io::Write as _, path::Path, process::Command, thread::sleep, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
     card::{CARD_PIN, CardMaker},
     house::pending,
+    key::Key,
     place,
     process::eventually,
     stage::Stage,
@@ -22,20 +23,26 @@ struct Cards {
 
 impl Cards {
     fn set() -> Result<Self> {
-        let mut stage = Stage::set()?;
+        let stage = Stage::set()?;
         let maker = CardMaker::found(&stage.path("cards"), 2)?;
         let roots = stage.house.file("piv-roots");
         fs::create_dir(&roots)?;
         for file in maker.trusted() {
             fs::copy(&file, roots.join(file.file_name().context("a name")?))?;
         }
-        let mut config = fs::OpenOptions::new()
-            .append(true)
-            .open(stage.house.config())?;
-        config.write_all(b"\n[piv]\nroots = \"piv-roots\"\n")?;
-        stage.house.kill_server();
-        stage.house.start_server()?;
-        Ok(Self { stage, maker })
+        let mut cards = Self { stage, maker };
+        cards.configure("\n[piv]\nroots = \"piv-roots\"\n")?;
+        Ok(cards)
+    }
+
+    /// Writes more into the server's configuration, and starts it again.
+    fn configure(&mut self, more: &str) -> Result<()> {
+        let house = &mut self.stage.house;
+        let mut config = fs::OpenOptions::new().append(true).open(house.config())?;
+        config.write_all(more.as_bytes())?;
+        house.kill_server();
+        house.start_server()?;
+        Ok(())
     }
 
     /// A workstation with a new card, and a manager's invitation for its person.
@@ -44,7 +51,7 @@ impl Cards {
         number: u16,
         id: &str,
         display: &str,
-        options: &[&str],
+        card: impl FnOnce(&CardMaker, &Path, u16) -> Result<Key>,
     ) -> Result<(Workstation, String)> {
         let people = &self.stage.people;
         let operators = [&people.operator, &people.admin];
@@ -55,7 +62,7 @@ impl Cards {
             number,
             id,
             &house.for_agents(),
-            |folder, port| self.maker.card(folder, display, options, port),
+            |folder, port| card(&self.maker, folder, port),
         )?;
         workstation.start_agent()?;
         Ok((workstation, invitation.to_string_lossy().into_owned()))
@@ -70,10 +77,11 @@ impl Cards {
         algorithm: &str,
     ) -> Result<Workstation> {
         let options = ["--touch", "always", "--algorithm", algorithm];
-        let (workstation, invitation) = self.person(number, id, display, &options)?;
-        let terminal = workstation.sceau(&["enroll", "--invitation-file", &invitation])?;
-        let (code, shown) = terminal.answer(&answers(CARD_PIN))?;
-        ensure!(code == 0, "{id} could not enrol ({code}):\n{shown}");
+        let (workstation, invitation) =
+            self.person(number, id, display, |maker, folder, port| {
+                maker.card(folder, display, &options, port)
+            })?;
+        enrol(&workstation, &["--invitation-file", &invitation])?;
         Ok(workstation)
     }
 
@@ -127,6 +135,18 @@ fn answers(pin: &str) -> [(&'static str, &str); 2] {
         (r"Seal this action\? [^\n]*: $", "y"),
         (r"PIN of the card [^\n]*: $", pin),
     ]
+}
+
+fn enrol(person: &Workstation, words: &[&str]) -> Result<()> {
+    let (code, shown) = person
+        .sceau(&[&["enroll"], words].concat())?
+        .answer(&answers(CARD_PIN))?;
+    ensure!(
+        code == 0,
+        "{} could not enrol ({code}):\n{shown}",
+        person.person
+    );
+    Ok(())
 }
 
 fn waits(person: &Workstation, action: &str) -> Result<()> {
@@ -251,7 +271,9 @@ fn a_four_eyes_action_takes_one_card_and_one_fido2_key() -> Result<()> {
 #[test]
 fn a_card_that_signs_without_a_touch_is_refused_in_words() -> Result<()> {
     let cards = Cards::set()?;
-    let (carol, invitation) = cards.person(4, "carol", "Carol Petit", &["--touch", "never"])?;
+    let (carol, invitation) = cards.person(4, "carol", "Carol Petit", |maker, folder, port| {
+        maker.card(folder, "Carol Petit", &["--touch", "never"], port)
+    })?;
     let (code, shown) = carol
         .sceau(&["enroll", "--invitation-file", &invitation])?
         .answer(&answers(CARD_PIN))?;
@@ -260,5 +282,77 @@ fn a_card_that_signs_without_a_touch_is_refused_in_words() -> Result<()> {
     assert!(shown.contains("without a touch"), "{shown}");
     let refused = cards.stage.logged(&["enrolment.refused"])?;
     assert_eq!(refused["data"]["reason"], "touch-policy-never");
+    Ok(())
+}
+
+#[test]
+fn a_card_and_a_key_of_one_person_are_both_enrolled_and_either_seals() -> Result<()> {
+    let cards = Cards::set()?;
+    let model = cards.stage.models[0].clone();
+    let (carol, invitation) = cards.person(4, "carol", "Carol Petit", |maker, folder, port| {
+        maker.beside(folder, "Carol Petit", &model, port)
+    })?;
+    enrol(&carol, &["--card", "--invitation-file", &invitation])?;
+    carol.key.say("remove piv")?;
+    let people = &cards.stage.people;
+    let operators = [&people.operator, &people.admin];
+    let house = &cards.stage.house;
+    let second = house.invite(&people.operator, &operators, "carol", "Carol Petit", &[])?;
+    carol.enroll(&second)?;
+
+    let action = cards.asked("account.create", &carol)?;
+    let (code, shown) = carol.approve(&action)?;
+    assert_eq!(code, 0, "{shown}");
+    carol.key.say("remove fido")?;
+    carol.key.say("insert 5000 piv")?;
+    let other = cards.asked("account.create", &carol)?;
+    seal(&carol, &other)?;
+    for (action, kind) in [(action, "fido2"), (other, "piv")] {
+        assert_eq!(cards.stage.state(&action)?, "approved");
+        assert_eq!(
+            cards.evidence(&action)?["approvals"][0]["key"]["kind"],
+            kind
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_card_by_its_office_seals_what_a_rule_allows_until_it_is_revoked() -> Result<()> {
+    let mut cards = Cards::set()?;
+    let (office, list) = (cards.maker.office(), cards.stage.house.file("office.crl"));
+    let policy = cards.stage.house.file("policy.toml");
+    let mut rules = "[[rule]]\naction = \"note.write\"\nkey = \"attested-or-issued\"\n".to_owned();
+    rules.push_str(&fs::read_to_string(&policy)?);
+    fs::write(&policy, rules)?;
+    // The office is founded with its first card.
+    cards
+        .maker
+        .issued(&cards.stage.path("specimen"), "Specimen", 0x8B00)
+        .map(drop)?;
+    cards.maker.publish(None, &list)?;
+    cards.configure(&format!(
+        "[[piv.issuer]]\nname = \"Card office\"\ncertificate = {:?}\npolicies = []\ncrl = [\"office.crl\"]\n",
+        office.join("root.pem")
+    ))?;
+    let (carol, invitation) = cards.person(4, "carol", "Carol Petit", |maker, folder, port| {
+        maker.issued(folder, "Carol Petit", port)
+    })?;
+    enrol(&carol, &["--invitation-file", &invitation])?;
+
+    let privileged = cards.asked("account.create", &carol)?;
+    assert!(seal(&carol, &privileged).is_err(), "not attested");
+    assert_eq!(cards.stage.state(&privileged)?, "pending");
+    let note = cards.asked("note.write", &carol)?;
+    seal(&carol, &note)?;
+    assert_eq!(cards.stage.state(&note)?, "approved");
+
+    let certificate = carol.file("key/flash/piv/certificate-9c.pem");
+    cards.maker.publish(Some(&certificate), &list)?;
+    let note = cards.asked("note.write", &carol)?;
+    assert!(seal(&carol, &note).is_err(), "revoked");
+    assert_eq!(cards.stage.state(&note)?, "pending");
+    let rejected = cards.stage.logged(&["approval.rejected"])?;
+    assert_eq!(rejected["data"]["reason"], "certificate-revoked");
     Ok(())
 }
