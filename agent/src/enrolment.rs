@@ -96,8 +96,11 @@ pub async fn enroll(
         }
         let enrolling = proposal.enrolling(&opened.rp.id, &agent.config.rp_id, agent.now())?;
         let path = format!("/v1/enrolments/{enrolment}/registration");
-        if let Some(card) = piv::seal::card_to_enrol(agent, prompt, card).await {
-            let response = piv::seal::register(prompt, agent.language, &card, enrolling).await?;
+        let offer = opened.piv.as_ref();
+        if let Some(card) = piv::seal::card_to_enrol(agent, prompt, offer, card).await? {
+            let attested = offer.is_some_and(|offer| offer.attested);
+            let response =
+                piv::seal::register(prompt, agent.language, &card, enrolling, attested).await?;
             prompt.tell(Progress::Reporting);
             let body = serde_json::json!({
                 "invitation": invitation.expose(),

@@ -408,14 +408,18 @@ impl ReadyCard {
         self.handle.run_card(SIGNING, on_progress, work).await
     }
 
-    /// How this card shows where its key lives: attested, or else by its certificate.
+    /// How this card shows where its key lives: attested, if that is `wanted` and it can, or else by its certificate.
     ///
     /// # Errors
     /// [`AuthenticatorError::NoAttestation`]: in neither way.
-    pub async fn provenance(&self) -> Result<Provenance, AuthenticatorError> {
-        let work = |card: &mut dyn CardAccess, _: &mut dyn FnMut(Keepalive)| {
+    pub async fn provenance(&self, wanted: bool) -> Result<Provenance, AuthenticatorError> {
+        let work = move |card: &mut dyn CardAccess, _: &mut dyn FnMut(Keepalive)| {
             let mut card = select(card)?;
-            if let Some(attestation) = soft(card.attest(Slot::Signature).map(Some))? {
+            let attestation = match wanted {
+                true => soft(card.attest(Slot::Signature).map(Some))?,
+                false => None,
+            };
+            if let Some(attestation) = attestation {
                 let above = soft(card.attestation_certificate())?;
                 return Ok(Provenance::Attested {
                     attestation,

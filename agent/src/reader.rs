@@ -65,6 +65,9 @@ pub enum AuthenticatorError {
     /// Another program reset the card, twice; nothing had been said to it.
     #[error("another program reset the card")]
     Reset,
+    /// The server enrols no PIV cards.
+    #[error("the server enrols no PIV cards")]
+    CardsNotTaken,
     /// A PIV card without a key in slot 9C.
     #[error("the card has no key in slot 9C")]
     NoCardKey,

@@ -110,6 +110,17 @@ pub struct OpenedEnrolment {
     /// WebAuthn's word for whether the server wants the user verified; without it, it does.
     #[serde(default)]
     pub user_verification: Option<String>,
+    /// How PIV cards may be enrolled; without it they may not.
+    #[serde(default)]
+    pub piv: Option<CardOffer>,
+}
+
+/// How PIV cards may be enrolled, as far as an agent reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct CardOffer {
+    /// Whether a card's attestation counts; otherwise its issuer's certificate does.
+    #[serde(default)]
+    pub attested: bool,
 }
 
 impl OpenedEnrolment {

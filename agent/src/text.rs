@@ -68,6 +68,7 @@ pub fn code(failure: &Failure) -> &'static str {
             AuthenticatorError::NoCard => "no-card",
             AuthenticatorError::SeveralCards => "several-cards",
             AuthenticatorError::Reset => "card-reset",
+            AuthenticatorError::CardsNotTaken => "cards-not-taken",
             AuthenticatorError::NoCardKey => "no-card-key",
             AuthenticatorError::NoAttestation => "no-attestation",
             AuthenticatorError::CardPinBlocked => "pin-blocked",
@@ -286,6 +287,10 @@ fn authenticator_message(error: AuthenticatorError, language: Language) -> Strin
         E::Reset => pick(
             "Un autre programme réinitialise la carte sans cesse ; rien n'a été signé.",
             "Another program keeps resetting the card; nothing was signed.",
+        ),
+        E::CardsNotTaken => pick(
+            "Ce serveur n'enrôle pas de cartes PIV.",
+            "This server enrols no PIV cards.",
         ),
         E::NoCardKey => pick(
             "Cette carte n'a pas de clé dans le compartiment 9C : « sceau card generate » en crée une.",

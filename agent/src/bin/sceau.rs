@@ -420,6 +420,10 @@ fn status(done: &Value, language: Language) -> String {
         language.pick("Clés présentes", "Keys present"),
         text(&done["authenticators"]),
     );
+    if let Some(cards) = done["cards"].as_u64().filter(|cards| *cards > 0) {
+        let words = language.pick("Cartes PIV présentes", "PIV cards present");
+        out.push_str(&format!("{words}: {cards}\n"));
+    }
     for refused in done["refused"].as_array().into_iter().flatten() {
         out.push_str(&format!(
             "  {}: {}\n",

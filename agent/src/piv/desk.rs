@@ -455,7 +455,7 @@ async fn generate(
             Some(der::pem("CERTIFICATE REQUEST", &request))
         }
     };
-    let attested = matches!(card.provenance().await, Ok(Provenance::Attested { .. }));
+    let attested = matches!(card.provenance(true).await, Ok(Provenance::Attested { .. }));
     Ok(json!({
         "done": "generated",
         "algorithm": kind_text(kind),
@@ -501,7 +501,7 @@ async fn attest(card: &ReadyCard) -> Result<Value, Failure> {
     let Provenance::Attested {
         attestation,
         intermediates,
-    } = card.provenance().await?
+    } = card.provenance(true).await?
     else {
         return Err(AuthenticatorError::NoAttestation.into());
     };

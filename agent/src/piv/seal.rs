@@ -9,6 +9,7 @@ use crate::ceremony::Enrolling;
 use crate::locale::Language;
 use crate::prompt::{Again, Answer, CardChoice, CardSecret, Progress, Prompt, Question};
 use crate::reader::AuthenticatorError;
+use crate::server::CardOffer;
 
 /// Gets `card`'s signature over `digest`, as often as the person wants to try a PIN. Each PIN is sent once.
 ///
@@ -82,11 +83,21 @@ async fn pad(
 }
 
 /// The card to enrol, when a card is wanted (`wanted`), or when cards are all that is there; `None`: a FIDO2 key is to be enrolled.
+///
+/// # Errors
+/// [`AuthenticatorError::CardsNotTaken`]: a card is wanted, and the server enrols none.
 pub async fn card_to_enrol(
     agent: &Agent,
     prompt: &mut impl Prompt,
+    offer: Option<&CardOffer>,
     wanted: bool,
-) -> Option<ReadyCard> {
+) -> Result<Option<ReadyCard>, AuthenticatorError> {
+    if offer.is_none() {
+        return match wanted {
+            true => Err(AuthenticatorError::CardsNotTaken),
+            false => Ok(None),
+        };
+    }
     let mut told = None;
     loop {
         let settled = |agent: &Agent| {
@@ -97,18 +108,18 @@ pub async fn card_to_enrol(
         };
         let (keys, mut cards) = agent.until(settled).await;
         if !wanted && (keys > 0 || cards.is_empty()) {
-            return None;
+            return Ok(None);
         }
         told = Some(cards.len());
         match (cards.pop(), cards.is_empty()) {
-            (Some(card), true) => return Some(card),
+            (Some(card), true) => return Ok(Some(card)),
             (Some(_), false) => prompt.tell(Progress::OnlyOneKey),
             (None, _) => prompt.tell(Progress::InsertCard),
         }
     }
 }
 
-/// Signs a registration by `card`; the `response` member of the report.
+/// Signs a registration by `card`, `attested` if that counts; the `response` member of the report.
 ///
 /// # Errors
 /// The card's; [`AuthenticatorError::NoCardKey`] when slot 9C is empty.
@@ -117,9 +128,10 @@ pub async fn register(
     language: Language,
     card: &ReadyCard,
     enrolling: Enrolling,
+    attested: bool,
 ) -> Result<serde_json::Value, Failure> {
     let key = card.info.key().ok_or(AuthenticatorError::NoCardKey)?;
-    let provenance = card.provenance().await?;
+    let provenance = card.provenance(attested).await?;
     let enrolling = enrolling.by_card(key.to_vec());
     let signature = sign(prompt, language, card, key, enrolling.digest()).await?;
     Ok(enrolling.registered(signature, &provenance)?)

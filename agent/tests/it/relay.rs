@@ -281,6 +281,7 @@ impl Relay {
                     "enrolment_id": "enrolment-1", "action": action, "rp": { "id": RP_ID, "name": "Sceau" }, "origins": [],
                     "user": { "id": base64url::encode(b"alice"), "name": "alice", "display": "Alice Martin" },
                     "algorithms": [-7, -8], "exclude": [], "user_verification": "required", "attestation": "direct",
+                    "piv": { "algorithms": ["ES256"], "attested": true, "issuers": [] },
                 });
                 (201, answer)
             }
