@@ -185,12 +185,18 @@ impl Metadata {
         raw: &RawValue,
         certificates: &mut HashMap<String, Option<Arc<Certificate>>>,
     ) {
-        let Ok(wire) = serde_json::from_str::<WireEntry>(raw.get()) else {
-            self.problems.push(Problem {
-                position,
-                what: "entry does not parse",
-            });
-            return;
+        let wire = match serde_json::from_str::<WireEntry>(raw.get()) {
+            Ok(wire) => wire,
+            Err(_) => {
+                self.problems.push(Problem {
+                    position,
+                    what: "entry does not parse",
+                });
+                let Some(wire) = WireEntry::unreadable(raw) else {
+                    return;
+                };
+                wire
+            }
         };
         let mut problem = |what| self.problems.push(Problem { position, what });
         let aaguid = match wire.aaguid.as_deref().map(str::parse::<Aaguid>) {
@@ -218,11 +224,18 @@ impl Metadata {
             }
         }
         let index = self.entries.len();
-        // The first entry of a model wins; a second one for the same model would let a later line undo a revocation.
-        if let Some(aaguid) = aaguid
-            && *self.aaguids.entry(aaguid).or_insert(index) != index
-        {
-            return problem("aaguid is already taken by another entry");
+        let reports: Vec<Report> = wire.reports.into_iter().map(Report::read).collect();
+        // The first entry of a model wins; a second one must not let a later line undo a revocation. Bad news in it counts.
+        if let Some(aaguid) = aaguid {
+            let first = *self.aaguids.entry(aaguid).or_insert(index);
+            if first != index {
+                problem("aaguid is already taken by another entry");
+                if let Some(first) = self.entries.get_mut(first) {
+                    let bad = reports.into_iter().filter(Report::is_bad_news);
+                    first.reports.extend(bad);
+                }
+                return;
+            }
         }
         for id in &key_identifiers {
             if *self.key_identifiers.entry(*id).or_insert(index) != index {
@@ -236,7 +249,7 @@ impl Metadata {
             attestation_types: statement.attestation_types,
             key_protection: statement.key_protection,
             roots,
-            reports: wire.reports.into_iter().map(Report::read).collect(),
+            reports,
         });
     }
 
@@ -366,6 +379,25 @@ struct WireEntry {
     statement: Option<WireStatement>,
     #[serde(rename = "statusReports")]
     reports: Vec<status::WireReport>,
+}
+
+impl WireEntry {
+    /// What is left of an entry that does not parse: whom it is about, if that can be read, and that nothing good is known of it. To forget it would
+    /// let an anchor of the operator's vouch for a model of which the list may have said that it is revoked.
+    fn unreadable(raw: &RawValue) -> Option<Self> {
+        let value: serde_json::Value = serde_json::from_str(raw.get()).ok()?;
+        let aaguid = value.get("aaguid").and_then(|it| it.as_str());
+        let aaguid = aaguid.filter(|text| text.parse::<Aaguid>().is_ok());
+        let ids = value.get("attestationCertificateKeyIdentifiers");
+        let ids = ids.and_then(|it| it.as_array()).into_iter().flatten();
+        let wire = Self {
+            aaguid: aaguid.map(str::to_owned),
+            key_identifiers: ids.filter_map(|it| Some(it.as_str()?.to_owned())).collect(),
+            statement: None,
+            reports: vec![status::WireReport::unreadable()],
+        };
+        (wire.aaguid.is_some() || !wire.key_identifiers.is_empty()).then_some(wire)
+    }
 }
 
 #[derive(Deserialize, Default)]

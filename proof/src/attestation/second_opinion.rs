@@ -4,7 +4,7 @@
 //! [`Opinion::Disagrees`] refuses an enrolment. It is given the recorded challenge through the serde form of its
 //! `RegistrationState` (its version is pinned; a test holds the form), no CA list (trust is ours) and no say on algorithms.
 //! What it cannot judge is [`Opinion::Silent`], for reasons that it is known for: credentials other than ES256 and ES384
-//! (of RSA keys it takes one size); SHA-1; unusual origins; the formats that it reads differently from the standard (see `attestation.rs`).
+//! (of RSA keys it takes one size); attestation signatures other than ES256, ES384 and RS256; SHA-1; unusual origins; the formats that it reads differently from the standard (see `attestation.rs`).
 
 use serde_json::json;
 use webauthn_rs_core::WebauthnCore;
@@ -12,6 +12,7 @@ use webauthn_rs_core::proto::{RegisterPublicKeyCredential, RegistrationState};
 
 use super::{Format, RegistrationExpectation, RegistrationResponse, VerifiedRegistration};
 use crate::base64url;
+use crate::cbor::{self, Rules, Value};
 
 /// What the second verifier says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub fn ask(
     expectation: &RegistrationExpectation,
     verified: &VerifiedRegistration,
 ) -> Opinion {
-    if let Some(why) = silence(expectation, verified) {
+    if let Some(why) = silence(response, expectation, verified) {
         return Opinion::Silent(why);
     }
     let (Ok(origin), Some((credential, state))) = (
@@ -58,6 +59,7 @@ pub fn ask(
 }
 
 fn silence(
+    response: &RegistrationResponse<'_>,
     expectation: &RegistrationExpectation,
     verified: &VerifiedRegistration,
 ) -> Option<&'static str> {
@@ -69,6 +71,14 @@ fn silence(
     }
     if ![-7, -35].contains(&verified.key().algorithm()) {
         return Some("credential-algorithm");
+    }
+    // It takes signatures of other algorithms for bad ones.
+    let object = cbor::parse(response.attestation_object, Rules::TOLERANT).ok();
+    let members = object.as_ref().and_then(Value::as_map);
+    let statement = members.and_then(|members| members.text("attStmt"));
+    let algorithm = statement.and_then(|statement| statement.as_map()?.text("alg")?.as_int());
+    if algorithm.is_some_and(|number| ![-7, -35, -257].contains(&number)) {
+        return Some("attestation-algorithm");
     }
     if verified.is_weakly_signed() {
         return Some("sha-1");

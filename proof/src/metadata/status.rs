@@ -175,7 +175,26 @@ pub(super) struct WireReport {
     batch_certificate: Option<serde_json::Value>,
 }
 
+impl WireReport {
+    /// In the place of reports that do not parse: a status that nobody knows.
+    pub(super) fn unreadable() -> Self {
+        Self {
+            status: "unreadable".to_owned(),
+            effective_date: None,
+            sunset_date: None,
+            authenticator_version: None,
+            certificate: None,
+            batch_certificate: None,
+        }
+    }
+}
+
 impl Report {
+    /// Whether it can only count against a model.
+    pub(super) fn is_bad_news(&self) -> bool {
+        matches!(self.meaning, Meaning::Fatal(_) | Meaning::Unknown)
+    }
+
     pub(super) fn read(wire: WireReport) -> Self {
         let date = |value: Option<serde_json::Value>| {
             value

@@ -322,6 +322,55 @@ fn one_bad_entry_loses_only_itself() {
     );
 }
 
+/// An entry that does not parse may have been a revocation: whom it is about is kept, and nothing good is believed of it.
+#[test]
+fn an_unreadable_entry_speaks_against_its_model() {
+    let root = Identity::root(Draft::authority("Racine"));
+    for reports in [
+        json!([report("REVOKED"), {"status": 7}]),
+        json!([report("FIDO_CERTIFIED"), null]),
+        json!("REVOKED"),
+        Value::Null,
+    ] {
+        let metadata = Publisher::new().publish(&[entry(&root, &reports)]);
+        let found = metadata.by_aaguid(ours()).unwrap();
+        assert_eq!(
+            found.standing(NOW, &[]),
+            Standing::Unknown("status-unknown"),
+            "{reports}"
+        );
+        assert_eq!((found.roots().count(), metadata.problems().len()), (0, 1));
+    }
+    let mut nameless = entry(&root, &json!([report("FIDO_CERTIFIED")]));
+    nameless["aaguid"] = Value::Null;
+    nameless["attestationCertificateKeyIdentifiers"] =
+        json!(["bf12365afcb14d3dd820be7ec4be163cb7c85de0"]);
+    nameless["metadataStatement"] = json!(7);
+    let metadata = Publisher::new().publish(&[nameless]);
+    let mut id = [0; 20];
+    hex::decode_to_slice("bf12365afcb14d3dd820be7ec4be163cb7c85de0", &mut id).unwrap();
+    let found = metadata.by_key_identifier(&id).unwrap();
+    assert!(!found.standing(NOW, &[]).is_acceptable());
+}
+
+#[test]
+fn bad_news_of_a_second_entry_counts() {
+    let root = Identity::root(Draft::authority("Racine"));
+    let clean = entry(&root, &json!([report("FIDO_CERTIFIED")]));
+    let second = |status| {
+        let second = entry(&root, &json!([report(status)]));
+        let metadata = Publisher::new().publish(&[clean.clone(), second]);
+        metadata
+            .by_aaguid(ours())
+            .unwrap()
+            .standing(NOW, &[])
+            .reason()
+    };
+    assert_eq!(second("REVOKED"), "revoked");
+    assert_eq!(second("NEVER_HEARD_OF"), "status-unknown");
+    assert_eq!(second("FIDO_CERTIFIED_L3"), "certified");
+}
+
 #[test]
 fn a_second_entry_cannot_undo_the_first() {
     let root = Identity::root(Draft::authority("Racine"));

@@ -1,6 +1,7 @@
 //! For every check of `proof::attestation`, a registration that is right but for that: the reason must be exactly that check's.
 
-use sceau_proof::attestation::{AttestationType, Format, REASONS};
+use sceau_proof::attestation::second_opinion::{self, Opinion};
+use sceau_proof::attestation::{AttestationType, Format, REASONS, RegistrationResponse};
 use sceau_proof::certificate::oid;
 use serde_json::json;
 
@@ -442,6 +443,21 @@ fn u2f_verifies_and_refuses() {
 #[test]
 fn packed_takes_fully_specified_algorithms_on_their_curve_only() {
     assert_eq!(packed_stating(|s| s.int("alg", -9)), "verified");
+    // Which webauthn-rs does not know: no ground to refuse an enrolment.
+    let (ceremony, leaf) = (Ceremony::new(), manufacturer().issue(Draft::leaf()));
+    let opinion_on = |number| {
+        let statement = packed(&ceremony, &leaf, &[]).int("alg", number);
+        let object = ceremony.object("packed", &statement);
+        let client = ceremony.client_data_json();
+        let response = RegistrationResponse {
+            client_data_json: &client,
+            attestation_object: &object,
+        };
+        let verified = ceremony.verify(&object).unwrap();
+        second_opinion::ask(&response, &ceremony.expectation, &verified)
+    };
+    assert_eq!(opinion_on(-9), Opinion::Silent("attestation-algorithm"));
+    assert_eq!(opinion_on(-7), Opinion::Agrees);
     assert_eq!(
         packed_stating(|s| s.int("alg", -51)),
         "statement-algorithm-mismatch"
