@@ -706,6 +706,23 @@ impl Desk {
         )?))
     }
 
+    /// A person's live keys that count for this action.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn keys_for(
+        &self,
+        person: &PersonId,
+        record: &ActionRecord,
+    ) -> Result<Vec<KeySummary>, DeskError> {
+        let mut connection = self.reader().await?;
+        let mut keys = self.stored(store::key::of_person(&mut connection, person).await)?;
+        if let Some(requirement) = &record.requirement {
+            keys.retain(|key| policy::key_counts(requirement, &key.credential).is_ok());
+        }
+        Ok(live(&keys))
+    }
+
     /// Whether a pending action awaits this person: they count, and have not approved it yet.
     ///
     /// # Errors

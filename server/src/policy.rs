@@ -14,6 +14,7 @@ use time::Duration;
 use crate::action::{Approvers, KeyKind, Requirement, Verification};
 use crate::config::Span;
 use crate::id::{PersonId, Role, ServiceId};
+use crate::key::Credential;
 use crate::person::{Person, PersonState};
 
 /// The service id of the server itself.
@@ -262,6 +263,24 @@ pub fn by_own_key() -> Requirement {
         verification: Verification::Pin,
         // A session opens nothing: what it may then approve, each action's rule says.
         key: KeyKind::AttestedOrIssued,
+    }
+}
+
+/// Whether a key counts for what is required, by what its enrolment showed. A FIDO2 signature says itself whether it was verified; a card's
+/// says nothing, so that its key must be one that asks each time.
+///
+/// # Errors
+/// Why not, kebab-case.
+pub fn key_counts(requirement: &Requirement, credential: &Credential) -> Result<(), &'static str> {
+    match credential {
+        Credential::Piv {
+            attested: false, ..
+        } if requirement.key == KeyKind::AttestedHardware => Err("key-not-attested"),
+        Credential::Piv {
+            pin_each_time: false,
+            ..
+        } if requirement.verification == Verification::Pin => Err("key-without-pin-each-time"),
+        Credential::Fido2 { .. } | Credential::Piv { .. } => Ok(()),
     }
 }
 

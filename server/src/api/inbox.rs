@@ -82,7 +82,7 @@ impl Stream {
         }
         match news {
             InboxEvent::Action(record) => {
-                let keys = self.desk.keys(&session.person).await.ok()?;
+                let keys = self.desk.keys_for(&session.person, &record).await.ok()?;
                 let action = view::document(&record).ok()?;
                 Some(event(
                     "action",

@@ -14,8 +14,7 @@ use super::judgement::stops_or_opens_nothing;
 use super::open::{about, audience};
 use super::{ApprovalClaim, CancelReason, DeskError, RefusalReason, Shared, digest, response};
 use crate::action::{
-    ActionRecord, EXECUTION_GRACE, KeyKind, Settlement, Standing, State, TransitionError,
-    Verification,
+    ActionRecord, EXECUTION_GRACE, Settlement, Standing, State, TransitionError, Verification,
 };
 use crate::hub::Notice;
 use crate::id::{ActionId, PersonId};
@@ -69,6 +68,9 @@ pub(super) fn check(
         .requirement
         .as_ref()
         .is_none_or(|requirement| requirement.verification == Verification::Pin);
+    if let Some(requirement) = &record.requirement {
+        policy::key_counts(requirement, &key.credential).map_err(DeskError::NotAnApprover)?;
+    }
     match (&key.credential, &claim.response) {
         (
             Credential::Fido2 {
@@ -92,24 +94,10 @@ pub(super) fn check(
         }
         (
             Credential::Piv {
-                public_key_spki,
-                attested,
-                pin_each_time,
+                public_key_spki, ..
             },
             Response::Piv(response),
-        ) => {
-            let attested_only = record
-                .requirement
-                .as_ref()
-                .is_none_or(|requirement| requirement.key == KeyKind::AttestedHardware);
-            if attested_only && !attested {
-                return Err(DeskError::NotAnApprover("key-not-attested"));
-            }
-            if pin && !pin_each_time {
-                return Err(DeskError::NotAnApprover("key-without-pin-each-time"));
-            }
-            check_card(shared, public_key_spki, response, challenge.as_bytes())
-        }
+        ) => check_card(shared, public_key_spki, response, challenge.as_bytes()),
         _ => Ok(Checked::Failed("key-kind")),
     }
 }

@@ -691,6 +691,16 @@ async fn a_card_by_its_issuer_seals_only_where_a_rule_allows_it() {
     let answer = house.seal(&carl, &action).await;
     problem(&answer, 403, "not-an-approver");
     assert_eq!(answer.json()["reason"], "key-not-attested");
+    // Their agent is not offered it for that action, and is for the other.
+    let person = "carl".parse().unwrap();
+    let offered = async |kind: &str| {
+        let action = house.wanted(kind, "carl").await;
+        let record = house.served.record(&action).await;
+        let keys = house.served.desk.keys_for(&person, &record).await;
+        keys.unwrap().len()
+    };
+    assert_eq!(offered("account.create").await, 0);
+    assert_eq!(offered("note.write").await, 1);
     let action = house.wanted("note.write", "carl").await;
     assert_eq!(house.seal(&carl, &action).await.status, 200);
     let id = action["action"]["id"].as_str().unwrap().parse().unwrap();
