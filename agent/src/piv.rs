@@ -34,6 +34,8 @@ pub mod seal;
 const READING: Duration = Duration::from_secs(30);
 /// The longest that a signature may take, with a touch or a PIN typed on the reader.
 const SIGNING: Duration = Duration::from_secs(150);
+/// How long another program is left alone with a card before it is asked again.
+const PAUSE_OF_A_BUSY_CARD: Duration = Duration::from_secs(5);
 /// How long a reader's PIN pad waits for the person, in seconds.
 const PAD_PATIENCE: u8 = 30;
 /// `CM_IOCTL_GET_FEATURE_REQUEST` (PC/SC part 10 §2.2), as pcsc-lite numbers control codes.
@@ -224,8 +226,19 @@ impl Cards {
     }
 }
 
-/// Asks a card whether, and what, PIV card it is.
+/// Asks a card whether, and what, PIV card it is; as often as it takes while another program keeps it for itself.
 pub async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
+    loop {
+        ask_once(&agent, id, &handle).await;
+        let busy = Condition::Unusable(AuthenticatorError::Busy);
+        if agent.cards.borrow().condition(id) != Some(&busy) {
+            return;
+        }
+        tokio::time::sleep(PAUSE_OF_A_BUSY_CARD).await;
+    }
+}
+
+async fn ask_once(agent: &Agent, id: u64, handle: &Handle) {
     match handle
         .run_card(READING, &mut |_| {}, |card, _| read(card))
         .await

@@ -151,6 +151,17 @@ fn attested_card_is_enrolled_and_seals_after_a_wrong_pin_and_a_touch() {
     ] {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    let french = workstation
+        .command(env!("CARGO_BIN_EXE_sceau"))
+        .env("LC_ALL", "fr_FR.UTF-8")
+        .arg("keys")
+        .output()
+        .unwrap();
+    let french = String::from_utf8(french.stdout).unwrap();
+    assert!(
+        french.contains("Certificat valable jusqu'au 2026-12-01  ! expire bientôt"),
+        "{french}"
+    );
     let before = workstation.json(&["keys", "--json"])["keys"][0]["pin_retries"].clone();
 
     let action = propose(&relay, &workstation, 60);
@@ -191,7 +202,7 @@ fn issued_rsa_card_and_key_of_one_person_both_seal() {
     let mut workstation = Workstation::new(&config(&relay))
         .signed_in(&relay.url())
         .with_key();
-    workstation.card("card", &["--algorithm", "rsa2048"], &[]);
+    workstation.card("card", &["--algorithm", "rsa2048"], &["--t0"]);
     let workstation = workstation.start();
     insert(&workstation, "card");
     enroll(&workstation, &["--card"]);
