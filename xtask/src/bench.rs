@@ -1,8 +1,11 @@
 //! Figures, side by side in one run: ratios, never timed tests.
 
+use std::process::Command;
+
 use anyhow::{Result, bail};
 
 use crate::{
+    guest,
     place::cargo,
     setup::{self, Need},
     step::{Steps, run},
@@ -14,6 +17,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("registration", "sceau-proof"),
     ("log", "sceau-proof"),
     ("approval", "sceau-server"),
+    ("usb", "sceau-agent"),
 ];
 
 /// Runs the bench called `name`, or all of them.
@@ -36,9 +40,13 @@ pub fn bench(steps: &mut Steps, name: Option<&str>) -> Result<()> {
     steps.step("set-up", || setup::setup(Need::Test))?;
     for (bench, package) in chosen {
         steps.step(&format!("bench: {bench}"), || {
-            run(&mut cargo(&[
-                "bench", "--locked", "-p", package, "--bench", bench,
-            ]))
+            let arguments = ["bench", "--locked", "-p", package, "--bench", bench];
+            if *bench == "usb" {
+                setup::virtual_keys()?;
+                let program = guest::program(&arguments, bench)?;
+                return guest::run_in(Command::new(program));
+            }
+            run(&mut cargo(&arguments))
         })?;
     }
     Ok(())

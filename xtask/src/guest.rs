@@ -1,11 +1,6 @@
 //! The USB scenarios, on a bus of their own: one boot of `tests/guest` (QEMU, Debian's kernel and udev, virtual keys as gadgets) runs them all.
 
-use std::{
-    fs,
-    os::unix::fs::MetadataExt,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -35,7 +30,7 @@ pub fn guest(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
 /// # Errors
 /// When a scenario does not hold, or there is none to run.
 pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
-    let program = program()?;
+    let program = program(&["test", "--locked", "-p", "e2e", "--test", "e2e"], "e2e")?;
     let listed = output(Command::new(&program).arg("--list").env("SCEAU_NS", "1"))?;
     let chosen: Vec<&str> = listed
         .lines()
@@ -50,17 +45,28 @@ pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
         }
         return Ok(());
     }
+    let mut command = Command::new(program);
+    command
+        .args(["--test-threads=1", "--nocapture", "--exact"])
+        .args(chosen);
+    run_in(command)
+}
+
+/// Boots, runs a command, and powers off; says so where no guest can be had.
+///
+/// # Errors
+/// When the command does not end with 0.
+pub fn run_in(command: Command) -> Result<()> {
     if !is_possible()? {
         println!(
             "SKIPPED: the guest needs root (its root is this machine's) and an x86-64 processor."
         );
         return Ok(());
     }
-    run(boot()
-        .args(["env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
-        .arg(program)
-        .args(["--test-threads=1", "--nocapture", "--exact"])
-        .args(chosen))
+    run(script()
+        .args(["run", "env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
+        .arg(command.get_program())
+        .args(command.get_args()))
 }
 
 /// Downloads the guest's kernel and tools, where a guest can be had at all and they are not there yet.
@@ -72,14 +78,6 @@ pub fn prepare() -> Result<()> {
         run(script().arg("prepare"))?;
     }
     Ok(())
-}
-
-/// `tests/guest/guest run`, to which a command is added.
-#[must_use]
-pub fn boot() -> Command {
-    let mut command = script();
-    command.arg("run");
-    command
 }
 
 fn script() -> Command {
@@ -94,22 +92,17 @@ fn is_possible() -> Result<bool> {
     Ok(cfg!(target_arch = "x86_64") && fs::metadata("/proc/self")?.uid() == 0)
 }
 
-/// The scenarios' own program, as cargo names it.
-fn program() -> Result<PathBuf> {
-    let mut command = cargo(&[
-        "test",
-        "--locked",
-        "-p",
-        "e2e",
-        "--test",
-        "e2e",
-        "--no-run",
-        "--message-format=json",
-    ]);
-    let told = output(command.stderr(Stdio::inherit()))?;
-    told.lines()
+/// Builds the test or bench called `name` by these arguments of cargo; returns its program.
+///
+/// # Errors
+/// When it does not build.
+pub fn program(arguments: &[&str], name: &str) -> Result<PathBuf> {
+    let mut command = cargo(arguments);
+    command.args(["--no-run", "--message-format=json"]);
+    output(&mut command)?
+        .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == "e2e")
+        .filter(|message| message["target"]["name"] == name)
         .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .context("cargo names the program of the scenarios")
+        .with_context(|| format!("cargo names no program of {name}"))
 }

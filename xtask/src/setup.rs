@@ -124,7 +124,7 @@ const PACKAGES: &[Package] = &[
         name: "qemu-system-x86",
         purpose: "a kernel with a USB bus for virtual keys",
         need: Need::Test,
-        instead: Some("qemu-system-x86_64"),
+        instead: Some(&["qemu-system-x86_64", "--version"]),
     },
     Package {
         name: "strace",

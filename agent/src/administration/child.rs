@@ -57,7 +57,8 @@ impl Operation {
     #[must_use]
     pub fn deadline(self) -> Duration {
         Duration::from_secs(match self {
-            Self::Info | Self::SetPin | Self::ChangePin => 15,
+            Self::Info => 6,
+            Self::SetPin | Self::ChangePin => 15,
             Self::Credentials | Self::Fingers => 60,
             Self::AddFinger => 180,
         })

@@ -1,0 +1,200 @@
+//! One USB key, two clients: ours and ctap-hid-fido2 do the same operations on the same node, by turns. Run in the guest (`cargo xtask bench usb`).
+//!
+//! The firmware's own time is in both columns; what differs is the clients'. Theirs keeps its handle open, which is its best case; ours opens
+//! and locks the node for each operation, as the daemon does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a bench"
+)]
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use ctap_hid_fido2::fidokey::{GetAssertionArgsBuilder, MakeCredentialArgsBuilder};
+use ctap_hid_fido2::{FidoKeyHid, FidoKeyHidFactory, HidParam, LibCfg};
+use sceau_agent::hidraw::{NodeLink, Roots, nodes};
+use sceau_agent::reader::{Link, SystemEntropy};
+use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, UserVerification};
+use sceau_ctap::credential::{RelyingParty, User};
+use sceau_ctap::info::{self, AuthenticatorInfo};
+use sceau_ctap::{Device, Pin, client_pin, unattended};
+
+const PIN: &str = "4711-tulipe";
+const RP: &str = "sceau.example";
+const ROUNDS: usize = 15;
+
+struct Key(Child);
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn main() {
+    if std::env::var_os("SCEAU_GUEST").is_none() {
+        println!("SKIPPED: needs a USB bus; `cargo xtask bench usb` runs it in the guest");
+        return;
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let vkey = root.join("tests/vkey/target/debug/vkey");
+    let state = tempfile::tempdir().unwrap();
+    let control = state.path().join("control");
+    let _key = Key(Command::new(&vkey)
+        .args(["hidg", "--udc", "dummy_udc.0", "--state"])
+        .arg(state.path().join("flash"))
+        .arg("--control")
+        .arg(&control)
+        .spawn()
+        .unwrap());
+    let roots = Roots::default();
+    let begun = Instant::now();
+    let node = loop {
+        if let Some(node) = nodes(&roots).pop() {
+            break node;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "no key");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let mut ours = NodeLink::new(node.clone(), &roots);
+    let info = with(&mut ours, |device| info::info(device).unwrap());
+    with(&mut ours, |device| {
+        let pin = Pin::new(PIN).unwrap();
+        client_pin::set_pin(
+            device,
+            info.pin_protocol().unwrap(),
+            &pin,
+            &mut SystemEntropy,
+        )
+        .unwrap();
+    });
+    let info = with(&mut ours, |device| info::info(device).unwrap());
+    let mut quiet = LibCfg::init();
+    quiet.enable_keep_alive_msg = false;
+    let params = [HidParam::Path(node.path.to_string_lossy().into_owned())];
+    let protocol = if info.pin_uv_auth_protocols.contains(&2) {
+        2
+    } else {
+        1
+    };
+    let theirs = FidoKeyHidFactory::create_by_params(&params, &quiet)
+        .unwrap()
+        .with_pin_protocol_version(protocol);
+    let id = with(&mut ours, |device| register(device, &info));
+
+    println!("one key, median of {ROUNDS}, ms (firmware included)   ours   ctap-hid-fido2");
+    compare(
+        "getInfo",
+        || drop(with(&mut ours, |device| info::info(device).unwrap())),
+        || {
+            drop(theirs.get_info().unwrap());
+        },
+    );
+    compare(
+        "makeCredential, PIN and touch",
+        || drop(with(&mut ours, |device| register(device, &info))),
+        || {
+            register_theirs(&theirs);
+        },
+    );
+    compare(
+        "getAssertion, PIN and touch",
+        || with(&mut ours, |device| authenticate(device, &info, &id)),
+        || {
+            let args = GetAssertionArgsBuilder::new(RP, b"challenge")
+                .pin(PIN)
+                .credential_id(&id)
+                .build();
+            drop(theirs.get_assertion_with_args(&args).unwrap());
+        },
+    );
+}
+
+/// The two by turns, so that the machine's moods hit both.
+fn compare(what: &str, mut ours: impl FnMut(), mut theirs: impl FnMut()) {
+    let mut took = [Vec::new(), Vec::new()];
+    for _ in 0..ROUNDS {
+        let begun = Instant::now();
+        ours();
+        took[0].push(begun.elapsed());
+        let begun = Instant::now();
+        theirs();
+        took[1].push(begun.elapsed());
+    }
+    let [ours, theirs] = took.map(|mut took| {
+        took.sort_unstable();
+        took[took.len() / 2].as_secs_f64() * 1000.0
+    });
+    println!(
+        "{what:<45} {ours:>12.1} {theirs:>12.1}   ×{:.2}",
+        theirs / ours
+    );
+}
+
+fn with<A>(link: &mut NodeLink, work: impl FnOnce(&mut dyn Device) -> A) -> A {
+    let (mut work, mut answer) = (Some(work), None);
+    link.with_device(&mut || {}, &mut |device| {
+        answer = work.take().map(|work| work(device));
+    })
+    .unwrap();
+    answer.unwrap()
+}
+
+fn register(device: &mut dyn Device, info: &AuthenticatorInfo) -> Vec<u8> {
+    let request = Registration {
+        client_data_hash: &[1; 32],
+        rp: RelyingParty { id: RP, name: None },
+        user: User {
+            id: b"alice",
+            name: Some("alice"),
+            display_name: Some("Alice"),
+        },
+        algorithms: &[-7],
+        exclude: &[],
+        resident_key: ResidentKey::Discouraged,
+        user_verification: UserVerification::Required,
+        cred_protect: None,
+    };
+    let pin = Pin::new(PIN).unwrap();
+    ceremony::register(
+        device,
+        info,
+        &request,
+        Some(&pin),
+        &mut SystemEntropy,
+        &mut unattended,
+    )
+    .unwrap()
+    .credential_id
+}
+
+fn register_theirs(key: &FidoKeyHid) {
+    let args = MakeCredentialArgsBuilder::new(RP, b"challenge")
+        .pin(PIN)
+        .build();
+    drop(key.make_credential_with_args(&args).unwrap());
+}
+
+fn authenticate(device: &mut dyn Device, info: &AuthenticatorInfo, id: &[u8]) {
+    let allow = [id.to_vec()];
+    let request = Authentication {
+        client_data_hash: &[1; 32],
+        rp_id: RP,
+        allow: &allow,
+        user_verification: UserVerification::Required,
+    };
+    let pin = Pin::new(PIN).unwrap();
+    let assertions = ceremony::authenticate(
+        device,
+        info,
+        &request,
+        Some(&pin),
+        &mut SystemEntropy,
+        &mut unattended,
+    );
+    assert_eq!(assertions.unwrap().len(), 1);
+}
