@@ -505,6 +505,18 @@ fn misbehaving_cards_end_in_words_and_the_daemon_lives_on() {
         cards(&workstation, 0);
         insert(&workstation, "card");
     }
+    // A card that never answers holds its own thread until it is pulled, and nothing else.
+    let mut terminal = consent(&workstation);
+    terminal.exp_string("PIN of the card").unwrap();
+    workstation.say("card.sock", "misbehave silent");
+    terminal.send_line(PIN).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(pending(&workstation), 1);
+    drop(terminal);
+    workstation.say("card.sock", "remove");
+    cards(&workstation, 0);
+    workstation.say("card.sock", "misbehave none");
+    insert(&workstation, "card");
     assert_eq!(relay.requests(&approvals(&action)), 0);
     let mut terminal = consent(&workstation);
     pin(&mut terminal, PIN);
