@@ -2,6 +2,7 @@
 //! Run with `cargo xtask test [FILTER]`, which gives each test a loopback of its own.
 
 mod attacks;
+mod attestation;
 mod crash;
 mod path;
 mod peers;
