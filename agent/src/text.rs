@@ -165,8 +165,15 @@ pub fn message(failure: &Failure, language: Language) -> String {
             code,
             detail,
         }) => {
-            let detail = detail
+            // Why a key was not enrolled, in the reader's language where the word is known.
+            let word = detail.as_deref().and_then(|it| it.split_once(": "));
+            let known = word
+                .filter(|_| language == Language::Fr && code == "registration-refused")
+                .and_then(|(word, _)| Some((word, sceau_proof::attestation::words(word, "fr")?)));
+            let translated = known.map(|(word, words)| format!("{word} : {words}"));
+            let detail = translated
                 .as_deref()
+                .or(detail.as_deref())
                 .map(|detail| format!(" — {}", one_line(detail, 300)))
                 .unwrap_or_default();
             format!(
@@ -358,5 +365,29 @@ fn authenticator_message(error: AuthenticatorError, language: Language) -> Strin
             "Le système est à court de ressources.",
             "The system is out of resources.",
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_enrolment_is_explained_in_the_readers_language() {
+        let refused = Failure::Server(ServerError::Refused {
+            status: 422,
+            code: "registration-refused".to_owned(),
+            detail: Some("unknown-root: no known anchor signed the chain".to_owned()),
+        });
+        let shown = message(&refused, Language::Fr);
+        assert!(
+            shown.ends_with("unknown-root : aucune racine connue n'a signé la chaîne"),
+            "{shown}"
+        );
+        let shown = message(&refused, Language::En);
+        assert!(
+            shown.ends_with("unknown-root: no known anchor signed the chain"),
+            "{shown}"
+        );
     }
 }
