@@ -219,7 +219,7 @@ fn a_cancelled_touch_ends_at_the_key_within_200_milliseconds() {
                 if keepalive == Keepalive::UpNeeded
                     && let Some(blinks) = blinks_tx.take()
                 {
-                    drop(blinks.send(()));
+                    blinks.send(()).ok();
                 }
             };
             tokio::select! {

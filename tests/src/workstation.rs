@@ -347,6 +347,16 @@ impl Workstation {
             .ok_or_else(|| anyhow::anyhow!("no token in the session file"))
     }
 
+    /// Puts a smart-card reader beside the workstation, whose first port is `port`.
+    ///
+    /// # Errors
+    /// When its daemon does not start.
+    pub fn bring_reader(&mut self, port: u16) -> Result<()> {
+        let (pcscd, socket) = pcscd(&self.folder, port)?;
+        (self.port, self.socket, self.pcscd) = (port, socket, Some(pcscd));
+        Ok(())
+    }
+
     /// Restarts the PC/SC daemon, as an upgrade of it would.
     ///
     /// # Errors
