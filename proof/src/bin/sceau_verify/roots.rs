@@ -8,8 +8,8 @@ use sceau_proof::certificate::Certificate;
 
 const SUFFIXES: [&str; 4] = ["pem", "crt", "cer", "der"];
 
-/// Every certificate of the folder's `.pem`, `.crt`, `.cer` and `.der` files, by file name. One that does not parse is an error: a root left out silently
-/// would turn into a wrong verdict.
+/// Every certificate of the folder's `.pem`, `.crt`, `.cer` and `.der` files, by file name. One that does not parse vouches for
+/// nobody: it is named on standard error and left out.
 pub(crate) fn load(folder: &Path) -> Result<Vec<Anchor>, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::Malformed(format!("{}: {error}", folder.display()));
@@ -33,9 +33,14 @@ pub(crate) fn load(folder: &Path) -> Result<Vec<Anchor>, Failure> {
             .file_stem()
             .map(|stem| stem.to_string_lossy().into_owned())
             .unwrap_or_default();
-        for certificate in read(&bytes)
-            .map_err(|error| Failure::Malformed(format!("{}: {error}", file.display())))?
-        {
+        let certificates = match read(&bytes) {
+            Ok(certificates) => certificates,
+            Err(error) => {
+                eprintln!("sceau-verify: {}: left out: {error}", file.display());
+                continue;
+            }
+        };
+        for certificate in certificates {
             anchors.push(Anchor {
                 certificate,
                 name: name.clone(),
