@@ -41,7 +41,7 @@ fn a_power_cut_at_any_moment_neither_loses_nor_repeats() -> Result<()> {
     let begun = Instant::now();
     for cut in 0..cuts() {
         let name = format!("Cut {cut}");
-        let of_the_agent = random(&mut seed) % 4 == 0;
+        let of_the_agent = random(&mut seed).is_multiple_of(4);
         // What earlier cuts left waiting is not this request's.
         let left = pending(&stage.people.manager).unwrap_or_default();
         let moment = Duration::from_micros(random(&mut seed) % 900_000);

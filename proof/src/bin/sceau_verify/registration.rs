@@ -255,13 +255,15 @@ fn read_anchors(folder: &Path) -> Result<Vec<Anchor>, Failure> {
     files.sort();
     // Without an index, a file that is no certificate vouches for nobody: it is named and left out. With one, every file counts.
     if index.is_none() {
-        files.retain(|file| match anchors::read(std::slice::from_ref(file), None) {
-            Ok(_) => true,
-            Err(error) => {
-                eprintln!("sceau-verify: {}: left out: {error}", folder.display());
-                false
-            }
-        });
+        files.retain(
+            |file| match anchors::read(std::slice::from_ref(file), None) {
+                Ok(_) => true,
+                Err(error) => {
+                    eprintln!("sceau-verify: {}: left out: {error}", folder.display());
+                    false
+                }
+            },
+        );
     }
     anchors::read(&files, index.as_deref())
         .map_err(|e| Failure::Malformed(format!("{}: {e}", folder.display())))
