@@ -309,7 +309,7 @@ fn beside_libfido2(folder: &Path, person: &Workstation) -> Result<()> {
         folder.join("assert"),
         format!("{hash}\nother.example\n{credential}\n"),
     )?;
-    let rounds = rounds("SCEAU_LIBFIDO2_ROUNDS", 10);
+    let rounds = rounds("SCEAU_LIBFIDO2_ROUNDS", 5);
     thread::scope(|scope| -> Result<()> {
         let theirs = scope.spawn(|| -> Result<()> {
             for round in 0..rounds {
@@ -587,13 +587,8 @@ fn hostile_keys_end_within_their_deadline_and_the_next_honest_key_works() -> Res
     let modes: &[&str] = if std::env::var_os("SCEAU_ALL_MODES").is_some() {
         &ALL_MODES
     } else {
-        &[
-            "mute",
-            "endless-keep-alive",
-            "huge-length",
-            "noise",
-            "unplug",
-        ]
+        // Each of them is in agent/tests/usb.rs, without a bus.
+        &["mute", "endless-keep-alive", "unplug"]
     };
     for mode in modes {
         hostile.say(&format!("misbehave {mode}"))?;
