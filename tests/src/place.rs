@@ -23,6 +23,8 @@ pub fn bin(name: &str) -> PathBuf {
         .skip(1)
         .take(2)
         .map(|folder| folder.join(name))
+        // Where cargo's build folder is apart from its target folder.
+        .chain([root().join("target/debug").join(name)])
         .find(|path| path.is_file());
     found.unwrap_or_else(|| {
         panic!("{name} is not built; run `cargo xtask test`, which builds it first")

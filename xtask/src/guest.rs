@@ -30,7 +30,7 @@ pub fn guest(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
 /// # Errors
 /// When a scenario does not hold, or there is none to run.
 pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
-    let program = program(&["test", "--locked", "-p", "e2e", "--test", "e2e"], "e2e")?;
+    let program = program(&["test", "--locked", "--workspace", "--test", "e2e"], "e2e")?;
     let listed = output(Command::new(&program).arg("--list").env("SCEAU_NS", "1"))?;
     let chosen: Vec<&str> = listed
         .lines()

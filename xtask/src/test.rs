@@ -81,7 +81,12 @@ pub fn build(steps: &mut Steps) -> Result<()> {
 }
 
 fn rooms(filter: Option<&str>) -> Result<()> {
-    tests(&["--workspace", "--exclude", "e2e"], filter, false)
+    tests(
+        &["-E", "not package(e2e)"],
+        &["--exclude", "e2e"],
+        filter,
+        false,
+    )
 }
 
 fn end_to_end(filter: Option<&str>) -> Result<()> {
@@ -91,11 +96,17 @@ fn end_to_end(filter: Option<&str>) -> Result<()> {
         );
         return Ok(());
     }
-    tests(&["-p", "e2e"], filter, true)
+    tests(&["-E", "package(e2e)"], &["--test", "e2e"], filter, true)
 }
 
-/// nextest where it is installed (a process per test), else cargo's own runner (end to end: one test at a time).
-fn tests(packages: &[&str], filter: Option<&str>, in_namespace: bool) -> Result<()> {
+/// nextest where it is installed (a process per test), else cargo's own runner (end to end: one test at a time). Always of the
+/// whole workspace, so that every crate has the features that it was built with, and nothing is compiled twice.
+fn tests(
+    chosen: &[&str],
+    chosen_by_cargo: &[&str],
+    filter: Option<&str>,
+    in_namespace: bool,
+) -> Result<()> {
     let nextest = answers(&["cargo-nextest", "--version"]) || answers(&["cargo", "nextest"]);
     let mut command = if nextest {
         cargo(&[
@@ -109,7 +120,9 @@ fn tests(packages: &[&str], filter: Option<&str>, in_namespace: bool) -> Result<
     } else {
         cargo(&["test", "--locked", "--no-fail-fast"])
     };
-    command.args(packages);
+    command
+        .arg("--workspace")
+        .args(if nextest { chosen } else { chosen_by_cargo });
     if let Some(filter) = filter {
         command.arg(filter);
     }
