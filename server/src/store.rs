@@ -28,11 +28,13 @@ pub enum StoreError {
     #[error("store corrupt: {0}")]
     Corrupt(&'static str),
     /// The store was made by a newer server, or is not ours.
-    #[error("store has schema {found}, this server knows {known}")]
+    #[error(
+        "store has schema change {found}, which this server does not know (its newest is {known})"
+    )]
     Schema {
-        /// Its version.
+        /// A change that was applied to it.
         found: i64,
-        /// Ours.
+        /// Our newest.
         known: i64,
     },
     /// The URL names no store that we have.
@@ -69,11 +71,12 @@ pub struct StoreOptions {
     pub readers: u32,
 }
 
-/// Schema versions, in order. `BYTEA` becomes `BLOB` on SQLite; nothing else differs.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../migrations/0001_start.sql"),
-    include_str!("../migrations/0002_metadata.sql"),
-    include_str!("../migrations/0003_piv.sql"),
+/// Schema changes by number, in the order in which they are applied. Each area numbers its own (0010 policy, 0020 lineage, 0030 log, …), so
+/// what counts is which were applied, not how many. `BYTEA` becomes `BLOB` on SQLite; nothing else differs.
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../migrations/0001_start.sql")),
+    (2, include_str!("../migrations/0002_metadata.sql")),
+    (3, include_str!("../migrations/0003_piv.sql")),
 ];
 
 /// An open store.
@@ -203,7 +206,6 @@ fn session_set_up(
 async fn migrate(connection: &mut AnyConnection, backend: Backend) -> Result<(), StoreError> {
     use sqlx::Connection as _;
 
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
     connection
         .execute("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)")
         .await?;
@@ -214,17 +216,25 @@ async fn migrate(connection: &mut AnyConnection, backend: Backend) -> Result<(),
             .execute("LOCK TABLE migration IN EXCLUSIVE MODE")
             .await?;
     }
-    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM migration")
-        .fetch_one(&mut *transaction)
-        .await?;
-    let found: i64 = row.try_get("version")?;
-    if found > known {
+    let mut applied = std::collections::BTreeSet::new();
+    for row in sqlx::query("SELECT version FROM migration")
+        .fetch_all(&mut *transaction)
+        .await?
+    {
+        applied.insert(row.try_get::<i64, _>("version")?);
+    }
+    let known = |version: &i64| MIGRATIONS.iter().any(|(ours, _)| ours == version);
+    if let Some(found) = applied.iter().copied().find(|version| !known(version)) {
+        let known = MIGRATIONS
+            .iter()
+            .map(|(ours, _)| *ours)
+            .max()
+            .unwrap_or_default();
         return Err(StoreError::Schema { found, known });
     }
-    for (sql, version) in MIGRATIONS
+    for (version, sql) in MIGRATIONS
         .iter()
-        .zip(1_i64..)
-        .filter(|(_, version)| *version > found)
+        .filter(|(version, _)| !applied.contains(version))
     {
         let sql = match backend {
             Backend::Sqlite => sql.replace("BYTEA", "BLOB"),
@@ -234,7 +244,7 @@ async fn migrate(connection: &mut AnyConnection, backend: Backend) -> Result<(),
             .execute(&mut *transaction)
             .await?;
         sqlx::query("INSERT INTO migration (version) VALUES ($1)")
-            .bind(version)
+            .bind(*version)
             .execute(&mut *transaction)
             .await?;
     }
