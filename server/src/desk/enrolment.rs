@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use sceau_proof::evidence::KeyRecord as EvidenceKey;
 use serde_json::{Value, json};
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use super::new_key::NewKey;
 use super::open::{about, birth};
 use super::sign_in::{open_sealed, token_digest};
-use super::{DeskError, Shared, digest, own};
+use super::{Desk, DeskError, Shared, digest, own};
 use crate::action::{ActionRecord, NewAction, State, Target};
 use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
 use crate::key::{Credential, KeyRecord, KeyState, KeyType};
@@ -21,6 +21,49 @@ use crate::store::key::Registration;
 use crate::store::session::{Invitation, InvitationState};
 use crate::store::{action, key, metadata, person, session};
 use crate::writer::{Command, Fault, Tx};
+
+impl Desk {
+    /// Opens an invitation.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadySettled` (used), `Expired`, `Forbidden` (the person is suspended), `Limited`, `Unavailable`.
+    pub async fn open_enrolment(&self, invitation: &str) -> Result<OpenedEnrolment, DeskError> {
+        let secret_sha256 = token_digest(invitation);
+        self.run(OpenEnrolment {
+            shared: Arc::clone(&self.inner.shared),
+            secret_sha256,
+        })
+        .await?
+    }
+
+    /// The invitation that an executed `key.enroll` gave, once: its name, its secret, and when it ends. `None` when it was shown
+    /// already. The caller has checked that it is the requester who looks.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn reveal_invitation(
+        &self,
+        action: ActionId,
+    ) -> Result<Option<(EnrolmentId, Zeroizing<String>, OffsetDateTime)>, DeskError> {
+        let shown = self.run(Reveal { action }).await?;
+        Ok(shown.map(|(invitation, secret)| (invitation.id, secret, invitation.expires_at)))
+    }
+
+    /// Writes the first administrators into an empty store.
+    ///
+    /// # Errors
+    /// `Forbidden` when the store has persons; `Unavailable`.
+    pub async fn found(
+        &self,
+        persons: Vec<Person>,
+    ) -> Result<Vec<(PersonId, EnrolmentId, Zeroizing<String>)>, DeskError> {
+        self.run(Found {
+            shared: Arc::clone(&self.inner.shared),
+            persons,
+        })
+        .await
+    }
+}
 
 /// An invitation that was opened: what the authenticator must be asked.
 #[derive(Debug, Clone)]

@@ -9,11 +9,128 @@ use time::{Duration, OffsetDateTime};
 
 use super::open::about;
 use super::settle::save;
-use super::{DeskError, Shared};
+use super::{Desk, DeskError, Shared};
 use crate::action::{ActionRecord, Execution, Outcome, Standing, State, Verification};
 use crate::id::{ActionId, ServiceId};
 use crate::store::action;
 use crate::writer::{Command, Fault, Tx};
+
+/// The one use of an approved action, taken by whoever holds this. Built by [`Desk::consume`] alone.
+#[derive(Debug)]
+pub struct Consumed {
+    permit: String,
+    record: ActionRecord,
+}
+
+impl Consumed {
+    /// A fresh permit for the upstream (`Sceau-Permit`).
+    #[must_use]
+    pub fn permit(&self) -> &str {
+        &self.permit
+    }
+
+    /// The action, its execution begun.
+    #[must_use]
+    pub fn record(&self) -> &ActionRecord {
+        &self.record
+    }
+}
+
+impl Desk {
+    /// A fresh permit for the service that asked, while the action is approved and its use not taken.
+    ///
+    /// # Errors
+    /// `NotFound`, `StillPending`, `AlreadySettled`, `AlreadyUsed`, `Expired`, `Unavailable`.
+    pub async fn issue_permit(
+        &self,
+        id: ActionId,
+        service: ServiceId,
+    ) -> Result<String, DeskError> {
+        self.run(IssuePermit {
+            shared: Arc::clone(&self.inner.shared),
+            action: id,
+            service,
+        })
+        .await
+    }
+
+    /// Says whether a permit is active for this service (RFC 7662), and uses it up when `consume`: of any number of consuming calls
+    /// for one action at most one gets its claims. `None`: not active, for whatever reason.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn introspect(
+        &self,
+        permit: &str,
+        service: &ServiceId,
+        consume: bool,
+    ) -> Result<Option<Claims>, DeskError> {
+        let shared = &self.inner.shared;
+        let Ok(verified) = permit::verify(
+            permit,
+            &self.jwks(),
+            &shared.public_url,
+            service.as_str(),
+            self.now(),
+        ) else {
+            return Ok(None);
+        };
+        let action = ActionId(verified.claims().jti);
+        if consume {
+            let used = UsePermit {
+                shared: Arc::clone(shared),
+                action,
+                service: service.clone(),
+                permit_sha256: sha256(permit.as_bytes()),
+            };
+            return match self.run(used).await {
+                Ok(_) => Ok(Some(verified.claims().clone())),
+                Err(DeskError::Unavailable) => Err(DeskError::Unavailable),
+                Err(_) => Ok(None),
+            };
+        }
+        let usable = self.action(action).await?.is_some_and(|record| {
+            record.state == State::Approved
+                && record.execution.is_none()
+                && record.service == *service
+        });
+        Ok(usable.then(|| verified.claims().clone()))
+    }
+
+    /// Takes the one use of an approved action, durably, *before* the gate forwards the request. Of any number of
+    /// calls for one action, over all instances and restarts, at most one returns `Ok`. The state stays `approved`
+    /// with `execution.started_at` set until [`Desk::record_execution`].
+    ///
+    /// # Errors
+    /// `NotFound`, `StillPending`, `AlreadySettled`, `AlreadyUsed`, `Expired`, `Unavailable` (then do not forward:
+    /// the use may be taken).
+    pub async fn consume(&self, id: ActionId) -> Result<Consumed, DeskError> {
+        let (record, permit) = self
+            .run(Begin {
+                shared: Arc::clone(&self.inner.shared),
+                action: id,
+            })
+            .await?;
+        Ok(Consumed { permit, record })
+    }
+
+    /// Reports how the execution ended: `executed` when the upstream answered, `consumed` when that is not known.
+    ///
+    /// # Errors
+    /// `NotFound`, `AlreadySettled` (reported before), `StillPending`, `Unavailable`.
+    pub async fn record_execution(
+        &self,
+        id: ActionId,
+        outcome: Outcome,
+    ) -> Result<ActionRecord, DeskError> {
+        self.run(Finish {
+            shared: Arc::clone(&self.inner.shared),
+            action: id,
+            outcome,
+        })
+        .await
+    }
+}
 
 /// Signs a permit for an approved action and logs its digest: a permit without its entry is a stolen key's.
 pub(super) async fn permit(

@@ -10,6 +10,18 @@ use super::{Desk, DeskError};
 use crate::action::{ActionRecord, State};
 use crate::id::{ActionId, PersonId};
 
+impl Desk {
+    /// Opens a person's inbox.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn subscribe(&self, person: PersonId) -> Result<Inbox, DeskError> {
+        let mut inbox = Inbox::open(self.clone(), person);
+        inbox.fill().await?;
+        Ok(inbox)
+    }
+}
+
 /// What an inbox tells. Told at least once.
 #[derive(Debug, Clone, PartialEq)]
 pub enum InboxEvent {

@@ -4,10 +4,25 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{DeskError, Shared};
+use super::{Desk, DeskError, Shared};
 use crate::id::{KeyId, PersonId};
 use crate::store::key;
 use crate::writer::{Command, Fault, Tx};
+
+impl Desk {
+    /// A person's agent saw that the PIN of one of their keys is locked or blocked: an alert in the log, once for each key and window.
+    ///
+    /// # Errors
+    /// `NotFound` when the key is not theirs, `Unavailable`.
+    pub async fn report_blocked(&self, person: PersonId, key: KeyId) -> Result<(), DeskError> {
+        self.run(ReportBlocked {
+            shared: Arc::clone(&self.inner.shared),
+            person,
+            key,
+        })
+        .await
+    }
+}
 
 /// `Desk::report_blocked`.
 pub(super) struct ReportBlocked {

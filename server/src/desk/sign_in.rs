@@ -1,19 +1,130 @@
 //! Sign-in by key: a pending session and the `session.open` action that seals it; suspension and end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::open::birth;
-use super::{DeskError, Shared};
+use super::{Desk, DeskError, Shared, live};
 use crate::action::{ActionRecord, NewAction, Target};
 use crate::id::{PersonId, SessionId};
-use crate::person::PersonState;
+use crate::key::KeySummary;
+use crate::person::{Person, PersonState};
 use crate::policy::{Decision, OWN_SERVICE, Question};
 use crate::session::{OpenedSession, Session, SessionKind, SessionState};
-use crate::store::{key, person, session};
+use crate::store::{self, key, person, session};
 use crate::writer::{Command, Fault, Tx};
+
+impl Desk {
+    /// Starts a sign-in: a pending session, and the action `session.open` that its person's key must seal.
+    ///
+    /// # Errors
+    /// `UnknownPerson` (also for persons who are inert or suspended), `Limited`, `Unavailable`.
+    pub async fn open_session(
+        &self,
+        person: PersonId,
+        kind: SessionKind,
+    ) -> Result<OpenedSession, DeskError> {
+        self.run(OpenSession {
+            shared: Arc::clone(&self.inner.shared),
+            person,
+            kind,
+        })
+        .await?
+    }
+
+    /// The session of a token, whatever its state; `None` when there is none. Only an active one speaks for its
+    /// person. A suspension shows at the next call.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn session(&self, token: &str) -> Result<Option<Session>, DeskError> {
+        let mut connection = self.reader().await?;
+        let now = self.now();
+        self.stored(store::session::by_token(&mut connection, &token_digest(token), now).await)
+    }
+
+    /// The session of that name, whatever its state.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn session_named(&self, id: SessionId) -> Result<Option<Session>, DeskError> {
+        let mut connection = self.reader().await?;
+        let now = self.now();
+        self.stored(store::session::load(&mut connection, id, now).await)
+    }
+
+    /// As [`Desk::session_named`]; while it is pending waits up to `timeout`.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn wait_session(
+        &self,
+        id: SessionId,
+        timeout: Duration,
+    ) -> Result<Option<Session>, DeskError> {
+        let found = self.session_named(id).await?;
+        match found {
+            Some(session) if session.state == SessionState::Pending => {
+                self.wait(session.action, timeout).await?;
+                self.session_named(id).await
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// Signs out.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn end_session(&self, id: SessionId) -> Result<(), DeskError> {
+        self.run(CloseSession {
+            session: id,
+            state: SessionState::Ended,
+            reason: "signed-out",
+        })
+        .await
+    }
+
+    /// Suspends a session: its token is refused at the next request.
+    ///
+    /// # Errors
+    /// `NotFound`, `Unavailable`.
+    pub async fn suspend_session(
+        &self,
+        id: SessionId,
+        reason: &'static str,
+    ) -> Result<(), DeskError> {
+        self.run(CloseSession {
+            session: id,
+            state: SessionState::Suspended,
+            reason,
+        })
+        .await
+    }
+
+    /// A person of ours.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn person(&self, id: &PersonId) -> Result<Option<Person>, DeskError> {
+        let mut connection = self.reader().await?;
+        self.stored(store::person::load(&mut connection, id).await)
+    }
+
+    /// A person's live keys.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn keys(&self, person: &PersonId) -> Result<Vec<KeySummary>, DeskError> {
+        let mut connection = self.reader().await?;
+        Ok(live(&self.stored(
+            store::key::of_person(&mut connection, person).await,
+        )?))
+    }
+}
 
 /// SHA-256 of a token's or invitation's text, under which it is kept. The text has 256 random bits: no salt is needed.
 pub(super) fn token_digest(token: &str) -> [u8; 32] {
