@@ -6,7 +6,7 @@
 //! every time, sent once, within the transaction of the signature that it is for, and to no card but one that has just shown the key; afterwards
 //! the card is told to forget it. Nothing read from a card is trusted: names, dates and policies choose words, the server judges.
 //!
-//! [`seal`]: asking the person, approvals, enrolments · [`desk`]: the help-desk's operations · [`command`]: `sceau card` · [`der`].
+//! [`seal`]: asking the person, approvals, enrolments · [`presence`]: slot 9E, without the person · [`desk`]: the help-desk's operations · [`command`]: `sceau card` · [`der`].
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -28,6 +28,7 @@ use crate::reader::{AuthenticatorError, CardAccess, Handle};
 pub mod command;
 pub mod der;
 pub mod desk;
+pub mod presence;
 pub mod seal;
 
 /// The longest that reading a card may take: certificates over T=0 are slow.

@@ -3,12 +3,13 @@
 //! A card has no client data: it signs `SHA-256("sceau/piv/v1\0" ‖ challenge ‖ SHA-256(origin))` with slot 9C, so that the signature says which action
 //! it approves and from where, as a FIDO2 assertion does. P-256, P-384 (ECDSA, DER) and RSA of 2048 bits and more (PKCS#1 v1.5).
 //! Trusted: the enrolled public key and the [`Expectation`]. What shows that the key lives on a card and is touched is [`attestation`]; that it
-//! belongs to an administration's card PKI is [`issuer`].
+//! belongs to an administration's card PKI is [`issuer`]. That a card is still there, and no more, is [`presence`] (slot 9E).
 //! Deliberately elsewhere: APDUs (agent), who may approve (policy).
 
 pub mod attestation;
 pub mod issuer;
 mod path;
+pub mod presence;
 
 pub use path::PathError;
 
@@ -90,12 +91,12 @@ impl VerifiedPivSignature {
 /// The bytes whose SHA-256 the card signs.
 #[must_use]
 pub fn message(challenge: &[u8; 32], origin: &str) -> Vec<u8> {
-    [
-        PREFIX,
-        challenge,
-        digest(&SHA256, origin.as_bytes()).as_ref(),
-    ]
-    .concat()
+    bound(PREFIX, challenge, origin)
+}
+
+/// A prefix that says what is signed, 32 bytes that say which, and the origin's SHA-256.
+fn bound(prefix: &[u8], bytes: &[u8; 32], origin: &str) -> Vec<u8> {
+    [prefix, bytes, digest(&SHA256, origin.as_bytes()).as_ref()].concat()
 }
 
 /// The 32 bytes that an agent gives to the card (for RSA inside a PKCS#1 v1.5 DigestInfo).
@@ -113,23 +114,33 @@ pub fn verify_signature(
     key: &PublicKeyInfo,
     expectation: &Expectation<'_>,
 ) -> Result<VerifiedPivSignature, SignatureError> {
+    let origin = signed_origin(response, key, expectation.origins, |origin| {
+        message(expectation.challenge, origin)
+    })?;
+    Ok(VerifiedPivSignature { origin })
+}
+
+/// The one of `origins` that `key` signed, in the message that it gives.
+fn signed_origin(
+    response: &SignatureResponse,
+    key: &PublicKeyInfo,
+    origins: &[String],
+    message: impl FnOnce(&str) -> Vec<u8>,
+) -> Result<String, SignatureError> {
     if response.signature.is_empty() || response.signature.len() > MAX_SIGNATURE {
         return Err(SignatureError::Malformed);
     }
     let scheme = scheme_of(key).ok_or(SignatureError::UnsupportedKey)?;
-    if !expectation.origins.contains(&response.origin) {
+    if !origins.contains(&response.origin) {
         return Err(SignatureError::Origin);
     }
-    let message = message(expectation.challenge, &response.origin);
-    if !scheme.verifies(key, &message, &response.signature) {
+    if !scheme.verifies(key, &message(&response.origin), &response.signature) {
         return Err(SignatureError::Signature);
     }
-    Ok(VerifiedPivSignature {
-        origin: response.origin.clone(),
-    })
+    Ok(response.origin.clone())
 }
 
-/// How a key of slot 9C signs, or `None` for keys that may not: other curves, RSA under 2048 or over 4096 bits.
+/// How a card's key signs, or `None` for keys that may not: other curves, RSA under 2048 or over 4096 bits.
 #[must_use]
 pub fn scheme_of(key: &PublicKeyInfo) -> Option<Scheme> {
     match key.kind() {

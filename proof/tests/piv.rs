@@ -565,6 +565,34 @@ fn names_and_extensions_must_be_those_of_an_attestation() {
 }
 
 #[test]
+fn a_presence_key_is_beside_a_signature_key_of_the_same_serial_and_maker_alone() {
+    use sceau_proof::piv::presence::is_beside;
+    let house = house();
+    let attested = |slot: &str, serial: u8| {
+        let mut parameters = leaf_parameters(&format!("YubiKey PIV Attestation {slot}"));
+        parameters.custom_extensions[1] = extension(7, &[2, 1, serial]);
+        house.judge(&issue(&house.f9, parameters)).unwrap()
+    };
+    let signature = attested("9c", 7);
+    assert!(is_beside(&attested("9e", 7), &signature));
+    assert!(!is_beside(&attested("9e", 8), &signature));
+    assert!(!is_beside(&attested("9a", 7), &signature));
+    assert!(!is_beside(&signature, &attested("9e", 7)));
+    let other_maker = root(authority("Another Root", 1));
+    let f9 = issue(&other_maker, authority("Yubico PIV Attestation", 0));
+    let mut parameters = leaf_parameters("YubiKey PIV Attestation 9e");
+    parameters.custom_extensions[1] = extension(7, &[2, 1, 7]);
+    let elsewhere = judge(&issue(&f9, parameters), &[&f9], &[&other_maker], Some(NOW));
+    assert!(!is_beside(&elsewhere.unwrap(), &signature));
+    let unnumbered = |slot: &str| {
+        let mut parameters = leaf_parameters(&format!("YubiKey PIV Attestation {slot}"));
+        parameters.custom_extensions.remove(1);
+        house.judge(&issue(&house.f9, parameters)).unwrap()
+    };
+    assert!(!is_beside(&unnumbered("9e"), &unnumbered("9c")));
+}
+
+#[test]
 fn rsa_keys_of_infineon_firmware_are_named_weak() {
     let house = house();
     let rsa = KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
