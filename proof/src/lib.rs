@@ -2,7 +2,7 @@
 //!
 //! Read in the order of an action's life: [`action`] (what is asked, and the challenge it gives), [`words`] and [`display`] (what a person is
 //! shown), [`assertion`] over [`client_data`], [`authenticator_data`] and [`cose`] (what a key signed), [`piv`] (what a card signed),
-//! [`permit`] (what the server then allows, a [`jws`]), [`log`] (where it stays written) and [`evidence`] (all of it, checkable offline).
+//! [`presence`] (that a key is still there), [`permit`] (what the server then allows, a [`jws`]), [`log`] (where it stays written) and [`evidence`] (all of it, checkable offline).
 //! Where keys come from: [`attestation`], [`certificate`], [`metadata`], [`model`]. Formats: [`cbor`], [`base64url`].
 //!
 //! What arrives is a claim; what has been checked is another type with private fields, built only by the verifier.
@@ -30,4 +30,5 @@ pub mod metadata;
 pub mod model;
 pub mod permit;
 pub mod piv;
+pub mod presence;
 pub mod words;

@@ -7,3 +7,4 @@ mod command;
 mod corpus;
 mod differential;
 mod forge;
+mod presence;
