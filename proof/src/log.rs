@@ -13,6 +13,8 @@ pub mod entry;
 pub mod note;
 pub mod tile;
 pub mod tree;
+pub mod view;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, VerifiedCheckpoint};
 pub use entry::Entry;

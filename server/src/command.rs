@@ -1,9 +1,10 @@
-//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `keys`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
+//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `keys`, `log`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
 //! input, 3 unavailable.
 
 pub mod check_config;
 pub mod init;
 pub mod keys;
+pub mod log;
 pub mod metadata;
 pub mod serve;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError, Settings};
+use crate::export::ExportError;
 use crate::keyfile::{self, KeyFileError};
 use crate::policy::{Policy, PolicyError};
 use crate::port::Ports;
@@ -75,6 +77,9 @@ pub enum CommandError {
     /// The store has persons already.
     #[error("the store is initialised already")]
     Initialised,
+    /// Exporting the log.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     /// A listener.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -97,6 +102,9 @@ impl CommandError {
             Self::Config(_) | Self::Unreadable { .. } | Self::Policy { .. } | Self::KeyFile(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
+            Self::Export(ExportError::RolledBack { .. } | ExportError::Forked(_)) => 1,
+            Self::Export(ExportError::Stranger(_)) => 2,
+            Self::Export(_) => 3,
             Self::Metadata(_) | Self::Store(_) | Self::Desk(_) => 3,
             Self::Listen { .. } | Self::Io(_) => 3,
         })

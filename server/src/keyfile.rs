@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::rand::SystemRandom;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use sceau_proof::log::note::{KeyKind, SigningKey as LogKey};
+use sceau_proof::log::note::{KeyKind, SigningKey as NoteKey, VerifyingKey};
 use sceau_proof::permit::SigningKey as PermitKey;
 use zeroize::Zeroizing;
 
@@ -120,8 +120,22 @@ pub fn make_log_key(
     origin: &str,
     ports: &Ports,
 ) -> Result<(), KeyFileError> {
+    make_note_key(path, vkey, origin, KeyKind::Log, ports).map(|_| ())
+}
+
+/// Makes the file of a key that signs notes, and its verification key's beside it.
+///
+/// # Errors
+/// [`KeyFileError`]; when the file exists already it is one.
+pub fn make_note_key(
+    path: &Path,
+    vkey: &Path,
+    name: &str,
+    kind: KeyKind,
+    ports: &Ports,
+) -> Result<VerifyingKey, KeyFileError> {
     let seed: Zeroizing<[u8; 32]> = Zeroizing::new(ports.bytes()?);
-    let key = LogKey::from_seed(origin, KeyKind::Log, &seed).map_err(|_| KeyFileError::NotMade)?;
+    let key = NoteKey::from_seed(name, kind, &seed).map_err(|_| KeyFileError::NotMade)?;
     let text = Zeroizing::new(format!("{}\n", sceau_proof::base64url::encode(*seed)));
     write_secret(path, text.as_bytes())?;
     // Whatever the umask: this one is for everyone.
@@ -129,14 +143,23 @@ pub fn make_log_key(
         fs::write(vkey, format!("{}\n", key.verifying_key()))?;
         fs::set_permissions(vkey, fs::Permissions::from_mode(0o644))
     };
-    public().map_err(io_error(vkey))
+    public().map_err(io_error(vkey))?;
+    Ok(key.verifying_key().clone())
 }
 
 /// Reads the log key.
 ///
 /// # Errors
 /// [`KeyFileError`].
-pub fn log_key(path: &Path, origin: &str) -> Result<LogKey, KeyFileError> {
+pub fn log_key(path: &Path, origin: &str) -> Result<NoteKey, KeyFileError> {
+    note_key(path, origin, KeyKind::Log)
+}
+
+/// Reads a key that signs notes.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn note_key(path: &Path, name: &str, kind: KeyKind) -> Result<NoteKey, KeyFileError> {
     let malformed = || KeyFileError::Malformed {
         path: path.to_owned(),
         kind: "32 bytes, base64url",
@@ -147,7 +170,7 @@ pub fn log_key(path: &Path, origin: &str) -> Result<LogKey, KeyFileError> {
         .trim_ascii();
     let seed: Zeroizing<[u8; 32]> =
         Zeroizing::new(sceau_proof::base64url::decode_array(text).map_err(|_| malformed())?);
-    LogKey::from_seed(origin, KeyKind::Log, &seed).map_err(|_| malformed())
+    NoteKey::from_seed(name, kind, &seed).map_err(|_| malformed())
 }
 
 fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use clap::{Parser, Subcommand};
 use sceau_server::command::{
-    CommandError, check_config::CheckConfig, init::Init, keys::Keys, metadata::Metadata,
+    CommandError, check_config::CheckConfig, init::Init, keys::Keys, log::Log, metadata::Metadata,
     serve::Serve,
 };
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
@@ -30,6 +30,7 @@ enum Command {
     Serve(Serve),
     CheckConfig(CheckConfig),
     Keys(Keys),
+    Log(Log),
     Metadata(Metadata),
 }
 
@@ -78,6 +79,7 @@ fn run(command: Command) -> Result<(String, bool), CommandError> {
             .map(|()| yes(String::new())),
         Command::CheckConfig(check) => check.run(&ports, language()).map(yes),
         Command::Keys(keys) => runtime.block_on(keys.run(ports)),
+        Command::Log(log) => runtime.block_on(log.run()).map(yes),
         Command::Metadata(metadata) => metadata.run(&ports).map(yes),
     }
 }

@@ -225,7 +225,7 @@ impl Keeper {
         let kept = bytes.clone();
         let (list, believed) = self.put_in_force(bytes).await?;
         let cache = self.cache.clone();
-        let written = tokio::task::spawn_blocking(move || fetch::write_file(&cache, &kept));
+        let written = tokio::task::spawn_blocking(move || crate::file::replace(&cache, &kept));
         match written.await {
             // Only what is kept need not be fetched again.
             Ok(Ok(())) => self.validators = validators,
@@ -405,7 +405,7 @@ pub fn fetch_to(
     }) {
         return Err(RefreshError::Refused(Contradiction::NumberReused.reason()));
     }
-    fetch::write_file(out, &bytes)
+    crate::file::replace(out, &bytes)
         .map_err(|error| RefreshError::Unavailable(format!("{}: {error}", out.display())))?;
     Ok(list)
 }

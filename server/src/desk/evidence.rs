@@ -4,8 +4,8 @@ use sceau_proof::evidence::{
     Approval, Bundle, LogRecord, LoggedEntry, Opening, PermitRecord, PolicyRecord, Response,
     State as EvidenceState, VERSION,
 };
-use sceau_proof::log::tile::{self, Row, Tile};
-use sceau_proof::log::{Checkpoint, Entry, Node, inclusion_proof, tree};
+use sceau_proof::log::tile::Tile;
+use sceau_proof::log::{Checkpoint, Entry, inclusion_proof, tree};
 use sceau_proof::permit::Jwks;
 use serde_json::{Value, json};
 use sqlx::{AnyConnection, Row as _};
@@ -181,41 +181,7 @@ impl Desk {
             .stored(store::log::head(&mut connection).await)?
             .frontier
             .size();
-        let first = tile.index.saturating_mul(256);
-        let end = first.saturating_add(u64::from(tile.width));
-        match tile.row {
-            Row::Entries => {
-                if end > size {
-                    return Ok(None);
-                }
-                let entries =
-                    self.stored(store::log::entries(&mut connection, first, end).await)?;
-                if entries.len() != usize::from(tile.width) {
-                    return Err(broken("log lacks an entry"));
-                }
-                Ok(Some(
-                    tile::bundle(entries.iter().map(|entry| entry.body.as_slice()))
-                        .map_err(|_| broken("entry"))?,
-                ))
-            }
-            Row::Hashes(level) => {
-                if end > tile::hashes_at(level, size) {
-                    return Ok(None);
-                }
-                let level = level.saturating_mul(8);
-                let mut hashes = Hashes::default();
-                let nodes: Vec<Node> = (first..end).map(|index| Node { level, index }).collect();
-                match nodes.first() {
-                    Some(_) => {
-                        self.stored(hashes.fetch_range(&mut connection, level, first, end).await)?
-                    }
-                    None => return Ok(None),
-                }
-                Ok(Some(
-                    tile::tile_bytes(&hashes, tile).map_err(|_| broken("log lacks a hash"))?,
-                ))
-            }
-        }
+        self.stored(store::log::tile(&mut connection, tile, size).await)
     }
 
     /// The keys that permits are signed with.

@@ -4,7 +4,7 @@
 //! Redirects are not followed: an administrator names the place.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -147,21 +147,6 @@ pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
     Ok(Some(bytes))
 }
 
-/// Replaces a file as a whole: whoever reads it finds the old one or the new one, also after a power cut.
-pub(super) fn write_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = path.with_file_name(name);
-    let mut file = File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    if let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) {
-        File::open(folder)?.sync_all()?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,13 +157,13 @@ mod tests {
         let path = folder.path().join("blob.jwt");
         let fetcher = Fetcher::new(MetadataSource::File(path.clone()));
         assert!(fetcher.fetch(&Validators::default()).is_err());
-        write_file(&path, b"one").unwrap();
+        crate::file::replace(&path, b"one").unwrap();
         let Ok(Fetched::New { bytes, validators }) = fetcher.fetch(&Validators::default()) else {
             panic!("the first time it is new");
         };
         assert_eq!(bytes, b"one");
         assert!(matches!(fetcher.fetch(&validators), Ok(Fetched::Unchanged)));
-        write_file(&path, b"other").unwrap();
+        crate::file::replace(&path, b"other").unwrap();
         assert!(matches!(
             fetcher.fetch(&validators),
             Ok(Fetched::New { .. })

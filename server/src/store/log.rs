@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use sceau_proof::log::tile::{self, Row, Tile};
 use sceau_proof::log::{Frontier, Hash, HashReader, Node};
 use sqlx::{AnyConnection, Row as _};
 use time::OffsetDateTime;
@@ -180,6 +181,37 @@ pub async fn entries(
     .iter()
     .map(read_entry)
     .collect()
+}
+
+/// One file of the log (docs/log.md) at `size` entries; `None` when the log does not reach so far.
+pub async fn tile(
+    connection: &mut AnyConnection,
+    tile: &Tile,
+    size: u64,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let first = tile.index.saturating_mul(tile::WIDTH.into());
+    let end = first.saturating_add(u64::from(tile.width));
+    match tile.row {
+        Row::Entries if end > size => Ok(None),
+        Row::Entries => {
+            let entries = entries(connection, first, end).await?;
+            if entries.len() != usize::from(tile.width) {
+                return Err(StoreError::Corrupt("log lacks an entry"));
+            }
+            tile::bundle(entries.iter().map(|entry| entry.body.as_slice()))
+                .map(Some)
+                .map_err(|_| StoreError::Corrupt("log entry"))
+        }
+        Row::Hashes(level) if end > tile::hashes_at(level, size) => Ok(None),
+        Row::Hashes(level) => {
+            let mut hashes = Hashes::default();
+            let level = level.saturating_mul(8);
+            hashes.fetch_range(connection, level, first, end).await?;
+            tile::tile_bytes(&hashes, tile)
+                .map(Some)
+                .map_err(|_| StoreError::Corrupt("log lacks a hash"))
+        }
+    }
 }
 
 /// Hashes fetched for one proof or tile.

@@ -104,7 +104,7 @@ impl Clock for Hand {
     }
 }
 
-struct System;
+pub(crate) struct System;
 
 impl Random for System {
     fn fill(&self, buffer: &mut [u8]) -> Result<(), NoRandomness> {

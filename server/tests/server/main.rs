@@ -24,6 +24,8 @@ mod api;
 mod conformance;
 /// The real binary, killed at random points (attack 21).
 mod kill;
+/// The log as outsiders have it: exported, witnessed, cosigned.
+mod log;
 /// The metadata list: in force, refused, overdue; keys that fall by it; the commands that tell of it.
 mod metadata;
 /// Cards: enrolled and approving, and every lie about them.

@@ -1,0 +1,106 @@
+//! Asking other machines: small, bounded, blocking requests over HTTPS (rustls on AWS-LC, the system's certificates), or plain HTTP on loopback.
+//!
+//! Trusts nothing that it gets: what is fetched here carries signatures of its own. Redirects are not followed: an administrator names the place.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Vec<u8>,
+}
+
+/// A client. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Web {
+    agent: ureq::Agent,
+}
+
+/// Whether this address may be asked: `https`, or `http` on loopback.
+pub(crate) fn may_be_asked(url: &str) -> bool {
+    let loopback = url.strip_prefix("http://").is_some_and(|rest| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        matches!(host, "127.0.0.1" | "localhost" | "[::1]") && port.parse::<u16>().is_ok()
+    });
+    loopback || url.starts_with("https://")
+}
+
+impl Web {
+    /// `patience`: for a whole exchange. `name`: what the client calls itself.
+    pub(crate) fn new(patience: Duration, name: &str) -> Self {
+        let roots: Vec<_> = rustls_native_certs::load_native_certs()
+            .certs
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .collect();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let agent = ureq::Agent::config_builder()
+            .timeout_connect(Some(patience.min(Duration::from_secs(10))))
+            .timeout_global(Some(patience))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(format!("{name}/{}", env!("CARGO_PKG_VERSION")))
+            .tls_config(
+                TlsConfig::builder()
+                    .root_certs(RootCerts::Specific(Arc::new(roots)))
+                    .unversioned_rustls_crypto_provider(provider)
+                    .build(),
+            )
+            .build()
+            .new_agent();
+        Self { agent }
+    }
+
+    /// `GET`. Blocking.
+    pub(crate) fn get(&self, url: &str, longest: u64) -> Result<Answer, String> {
+        let response = self.agent.get(url).call();
+        answer(response, longest)
+    }
+}
+
+fn answer(
+    response: Result<http::Response<ureq::Body>, ureq::Error>,
+    longest: u64,
+) -> Result<Answer, String> {
+    let response = response.map_err(|error| error.to_string())?;
+    let status = response.status().as_u16();
+    let body = response
+        .into_body()
+        .into_with_config()
+        .limit(longest)
+        .read_to_vec()
+        .map_err(|error| error.to_string())?;
+    Ok(Answer { status, body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_be_asked;
+
+    #[test]
+    fn plain_http_is_for_this_machine_alone() {
+        for good in [
+            "https://w.example/x",
+            "http://127.0.0.1:8450",
+            "http://localhost/x",
+        ] {
+            assert!(may_be_asked(good), "{good}");
+        }
+        for bad in [
+            "http://w.example",
+            "http://127.0.0.1.evil.example",
+            "http://localhost:x",
+            "ftp://x",
+            "",
+        ] {
+            assert!(!may_be_asked(bad), "{bad}");
+        }
+    }
+}
