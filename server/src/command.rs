@@ -24,7 +24,7 @@ use crate::{attestation, gate, listen, piv};
 #[derive(Debug, clap::Args)]
 pub struct ConfigFile {
     /// The configuration (TOML). Every key may also be given as SCEAU_SECTION__KEY.
-    #[arg(long, value_name = "FILE", default_value = "/etc/sceau/server.toml")]
+    #[arg(long, value_name = "FILE", default_value = "/etc/sceau/sceau.toml")]
     pub config: PathBuf,
 }
 
@@ -50,6 +50,9 @@ pub enum CommandError {
         /// Why.
         error: PolicyError,
     },
+    /// Nothing was founded here yet.
+    #[error("not initialised: {} is missing; run `sceau-server init` once, as root", .0.display())]
+    NotInitialised(PathBuf),
     /// A secret.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
@@ -99,7 +102,11 @@ impl CommandError {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Initialised | Self::Metadata(crate::metadata::RefreshError::Refused(_)) => 1,
-            Self::Config(_) | Self::Unreadable { .. } | Self::Policy { .. } | Self::KeyFile(_) => 2,
+            Self::Config(_)
+            | Self::Unreadable { .. }
+            | Self::Policy { .. }
+            | Self::KeyFile(_)
+            | Self::NotInitialised(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
             Self::Export(ExportError::RolledBack { .. } | ExportError::Forked(_)) => 1,
@@ -145,6 +152,16 @@ fn load_cards(config: &Config) -> Result<Option<piv::Cards>, CommandError> {
     Ok(Some(cards))
 }
 
+/// A key that is not there says what to do.
+fn missing(error: KeyFileError) -> CommandError {
+    match error {
+        KeyFileError::Io { path, error } if error.kind() == std::io::ErrorKind::NotFound => {
+            CommandError::NotInitialised(path)
+        }
+        other => other.into(),
+    }
+}
+
 fn settings(config: &Config) -> Result<Settings, CommandError> {
     let (policy, policy_text) = load_policy(config)?;
     Ok(Settings {
@@ -157,8 +174,8 @@ fn settings(config: &Config) -> Result<Settings, CommandError> {
         instance: config.server.instance.clone(),
         session_lifetime: config.server.session_lifetime.0,
         invitation_lifetime: config.server.invitation_lifetime.0,
-        permit_key: keyfile::permit_key(&config.keys.permit)?,
-        log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin)?,
+        permit_key: keyfile::permit_key(&config.keys.permit).map_err(missing)?,
+        log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin).map_err(missing)?,
         judge: load_judge(config)?,
         cards: load_cards(config)?,
     })
@@ -171,7 +188,10 @@ async fn open_store(config: &Config, create: bool) -> Result<Store, CommandError
         Durability::Full
     };
     let options = StoreOptions {
-        url: config.store.url.clone(),
+        url: match &config.store.url_file {
+            Some(file) => keyfile::secret_line(file)?,
+            None => config.store.url.clone(),
+        },
         durability,
         readers: config.store.readers,
     };

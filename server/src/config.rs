@@ -130,7 +130,11 @@ fn default_connections() -> usize {
 #[serde(deny_unknown_fields)]
 pub struct StoreSection {
     /// `sqlite:PATH` or `postgres://…`.
+    #[serde(default)]
     pub url: String,
+    /// Instead: a file (0600) that holds the URL, where it has a password in it.
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
     /// Connections for reading.
     #[serde(default = "default_readers")]
     pub readers: u32,
@@ -375,6 +379,7 @@ impl Config {
             self.attestation.models.as_mut(),
             self.server.tls_cert.as_mut(),
             self.server.tls_key.as_mut(),
+            self.store.url_file.as_mut(),
         ];
         let gate = self.gate.iter_mut().flat_map(|gate| {
             let tls = gate
@@ -433,6 +438,9 @@ impl Config {
         }
         if server.instance.is_empty() || server.instance.len() > 64 {
             return reject("server.instance", "has 1 to 64 characters");
+        }
+        if self.store.url.is_empty() == self.store.url_file.is_none() {
+            return reject("store.url", "or store.url_file: one of them, not both");
         }
         if server.tls_cert.is_some() != server.tls_key.is_some() {
             return reject(

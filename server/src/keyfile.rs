@@ -1,5 +1,7 @@
 //! The server's own secrets, as files: the ES256 key that signs permits (PKCS#8 PEM) and the Ed25519 seed that signs the log's
 //! checkpoints. Mode 0600; a file that others may read is refused. Never in flags, environment or configuration.
+//!
+//! The service manager hands them over as credentials (`LoadCredential=`): files in `$CREDENTIALS_DIRECTORY`, which it lets this user alone enter.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -76,7 +78,11 @@ pub fn write_secret(path: &Path, secret: &[u8]) -> Result<(), KeyFileError> {
 
 fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
+        .is_some_and(|folder| !folder.is_empty() && path.starts_with(folder));
+    // The manager's access list for this user shows as the group's right to read.
+    let others = if handed_over { 0o037 } else { 0o077 };
+    if mode & others != 0 {
         return Err(KeyFileError::Exposed {
             path: path.to_owned(),
             mode,
@@ -108,6 +114,25 @@ pub fn permit_key(path: &Path) -> Result<PermitKey, KeyFileError> {
     let text = read_secret(path)?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| malformed())?;
     PermitKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| malformed())
+}
+
+/// Reads a secret of one line.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn secret_line(path: &Path) -> Result<String, KeyFileError> {
+    let malformed = || KeyFileError::Malformed {
+        path: path.to_owned(),
+        kind: "one line of text",
+    };
+    let bytes = read_secret(path)?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| malformed())?
+        .trim_ascii();
+    if text.is_empty() || text.contains(char::is_control) {
+        return Err(malformed());
+    }
+    Ok(text.to_owned())
 }
 
 /// Makes the log key's file, and its verification key's beside it, for auditors.
@@ -235,6 +260,21 @@ mod tests {
             fs::read_to_string(&vkey).unwrap().trim(),
             key.verifying_key().to_string()
         );
+    }
+
+    #[test]
+    fn a_secret_is_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("database-url");
+        write_secret(&path, b"postgres://sceau:pw@db/sceau\n").unwrap();
+        assert_eq!(secret_line(&path).unwrap(), "postgres://sceau:pw@db/sceau");
+        for text in ["", "\n", "a\nb\n"] {
+            fs::write(&path, text).unwrap();
+            let kind = "one line of text";
+            assert!(
+                matches!(secret_line(&path), Err(KeyFileError::Malformed { kind: k, .. }) if k == kind)
+            );
+        }
     }
 
     #[test]

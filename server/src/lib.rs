@@ -26,6 +26,7 @@ pub mod port;
 pub mod rate;
 pub mod session;
 pub mod store;
+pub mod supervisor;
 mod web;
 pub mod witness;
 mod writer;

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 #[command(
     name = "sceau-server",
     version,
-    after_help = "Example:\n  sceau-server check-config --config /etc/sceau/server.toml\n\nExit codes: 0 yes or done, 1 no, 2 usage or malformed input, 3 unavailable."
+    after_help = "Example:\n  sceau-server check-config --config /etc/sceau/sceau.toml\n\nExit codes: 0 yes or done, 1 no, 2 usage or malformed input, 3 unavailable."
 )]
 struct Cli {
     #[command(subcommand)]

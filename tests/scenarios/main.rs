@@ -7,5 +7,6 @@ mod crash;
 mod path;
 mod peers;
 mod piv;
+mod system;
 mod usb;
 mod workstation;

@@ -74,6 +74,16 @@ pub fn in_guest() -> bool {
     guest
 }
 
+/// Whether this is the guest in its second mode, with systemd as first process; says that the test is skipped where it is not.
+#[must_use]
+pub fn in_system() -> bool {
+    let system = env::var_os("SCEAU_SYSTEM").is_some();
+    if !system {
+        eprintln!("SKIPPED: needs systemd as first process; `cargo xtask guest --system` runs it");
+    }
+    system
+}
+
 /// Ends the test unless it runs on a private loopback.
 ///
 /// # Panics

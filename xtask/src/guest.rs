@@ -1,4 +1,5 @@
-//! The USB scenarios, on a bus of their own: one boot of `tests/guest` (QEMU, Debian's kernel and udev, virtual keys as gadgets) runs them all.
+//! Scenarios that want a machine of their own (`tests/guest`: QEMU, Debian's kernel and udev, virtual keys as gadgets): those of USB in one boot,
+//! those of the packages in another, with systemd as first process.
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
@@ -6,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::{
+    package,
     place::{self, cargo},
     setup::{self, Need},
     step::{Steps, output, run},
@@ -13,7 +15,11 @@ use crate::{
 };
 
 /// Where the scenarios are, in `tests/scenarios`.
-const MODULE: &str = "usb::";
+const USB: &str = "usb::";
+const SYSTEM: &str = "system::";
+
+/// The version that the tests upgrade to.
+const NEXT_VERSION: &str = "0.1.0+1";
 
 /// Set-up, builds, and the USB scenarios whose names contain `filter`.
 ///
@@ -25,23 +31,51 @@ pub fn guest(steps: &mut Steps, filter: Option<&str>) -> Result<()> {
     steps.step("USB, in a guest", || scenarios(filter, true))
 }
 
+/// Set-up, builds, and the scenarios of the packages on a machine with systemd.
+///
+/// # Errors
+/// The first step that fails.
+pub fn system(steps: &mut Steps) -> Result<()> {
+    steps.step("set-up", || setup::setup(Need::Test))?;
+    test::build(steps)?;
+    steps.step("packages, in a guest with systemd", || installed(None))
+}
+
+/// Makes the packages of the tests, boots, and runs the scenarios whose names contain `filter`; nothing when there is none.
+///
+/// # Errors
+/// When a scenario does not hold.
+pub fn installed(filter: Option<&str>) -> Result<()> {
+    let (program, chosen) = chosen(SYSTEM, filter)?;
+    if chosen.is_empty() {
+        return Ok(());
+    }
+    if !is_possible()? {
+        skipped();
+        return Ok(());
+    }
+    let folder = place::target().join("packages-of-tests");
+    package::for_tests(folder.join("first"), None)?;
+    package::for_tests(folder.join("next"), Some(NEXT_VERSION))?;
+    let mut command = script();
+    command
+        .args(["system", "env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
+        .arg(program)
+        .args(["--test-threads=1", "--nocapture", "--exact"])
+        .args(chosen)
+        .env("SCEAU_PACKAGES", &folder);
+    run(&mut command)
+}
+
 /// Boots and runs the scenarios whose names contain `filter`; boots nothing when there is none and `insist` is false.
 ///
 /// # Errors
 /// When a scenario does not hold, or there is none to run.
 pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
-    let program = program(&["test", "--locked", "--workspace", "--test", "e2e"], "e2e")?;
-    let listed = output(Command::new(&program).arg("--list").env("SCEAU_NS", "1"))?;
-    let chosen: Vec<&str> = listed
-        .lines()
-        .filter_map(|line| line.strip_suffix(": test"))
-        .filter(|name| {
-            name.starts_with(MODULE) && filter.is_none_or(|filter| name.contains(filter))
-        })
-        .collect();
+    let (program, chosen) = chosen(USB, filter)?;
     if chosen.is_empty() {
         if insist {
-            bail!("no USB scenario has such a name; there are:\n{listed}");
+            bail!("no USB scenario has such a name");
         }
         return Ok(());
     }
@@ -52,15 +86,32 @@ pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
     run_in(command)
 }
 
+/// The scenarios' program, and the names of those of a module that contain `filter`.
+fn chosen(module: &str, filter: Option<&str>) -> Result<(PathBuf, Vec<String>)> {
+    let program = program(&["test", "--locked", "--workspace", "--test", "e2e"], "e2e")?;
+    let listed = output(Command::new(&program).arg("--list").env("SCEAU_NS", "1"))?;
+    let chosen = listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+        .filter(|name| {
+            name.starts_with(module) && filter.is_none_or(|filter| name.contains(filter))
+        })
+        .map(str::to_owned)
+        .collect();
+    Ok((program, chosen))
+}
+
+fn skipped() {
+    println!("SKIPPED: the guest needs root (its root is this machine's) and an x86-64 processor.");
+}
+
 /// Boots, runs a command, and powers off; says so where no guest can be had.
 ///
 /// # Errors
 /// When the command does not end with 0.
 pub fn run_in(command: Command) -> Result<()> {
     if !is_possible()? {
-        println!(
-            "SKIPPED: the guest needs root (its root is this machine's) and an x86-64 processor."
-        );
+        skipped();
         return Ok(());
     }
     run(script()

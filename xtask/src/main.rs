@@ -4,6 +4,7 @@ mod bench;
 mod check;
 mod demo;
 mod guest;
+mod package;
 mod place;
 mod setup;
 mod step;
@@ -22,8 +23,11 @@ cargo xtask TASK
                    the breach of December 2025, replayed against Sceau
   test [FILTER]    everything that CI runs; with FILTER only the tests whose names contain it
   guest [FILTER]   the USB scenarios alone: a kernel, udev and keys of their own
+  guest --system   the packages on a machine with systemd: install, serve, seal, upgrade, purge
   check            format, rooms, lints, documentation, dependencies
   bench [NAME]     figures side by side in one run: assertion, registration, approval, log, agent
+  package [--check-reproducible]
+                   Debian packages, each with its SBOM, into <target>/packages
   fuzz [SECONDS]   the parsers of foreign bytes against mutated seeds (default 60 s each)
 
 Example: cargo xtask test assertion
@@ -47,12 +51,14 @@ fn main() -> ExitCode {
             .step("set-up", || setup::setup(setup::Need::Demo))
             .and_then(|()| check::check(&mut steps)),
         ["guest"] => guest::guest(&mut steps, None),
+        ["guest", "--system"] => guest::system(&mut steps),
         ["guest", filter] => guest::guest(&mut steps, Some(filter)),
         ["test"] => test::all(&mut steps),
         ["test", filter] => test::some(&mut steps, filter),
         ["demo", options @ ..] => demo::demo(&mut steps, options),
         ["bench"] => bench::bench(&mut steps, None),
         ["bench", name] => bench::bench(&mut steps, Some(name)),
+        ["package", options @ ..] => package::package(&mut steps, options),
         ["fuzz"] => test::fuzz(&mut steps, "60"),
         ["fuzz", seconds] => test::fuzz(&mut steps, seconds),
         _ => {

@@ -20,6 +20,8 @@ use crate::{
 pub enum Need {
     /// To build, and to run the demo.
     Demo,
+    /// To make packages.
+    Package,
     /// To run every test.
     Test,
 }
@@ -94,6 +96,42 @@ const PACKAGES: &[Package] = &[
         name: "util-linux",
         purpose: "private namespaces",
         need: Need::Demo,
+        instead: None,
+    },
+    Package {
+        name: "binutils",
+        purpose: "stripping what is packaged",
+        need: Need::Package,
+        instead: Some(&["strip", "--version"]),
+    },
+    Package {
+        name: "dpkg-dev",
+        purpose: "packages: which libraries they depend on",
+        need: Need::Package,
+        instead: Some(&["dpkg-shlibdeps", "--version"]),
+    },
+    Package {
+        name: "systemd",
+        purpose: "first process of the guest; systemd-analyze",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
+        name: "libpam-systemd",
+        purpose: "sessions at a seat, in the guest",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
+        name: "dbus-user-session",
+        purpose: "system and session bus, in the guest",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
+        name: "polkitd",
+        purpose: "who may use smart-card readers, in the guest",
+        need: Need::Test,
         instead: None,
     },
     Package {

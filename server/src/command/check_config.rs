@@ -14,7 +14,7 @@ use crate::port::Ports;
 
 /// Read and check the configuration and every file that it names; explain the policy.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sceau-server check-config --config /etc/sceau/server.toml")]
+#[command(after_help = "Example:\n  sceau-server check-config --config /etc/sceau/sceau.toml")]
 pub struct CheckConfig {
     #[command(flatten)]
     config: ConfigFile,

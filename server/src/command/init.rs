@@ -1,5 +1,6 @@
 //! `sceau-server init`: the store, the signing keys, and a one-time link for each of the first two administrators.
 
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -14,7 +15,7 @@ use crate::port::Ports;
 /// Make the store, the signing keys, and invitations for the first two administrators.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sceau-server init --config /etc/sceau/server.toml --administrator 'amartin=Alice Martin' --administrator 'bdurand=Bruno Durand'"
+    after_help = "Example:\n  sceau-server init --config /etc/sceau/sceau.toml --administrator 'amartin=Alice Martin' --administrator 'bdurand=Bruno Durand'"
 )]
 pub struct Init {
     #[command(flatten)]
@@ -28,6 +29,32 @@ pub struct Init {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// What root makes in the folder of the service's user is that user's: otherwise the service could not open it.
+fn give_to_owner_of_folder(url: &str) -> std::io::Result<()> {
+    let Some(path) = url.strip_prefix("sqlite://").map(Path::new) else {
+        return Ok(());
+    };
+    let Some(folder) = path.parent() else {
+        return Ok(());
+    };
+    let owner = std::fs::metadata(folder)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let made = Path::new(&name);
+        match std::fs::metadata(made) {
+            Ok(file) if (file.uid(), file.gid()) == (owner.uid(), owner.gid()) => {}
+            Ok(_) if rustix::process::geteuid().is_root() => {
+                chown(made, Some(owner.uid()), Some(owner.gid()))?;
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn founder(text: &str) -> Result<(PersonId, String), String> {
@@ -71,6 +98,7 @@ impl Init {
                 .to_owned()
         });
         let desk = open_desk(&config, ports, true).await?;
+        give_to_owner_of_folder(&config.store.url)?;
         let founded = desk
             .found(self.founders())
             .await

@@ -33,7 +33,7 @@ enum What {
 /// Exit code 1: a key that counts would not be accepted now; at the next metadata list it is suspended.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sceau-server keys report --config /etc/sceau/server.toml\n\nColumns: person, key, state, verdict, model, AAGUID, anchor, status in metadata, age, last use, approvals of the last 90 days."
+    after_help = "Example:\n  sceau-server keys report --config /etc/sceau/sceau.toml\n\nColumns: person, key, state, verdict, model, AAGUID, anchor, status in metadata, age, last use, approvals of the last 90 days."
 )]
 struct Report {
     #[command(flatten)]

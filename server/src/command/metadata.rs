@@ -26,7 +26,7 @@ enum What {
 /// Fetch the list from the configured source, verify it, and write it to a file; what is refused is not written.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sceau-server metadata fetch --config /etc/sceau/server.toml --out /media/usb/fido.jwt\n\nThe production list: source = \"https://mds3.fidoalliance.org/\". Exit code 1: refused, 3: unavailable."
+    after_help = "Example:\n  sceau-server metadata fetch --config /etc/sceau/sceau.toml --out /media/usb/fido.jwt\n\nThe production list: source = \"https://mds3.fidoalliance.org/\". Exit code 1: refused, 3: unavailable."
 )]
 struct Fetch {
     #[command(flatten)]

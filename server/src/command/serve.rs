@@ -14,10 +14,11 @@ use crate::metadata::Keeper;
 use crate::metrics::Metrics;
 use crate::port::Ports;
 use crate::rate::Burst;
+use crate::supervisor;
 
 /// Serve the API, and the gate when `[gate]` is configured.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  sceau-server serve --config /etc/sceau/server.toml")]
+#[command(after_help = "Example:\n  sceau-server serve --config /etc/sceau/sceau.toml")]
 pub struct Serve {
     #[command(flatten)]
     config: ConfigFile,
@@ -76,14 +77,17 @@ impl Serve {
         );
         let listener = bind(config.server.listen).await?;
         tracing::info!(address = %config.server.listen, tls = tls.is_some(), gate = gate.is_some(), "serving");
+        supervisor::ready(&format!("serving on {}", config.server.listen));
 
         let stop = CancellationToken::new();
         let ended = stop.clone();
         let waiting = tokio::spawn(async move {
             let reason = signal().await;
             tracing::info!(?reason, "stopping");
+            supervisor::stopping();
             ended.cancel();
         });
+        let alive = tokio::spawn(supervisor::alive());
         let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(stop.clone().cancelled_owned())));
         let api = listen::serve(
             listener,
@@ -102,6 +106,7 @@ impl Serve {
         };
         let served = tokio::try_join!(api, gate);
         waiting.abort();
+        alive.abort();
         if let Some(keeping) = keeping {
             keeping.abort();
         }

@@ -1,0 +1,524 @@
+//! The packages on a machine whose first process is systemd, with logind, D-Bus and udev: installed by dpkg, run by their units, a key at
+//! a seat, one action sealed, upgraded, purged. Run by `cargo xtask guest --system` (one boot; each step stands on the one before).
+//!
+//! Nothing of the harness' own daemons is used: what runs here is what the packages start.
+
+use std::{
+    env, fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use e2e::{
+    http::Client,
+    key::{Key, Model},
+    place,
+    stage::makers,
+    terminal::Terminal,
+    workstation::{PIN, answers},
+};
+use serde_json::{Value, json};
+
+const PACKAGES: [&str; 3] = ["sceau-agent", "sceau-server", "sceau-verify"];
+const API: &str = "http://127.0.0.1:8440";
+/// An emulated processor, perhaps a crowded one.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A command that must end well; what it printed.
+fn run(words: &[&str]) -> Result<String> {
+    let (ended_well, said) = tried(words)?;
+    ensure!(ended_well, "{words:?}: {said}");
+    Ok(said)
+}
+
+/// A command, and whether it ended well, with all that it printed.
+fn tried(words: &[&str]) -> Result<(bool, String)> {
+    let [program, arguments @ ..] = words else {
+        anyhow::bail!("a program");
+    };
+    let out = Command::new(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .output()
+        .with_context(|| format!("{words:?}"))?;
+    let said = [out.stdout, out.stderr].concat();
+    Ok((
+        out.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    ))
+}
+
+/// Waits until `holds`; looking costs the emulated processor more than what is waited for.
+fn awaited(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    let begun = Instant::now();
+    while !holds()? {
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}\n{}",
+            journal()
+        );
+        thread::sleep(Duration::from_millis(300));
+    }
+    Ok(())
+}
+
+/// The end of the journal, for messages.
+fn journal() -> String {
+    tried(&[
+        "journalctl",
+        "--no-pager",
+        "-n",
+        "60",
+        "-o",
+        "short-monotonic",
+    ])
+    .map_or_else(|error| error.to_string(), |(_, said)| said)
+}
+
+/// How long a step took.
+struct Steps(Instant);
+
+impl Steps {
+    fn done(&mut self, what: &str) {
+        println!("{:>6.1} s  {what}", self.0.elapsed().as_secs_f64());
+        self.0 = Instant::now();
+    }
+}
+
+#[test]
+fn packages_install_serve_seal_upgrade_and_leave_the_evidence_alone() -> Result<()> {
+    if !place::in_system() {
+        return Ok(());
+    }
+    let (folder, models) = makers()?;
+    let mut steps = Steps(Instant::now());
+    installed("first", &["sceau-agent", "sceau-server", "sceau-verify"])?;
+    sound()?;
+    steps.done("three packages installed, nothing wrong with them");
+    closed_before_init()?;
+    steps.done("the server says what it lacks before it was founded");
+    founded(&models[0])?;
+    steps.done("founded and serving, as its own user, with root's secrets");
+
+    let alice = Person::at_console("alice", 1)?;
+    let bob = Person::at_console("bob", 2)?;
+    alice.brings_agent_configuration()?;
+    steps.done("two people at one seat, alice in front");
+    let key = Key::usb(&folder.path().join("key"), Some(&models[0]), 0, "S0", &[])?;
+    key.insert()?;
+    let node = node_of("S0")?;
+    for_the_seat_alone(&alice, &bob, &node)?;
+    steps.done("the key is for who sits in front, and follows them");
+    awaited("plugging in starts alice's agent", || alice.agent_runs())?;
+    awaited("the key is ready", || Ok(alice.keys_ready()? == 1))?;
+    steps.done("the plugged key started her agent, which has it");
+
+    alice.enrols("/etc/sceau/invitation-alice")?;
+    steps.done("alice enrolled");
+    let evidence = seals_one_action(&alice, folder.path())?;
+    steps.done("an action arrived, was shown, sealed; its evidence holds");
+    key.remove()?;
+    awaited("the pulled key is gone", || Ok(alice.keys_ready()? == 0))?;
+    steps.done("the key was pulled, and the agent knows");
+
+    upgraded(&alice)?;
+    key.insert()?;
+    awaited("the new agent has the key", || Ok(alice.keys_ready()? == 1))?;
+    seals_one_action(&alice, folder.path())?;
+    steps.done("upgraded: configuration and state kept, another action sealed");
+    purged(&evidence)?;
+    steps.done("purged: nothing left over, keys and log kept");
+    Ok(())
+}
+
+/// Installs packages as `dpkg` does, from the first or the next version.
+fn installed(version: &str, names: &[&str]) -> Result<()> {
+    let folder = PathBuf::from(env::var_os("SCEAU_PACKAGES").context("SCEAU_PACKAGES")?);
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder.join(version))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.ends_with(".deb") && names.iter().any(|package| name.starts_with(package)) {
+            files.push(entry.path().display().to_string());
+        }
+    }
+    ensure!(files.len() == names.len(), "{files:?} for {names:?}");
+    let mut words = vec![
+        "dpkg",
+        "--force-unsafe-io",
+        "--force-confold",
+        "--no-triggers",
+        "--install",
+    ];
+    words.extend(files.iter().map(String::as_str));
+    run(&words).map(drop)
+}
+
+fn sound() -> Result<()> {
+    for package in PACKAGES {
+        let state = run(&["dpkg-query", "-W", "-f", "${db:Status-Abbrev}", package])?;
+        ensure!(state.trim() == "ii", "{package}: {state}");
+    }
+    let changed = run(&[&["dpkg", "--verify"], &PACKAGES[..]].concat())?;
+    ensure!(changed.is_empty(), "{changed}");
+    let unit = "/usr/lib/systemd/system/sceau-server.service";
+    let (_, said) = tried(&["systemd-analyze", "verify", "--man=no", unit])?;
+    ensure!(!said.contains("sceau"), "{said}");
+    ensure!(
+        run(&["systemctl", "is-enabled", "sceau-server"])?.trim() == "enabled",
+        "enabled, to start with the machine"
+    );
+    let (is_active, said) = tried(&["systemctl", "is-active", "sceau-server"])?;
+    ensure!(!is_active, "not started before it was founded: {said}");
+    Ok(())
+}
+
+/// Fails closed, and says why.
+fn closed_before_init() -> Result<()> {
+    let (started, _) = tried(&["systemctl", "start", "sceau-server"])?;
+    ensure!(!started, "a server without keys must not start");
+    let said = run(&["journalctl", "--no-pager", "-u", "sceau-server"])?;
+    ensure!(
+        said.contains("not initialised") && said.contains("sceau-server init"),
+        "{said}"
+    );
+    let restarts = run(&["systemctl", "show", "-P", "NRestarts", "sceau-server"])?;
+    ensure!(
+        restarts.trim() == "0",
+        "a restart mends nothing: {restarts}"
+    );
+    run(&["systemctl", "reset-failed", "sceau-server"]).map(drop)
+}
+
+/// What an administrator does: anchors, a line of their own in the configuration, `init`, start.
+fn founded(model: &Model) -> Result<()> {
+    fs::copy(model.root(), "/etc/sceau/anchors/maker.pem")?;
+    let file = "/etc/sceau/sceau.toml";
+    let text = fs::read_to_string(file)?;
+    fs::write(file, format!("# Kept by upgrades.\n{text}"))?;
+    let init = [
+        "sceau-server",
+        "init",
+        "--administrator",
+        "alice=Alice Martin",
+        "--administrator",
+        "bob=Bruno Durand",
+    ];
+    let said = run(&init)?;
+    ensure!(said.contains("invitation   alice"), "{said}");
+    run(&["systemctl", "start", "sceau-server"]).with_context(journal)?;
+    let show = |property| run(&["systemctl", "show", "-P", property, "sceau-server"]);
+    ensure!(
+        show("StatusText")?.contains("serving on"),
+        "said ready itself"
+    );
+    ensure!(Client::new(API).get("/readyz")?.status == 200);
+
+    let pid = show("MainPID")?.trim().to_owned();
+    let user = run(&["id", "-u", "sceau-server"])?;
+    let runs_as = fs::metadata(format!("/proc/{pid}"))?.uid().to_string();
+    ensure!(runs_as == user.trim(), "runs as {runs_as}");
+    for (path, mode) in [
+        ("/etc/sceau/credentials", 0o700),
+        ("/etc/sceau/credentials/permit.pem", 0o600),
+        ("/etc/sceau/credentials/log.key", 0o600),
+        ("/etc/sceau/invitation-alice", 0o600),
+    ] {
+        let meta = fs::metadata(path)?;
+        let (owner, has) = (meta.uid(), meta.mode() & 0o777);
+        ensure!((owner, has) == (0, mode), "{path}: {owner} {has:o}");
+    }
+    let store = fs::metadata("/var/lib/sceau/sceau.db")?;
+    ensure!(
+        store.uid().to_string() == user.trim() && store.mode() & 0o077 == 0,
+        "the store is its user's alone"
+    );
+    // Behind its own eyes: other processes, devices and folders are not there.
+    let root = format!("/proc/{pid}/root");
+    for hidden in ["home", "root"] {
+        let folder = Path::new(&root).join(hidden);
+        ensure!(
+            fs::read_dir(&folder)?.next().is_none(),
+            "{}",
+            folder.display()
+        );
+    }
+    ensure!(!Path::new(&root).join("dev/hidraw0").exists());
+    Ok(())
+}
+
+/// Somebody who sat down at a virtual console of seat0.
+struct Person {
+    name: &'static str,
+    id: String,
+    console: u8,
+}
+
+impl Person {
+    fn at_console(name: &'static str, console: u8) -> Result<Self> {
+        run(&["useradd", "--create-home", "--shell", "/bin/sh", name])?;
+        let id = run(&["id", "-u", name])?.trim().to_owned();
+        let unit = format!("--unit=seat-{name}");
+        let user = format!("--uid={name}");
+        let tty = format!("--property=TTYPath=/dev/tty{console}");
+        run(&[
+            "systemd-run",
+            "--quiet",
+            &unit,
+            &user,
+            &tty,
+            "--property=PAMName=sceau-seat",
+            "--property=StandardInput=tty",
+            "sleep",
+            "infinity",
+        ])?;
+        let manager = format!("user@{id}.service");
+        awaited("the person's own systemd", || {
+            Ok(tried(&["systemctl", "is-active", "--quiet", &manager])?.0)
+        })?;
+        Ok(Self { name, id, console })
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        Path::new("/home").join(self.name).join(name)
+    }
+
+    /// A command of the person's, in their session.
+    fn command(&self, words: &[&str]) -> Command {
+        let runtime = format!("XDG_RUNTIME_DIR=/run/user/{}", self.id);
+        let home = format!("HOME=/home/{}", self.name);
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", self.name, "--regid", self.name, "--init-groups"]);
+        command.args(["--reset-env", "env", &runtime, &home]);
+        command.args(["LC_ALL=C.UTF-8", "TERM=dumb"]).args(words);
+        command
+    }
+
+    fn says(&self, words: &[&str]) -> Result<Value> {
+        let out = self.command(words).output()?;
+        serde_json::from_slice(&out.stdout)
+            .with_context(|| String::from_utf8_lossy(&out.stderr).into_owned())
+    }
+
+    fn brings_agent_configuration(&self) -> Result<()> {
+        let folder = self.home(".config/sceau");
+        run_as(self, &["mkdir", "-p", &folder.display().to_string()])?;
+        let person = self.name;
+        let text =
+            format!("server = \"{API}\"\nrp_id = \"sceau.example\"\nperson = \"{person}\"\n");
+        Ok(fs::write(folder.join("agent.toml"), text)?)
+    }
+
+    /// `systemctl --user`, of this person.
+    fn unit(&self, words: &[&str]) -> Result<(bool, String)> {
+        let machine = format!("--machine={}@", self.name);
+        tried(&[&["systemctl", "--user", &machine], words].concat())
+    }
+
+    fn agent_runs(&self) -> Result<bool> {
+        Ok(self
+            .unit(&["is-active", "--quiet", "sceau-agent.service"])?
+            .0)
+    }
+
+    fn keys_ready(&self) -> Result<usize> {
+        let listed = self.says(&["sceau", "keys", "--json"])?;
+        let keys = listed["keys"].as_array().cloned().unwrap_or_default();
+        Ok(keys.iter().filter(|key| key["state"] == "ready").count())
+    }
+
+    fn answers(&self, words: &[&str]) -> Result<String> {
+        let terminal = Terminal::start(self.command(words), PATIENCE)?;
+        let (code, shown) = terminal.answer(&answers("y", PIN, "1"))?;
+        ensure!(
+            code == 0,
+            "{words:?} ended with {code}:\n{shown}\n{}",
+            journal()
+        );
+        Ok(shown)
+    }
+
+    /// The invitation is handed over on paper, as it were.
+    fn enrols(&self, invitation: &str) -> Result<()> {
+        let own = self.home("invitation");
+        fs::copy(invitation, &own)?;
+        run(&["chown", self.name, &own.display().to_string()])?;
+        let own = own.display().to_string();
+        let shown = self.answers(&["sceau", "enroll", "--invitation-file", &own])?;
+        ensure!(shown.contains("Key enrolled"), "{shown}");
+        Ok(())
+    }
+
+    fn session(&self) -> Result<String> {
+        let text = fs::read_to_string(self.home(".local/state/sceau/session"))?;
+        let session: Value = serde_json::from_str(&text)?;
+        Ok(session["token"].as_str().context("a token")?.to_owned())
+    }
+
+    fn may_open(&self, node: &str) -> Result<bool> {
+        let (read, write) = (format!("test -r {node}"), format!("test -w {node}"));
+        let both = format!("{read} && {write}");
+        Ok(self.command(&["sh", "-c", &both]).status()?.success())
+    }
+
+    /// Brings this person's console to the front.
+    fn takes_the_seat(&self) -> Result<()> {
+        let console = self.console.to_string();
+        run(&["chvt", &console]).map(drop)
+    }
+}
+
+fn run_as(person: &Person, words: &[&str]) -> Result<()> {
+    let out = person.command(words).output()?;
+    ensure!(
+        out.status.success(),
+        "{words:?}: {}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    Ok(())
+}
+
+fn node_of(serial: &str) -> Result<String> {
+    let mut found = None;
+    awaited("the kernel has the key", || {
+        for entry in fs::read_dir("/sys/class/hidraw")?.flatten() {
+            let told = fs::read_to_string(entry.path().join("device/uevent")).unwrap_or_default();
+            if told
+                .lines()
+                .any(|line| line == format!("HID_UNIQ={serial}"))
+            {
+                found = Some(format!("/dev/{}", entry.file_name().to_string_lossy()));
+            }
+        }
+        Ok(found.is_some())
+    })?;
+    found.context("a node")
+}
+
+/// logind's own access lists, by our rule's tag.
+fn for_the_seat_alone(alice: &Person, bob: &Person, node: &str) -> Result<()> {
+    awaited("alice, who sits in front, may open her key", || {
+        alice.may_open(node)
+    })?;
+    ensure!(!bob.may_open(node)?, "bob sits behind");
+    bob.takes_the_seat()?;
+    awaited("bob sits in front now", || bob.may_open(node))?;
+    ensure!(!alice.may_open(node)?, "alice sits behind now");
+    alice.takes_the_seat()?;
+    awaited("alice is back", || alice.may_open(node))?;
+    ensure!(!bob.may_open(node)?, "bob sits behind again");
+    Ok(())
+}
+
+/// A person is to be enrolled: alice's action, shown by her agent, sealed with her key; then checked offline. Returns the log's key.
+fn seals_one_action(alice: &Person, folder: &Path) -> Result<String> {
+    let client = Client::new(API).bearer(&alice.session()?);
+    let asked = client.post(
+        "/v1/enrolments",
+        &json!({"person": {"id": "odile", "display": "Odile Petit", "roles": []}}),
+    )?;
+    ensure!(asked.status == 201, "{} {}", asked.status, asked.text);
+    let action = asked.json()["action"]["id"].clone();
+    let action = action.as_str().context("an action")?;
+    awaited("her agent shows it", || {
+        let status = alice.says(&["sceau", "status", "--json"])?;
+        let pending = status["pending"].as_array().cloned().unwrap_or_default();
+        Ok(pending.iter().any(|pending| pending["id"] == action))
+    })?;
+    let shown = alice.answers(&["sceau", "approve", action])?;
+    ensure!(shown.contains("Odile Petit"), "shown in words: {shown}");
+    let bundle = client.get(&format!("/v1/actions/{action}/evidence"))?;
+    ensure!(bundle.status == 200, "{} {}", bundle.status, bundle.text);
+    let file = folder.join("evidence.json").display().to_string();
+    fs::write(&file, &bundle.text)?;
+    let key = fs::read_to_string("/etc/sceau/log.vkey")?.trim().to_owned();
+    run(&[
+        "sceau-verify",
+        "evidence",
+        &file,
+        "--log-key",
+        &key,
+        "--roots",
+        "/etc/sceau/anchors",
+    ])?;
+    Ok(key)
+}
+
+/// The next version, over the running one.
+fn upgraded(alice: &Person) -> Result<()> {
+    let pid = |unit: &str| run(&["systemctl", "show", "-P", "MainPID", unit]);
+    let before = pid("sceau-server")?;
+    installed("next", &PACKAGES)?;
+    for package in PACKAGES {
+        let version = run(&["dpkg-query", "-W", "-f", "${Version}", package])?;
+        ensure!(version == "0.1.0+1", "{package}: {version}");
+    }
+    let kept = fs::read_to_string("/etc/sceau/sceau.toml")?;
+    ensure!(
+        kept.starts_with("# Kept by upgrades."),
+        "the administrator's file"
+    );
+    awaited("the new server serves", || {
+        Ok(pid("sceau-server")? != before
+            && Client::new(API)
+                .get("/readyz")
+                .is_ok_and(|answer| answer.status == 200))
+    })?;
+    awaited("the new agent runs", || alice.agent_runs())?;
+    run(&[
+        "sceau-verify",
+        "log",
+        &format!("{API}/log"),
+        "--log-key",
+        fs::read_to_string("/etc/sceau/log.vkey")?.trim(),
+    ])
+    .map(drop)
+}
+
+/// Removed, then purged: what is evidence stays, everything else goes.
+fn purged(log_key: &str) -> Result<()> {
+    run(&[&["dpkg", "--no-triggers", "--remove"], &PACKAGES[..]].concat())?;
+    ensure!(
+        Path::new("/etc/sceau/sceau.toml").exists(),
+        "a removed package keeps its configuration"
+    );
+    let (is_active, _) = tried(&["systemctl", "is-active", "sceau-server"])?;
+    ensure!(!is_active, "a removed server is stopped");
+    let said = run(&[&["dpkg", "--no-triggers", "--purge"], &PACKAGES[..]].concat())?;
+    ensure!(said.contains("is kept"), "it says what it keeps: {said}");
+    for kept in [
+        "/var/lib/sceau/sceau.db",
+        "/etc/sceau/credentials/log.key",
+        "/etc/sceau/credentials/permit.pem",
+        "/etc/sceau/log.vkey",
+    ] {
+        ensure!(Path::new(kept).exists(), "{kept} is evidence");
+    }
+    ensure!(fs::read_to_string("/etc/sceau/log.vkey")?.trim() == log_key);
+    for gone in [
+        "/etc/sceau/sceau.toml",
+        "/etc/sceau/policy.toml",
+        "/usr/bin/sceau",
+        "/usr/bin/sceau-server",
+        "/usr/lib/udev/rules.d/70-sceau.rules",
+        "/usr/lib/systemd/system/sceau-server.service",
+        "/etc/systemd/system/multi-user.target.wants/sceau-server.service",
+        "/etc/systemd/system/sceau-server.service",
+    ] {
+        ensure!(fs::symlink_metadata(gone).is_err(), "{gone} is left over");
+    }
+    let failed = run(&[
+        "systemctl",
+        "list-units",
+        "--failed",
+        "--no-legend",
+        "--plain",
+    ])?;
+    ensure!(failed.trim().is_empty(), "{failed}");
+    let told = run(&["systemctl", "list-unit-files", "--no-legend", "sceau*"]);
+    ensure!(told.map_or(true, |said| said.trim().is_empty()), "units");
+    Ok(())
+}
