@@ -6,7 +6,7 @@
 //!
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
 //! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`] and [`administration`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
-//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`].
+//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`] asks for what these seal.
 
 pub mod administration;
 pub mod agent;
@@ -15,6 +15,7 @@ pub mod ceremony;
 pub mod config;
 pub mod enrolment;
 pub mod hidraw;
+pub mod lineage;
 pub mod locale;
 pub mod pcsc;
 pub mod piv;

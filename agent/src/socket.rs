@@ -28,6 +28,7 @@ use zeroize::{Zeroize, Zeroizing};
 use crate::agent::{Agent, Failure};
 use crate::approval::{self, Outcome};
 use crate::enrolment;
+use crate::lineage;
 use crate::locale::Language;
 use crate::piv::desk;
 use crate::prompt::attached::Attached;
@@ -86,6 +87,30 @@ enum Op {
     SignIn {
         /// Who.
         person: Option<String>,
+    },
+    /// Who descends from a person.
+    Lineage {
+        /// Whom.
+        person: String,
+        /// With a picture.
+        #[serde(default)]
+        svg: bool,
+    },
+    /// Ask for a person's suspension, and seal it.
+    Suspend {
+        /// Whom.
+        person: String,
+        /// The digest of the lineage that was shown, when all of it is meant.
+        #[serde(default)]
+        set: Option<Value>,
+    },
+    /// Ask for a person to be restored, and seal it.
+    Restore {
+        /// Whom.
+        person: String,
+        /// With everything that fell with them.
+        #[serde(default)]
+        subtree: bool,
     },
     /// Sign out.
     SignOut,
@@ -361,6 +386,22 @@ async fn perform(
         Op::SignIn { person } => {
             let signed_in = sign_in::sign_in(agent, prompt, language, person).await?;
             Ok(json!({ "person": signed_in.person, "session_id": signed_in.session_id }))
+        }
+        Op::Lineage { person, svg } => lineage::look(agent, &person, svg).await,
+        Op::Suspend { person, set } => {
+            let params = match set {
+                Some(set) => json!({ "person": person, "cascade": true, "set": set }),
+                None => json!({ "person": person }),
+            };
+            let asked = lineage::ask(agent, prompt, language, "person.suspend", &person, params);
+            let (id, outcome) = asked.await?;
+            Ok(outcome_json(id, &outcome))
+        }
+        Op::Restore { person, subtree } => {
+            let params = json!({ "person": person, "subtree": subtree });
+            let asked = lineage::ask(agent, prompt, language, "person.restore", &person, params);
+            let (id, outcome) = asked.await?;
+            Ok(outcome_json(id, &outcome))
         }
         Op::SignOut => sign_in::sign_out(agent).await.map(|()| json!({})),
         Op::Wait => wait(agent, prompt, language).await,

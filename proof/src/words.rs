@@ -280,6 +280,11 @@ impl Writer {
         }
     }
 
+    /// Whether an action of the server's own is about more than its target.
+    fn whole(&self, action: &Action, member: &str) -> bool {
+        action.params().get(member) == Some(&Value::Bool(true))
+    }
+
     fn sentence(&self, action: &Action) -> String {
         let target = display::quote(&action.target().display, display::LIMIT).text;
         let kind = display::quote(action.kind(), display::LIMIT).text;
@@ -293,6 +298,18 @@ impl Writer {
             (Language::English, "key.register") => format!("Register this key for {target}"),
             (Language::French, "key.revoke") => format!("Révoquer la clé {target}"),
             (Language::English, "key.revoke") => format!("Revoke the key {target}"),
+            (Language::French, "person.suspend") if self.whole(action, "cascade") => {
+                format!("Suspendre {target} et tout ce qui en descend")
+            }
+            (Language::English, "person.suspend") if self.whole(action, "cascade") => {
+                format!("Suspend {target} and all that descends from them")
+            }
+            (Language::French, "person.restore") if self.whole(action, "subtree") => {
+                format!("Rétablir {target} et tout ce qui est tombé avec")
+            }
+            (Language::English, "person.restore") if self.whole(action, "subtree") => {
+                format!("Restore {target} and all that fell with them")
+            }
             (Language::French, "person.suspend") => format!("Suspendre {target}"),
             (Language::English, "person.suspend") => format!("Suspend {target}"),
             (Language::French, "person.restore") => format!("Rétablir {target}"),

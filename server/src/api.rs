@@ -8,6 +8,7 @@ mod approval;
 mod enrolment;
 mod inbox;
 mod key;
+mod lineage;
 mod log;
 mod me;
 mod permit;
@@ -92,6 +93,8 @@ impl Api {
             .route("/v1/sessions/{id}", get(session::show).delete(session::end))
             .route("/v1/me", get(me::show))
             .route("/v1/keys/{id}/review", get(key::review))
+            .route("/v1/persons/{id}/lineage", get(lineage::show))
+            .route("/v1/actions/{id}/begotten", post(lineage::report))
             .route("/v1/enrolments", post(enrolment::invite))
             .route("/v1/enrolments/open", post(enrolment::open))
             .route(
@@ -153,6 +156,8 @@ impl FromRef<Api> for Desk {
         session::end,
         me::show,
         key::review,
+        lineage::show,
+        lineage::report,
         enrolment::invite,
         enrolment::open,
         enrolment::register,

@@ -15,6 +15,7 @@ mod evidence;
 mod execute;
 mod inbox;
 mod judgement;
+mod lineage;
 mod new_key;
 mod open;
 mod own;
@@ -131,6 +132,9 @@ pub enum DeskError {
     /// Store or randomness gone; whether it happened is not known.
     #[error("unavailable")]
     Unavailable,
+    /// Others were begotten since the lineage was looked at: look again before it is sealed.
+    #[error("the lineage has changed")]
+    LineageChanged,
     /// Our own mistake.
     #[error("misuse: {0}")]
     Misuse(&'static str),

@@ -35,10 +35,12 @@ use crate::gate::hold::Holds;
 use crate::gate::refusal::Ration;
 use crate::gate::route::{Application, RouteFileError};
 use crate::gate::session::CookieRule;
+use crate::gate::watch::Exchanges;
 
 pub mod body;
 pub mod canon;
 pub mod client;
+pub mod creation;
 mod display;
 pub mod forward;
 pub mod hold;
@@ -51,6 +53,8 @@ mod refusal;
 pub mod route;
 pub mod session;
 mod verify;
+mod watch;
+mod whose;
 
 /// The most connections at once.
 const MAX_CONNECTIONS: usize = 8_192;
@@ -118,6 +122,7 @@ pub struct Gate {
     /// KiB of bodies that may be read at one time.
     reading: Semaphore,
     ration: Ration,
+    exchanges: Exchanges,
     tls: Option<TlsAcceptor>,
 }
 
@@ -200,6 +205,7 @@ impl Gate {
             holds: Arc::new(Holds::new(desk.clone())),
             reading: Semaphore::new(MAX_READING_KIB),
             ration: Ration::new(desk.now()),
+            exchanges: Exchanges::start(desk.clone()),
             desk,
             sites,
             cookies: CookieRule::new(secure),

@@ -5,7 +5,7 @@
 //! Telling is *at least once* and carries no state: who is woken reads the store.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, broadcast, watch};
@@ -36,6 +36,8 @@ pub(crate) struct Hub {
     board: Mutex<Board>,
     seen: AtomicU64,
     arrivals: Notify,
+    endings: watch::Sender<()>,
+    times_ended: AtomicI64,
 }
 
 impl Hub {
@@ -129,6 +131,25 @@ impl Hub {
             .compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire);
     }
 
+    /// Woken whenever something that may be in use was ended (sessions or persons suspended), from now on.
+    pub(crate) fn endings(&self) -> watch::Receiver<()> {
+        let receiver = self.endings.subscribe();
+        self.arrivals.notify_one();
+        receiver
+    }
+
+    /// Something was ended by this instance.
+    pub(crate) fn ended(&self) {
+        self.endings.send_replace(());
+    }
+
+    /// The store counts so many endings; more than before means that another instance ended something.
+    pub(crate) fn ended_so_often(&self, times: i64) {
+        if self.times_ended.fetch_max(times, Ordering::AcqRel) < times {
+            self.ended();
+        }
+    }
+
     /// Up to where this instance has told what the log says.
     pub(crate) fn seen(&self) -> u64 {
         self.seen.load(Ordering::Acquire)
@@ -143,7 +164,7 @@ impl Hub {
     pub(crate) async fn somebody(&self) {
         loop {
             let arrival = self.arrivals.notified();
-            if self.waiting() != (0, 0) {
+            if self.waiting() != (0, 0) || self.endings.receiver_count() > 0 {
                 return;
             }
             arrival.await;

@@ -5,8 +5,10 @@
 //! Trusts the database to be ours alone; a row that does not read back is [`StoreError::Corrupt`], never guessed.
 
 pub mod action;
+pub mod fact;
 pub mod judgement;
 pub mod key;
+pub mod lineage;
 pub mod log;
 pub mod metadata;
 pub mod person;
@@ -77,6 +79,8 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_start.sql")),
     (2, include_str!("../migrations/0002_metadata.sql")),
     (3, include_str!("../migrations/0003_piv.sql")),
+    (20, include_str!("../migrations/0020_lineage.sql")),
+    (21, include_str!("../migrations/0021_fact.sql")),
 ];
 
 /// An open store.

@@ -38,7 +38,7 @@ use crate::hub::{Hub, Notice};
 use crate::id::ActionId;
 use crate::port::{NoRandomness, Ports};
 use crate::store::log::Head;
-use crate::store::{Store, StoreError, log};
+use crate::store::{Store, StoreError, lineage, log};
 
 /// How far this clock may be behind the latest written time: instances' clocks differ, and are slewed.
 pub(crate) const CLOCK_TOLERANCE: Duration = Duration::seconds(5);
@@ -94,6 +94,7 @@ pub(crate) struct Tx<'c> {
     pub(crate) ports: &'c Ports,
     head: Head,
     notices: Vec<Notice>,
+    ended: bool,
 }
 
 impl Tx<'_> {
@@ -132,6 +133,12 @@ impl Tx<'_> {
     /// An entry of this kind at this transaction's time.
     pub(crate) fn entry(&self, kind: &str) -> Entry {
         Entry::new(self.now, kind)
+    }
+
+    /// Sessions or persons are suspended here: streams that are open end once this is committed, at every instance.
+    pub(crate) async fn ended(&mut self) -> Result<(), Fault> {
+        self.ended = true;
+        Ok(lineage::ended(self.connection).await?)
     }
 
     /// Tells someone once this is committed.
@@ -226,6 +233,7 @@ enum Transacted {
         notices: Vec<Notice>,
         from: u64,
         to: u64,
+        ended: bool,
     },
     /// A statement failed; nothing persisted.
     RolledBack(StoreError),
@@ -259,11 +267,19 @@ impl Task {
 
     fn settle(&mut self, transacted: Transacted, jobs: impl IntoIterator<Item = Box<dyn Job>>) {
         let answer = match transacted {
-            Transacted::Committed { notices, from, to } => {
+            Transacted::Committed {
+                notices,
+                from,
+                to,
+                ended,
+            } => {
                 for job in jobs {
                     job.answer(Ok(()));
                 }
                 self.hub.committed(notices, from, to);
+                if ended {
+                    self.hub.ended();
+                }
                 return;
             }
             Transacted::RolledBack(error) => {
@@ -341,6 +357,7 @@ async fn transact(
         ports,
         head,
         notices: Vec::new(),
+        ended: false,
     };
     for job in jobs.iter_mut() {
         if let Err(error) = job.run(&mut tx).await {
@@ -348,7 +365,10 @@ async fn transact(
         }
     }
     let Tx {
-        mut head, notices, ..
+        mut head,
+        notices,
+        ended,
+        ..
     } = tx;
     let to = head.frontier.size();
     head.last = now;
@@ -356,7 +376,12 @@ async fn transact(
         return Transacted::RolledBack(error);
     }
     match transaction.commit().await {
-        Ok(()) => Transacted::Committed { notices, from, to },
+        Ok(()) => Transacted::Committed {
+            notices,
+            from,
+            to,
+            ended,
+        },
         Err(error) => Transacted::NotKnown(error.into()),
     }
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use sceau_agent::administration::{Administer, AdministrationError, administer};
 use sceau_agent::config::{ConfigError, Places};
+use sceau_agent::lineage;
 use sceau_agent::locale::Language;
 use sceau_agent::piv::command::{CardCommand, card_lines};
 use sceau_agent::prompt::Reason;
@@ -111,6 +112,44 @@ enum Command {
         /// Who; as configured when absent.
         #[arg(long)]
         person: Option<String>,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Draw who descends from a person: whom they created, enrolled, gave rights to, and by which action.
+    #[command(
+        after_help = "Examples:\n  sceau lineage amartin\n  sceau lineage amartin --svg lineage.svg"
+    )]
+    Lineage {
+        /// Whom.
+        person: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+        /// Write a picture for a report.
+        #[arg(long, value_name = "FILE")]
+        svg: Option<PathBuf>,
+    },
+    /// Suspend a person; with --cascade everything that descends from them too. It is shown first, then one touch seals all of it.
+    #[command(after_help = "Examples:\n  sceau suspend amartin\n  sceau suspend amartin --cascade")]
+    Suspend {
+        /// Whom.
+        person: String,
+        /// Everything that descends from them: persons, accounts, keys, sessions, open actions.
+        #[arg(long)]
+        cascade: bool,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring back a suspended person; your policy says who else must seal it.
+    #[command(after_help = "Examples:\n  sceau restore amartin\n  sceau restore amartin --subtree")]
+    Restore {
+        /// Whom.
+        person: String,
+        /// Everyone who fell by the same suspension and descends from them.
+        #[arg(long)]
+        subtree: bool,
         /// Print the outcome as JSON.
         #[arg(long)]
         json: bool,
@@ -244,6 +283,41 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             true,
             false,
         ),
+        Command::Lineage { person, json, svg } => (
+            json!({ "op": "lineage", "person": person, "svg": svg.is_some() }),
+            *json,
+            false,
+            false,
+        ),
+        Command::Suspend {
+            person,
+            cascade,
+            json,
+        } => {
+            let set = match cascade {
+                true => match preview(&places, person, language, *json)? {
+                    Ok(set) => Some(set),
+                    Err(ended) => return Ok(ended),
+                },
+                false => None,
+            };
+            (
+                json!({ "op": "suspend", "person": person, "set": set }),
+                *json,
+                true,
+                false,
+            )
+        }
+        Command::Restore {
+            person,
+            subtree,
+            json,
+        } => (
+            json!({ "op": "restore", "person": person, "subtree": subtree }),
+            *json,
+            true,
+            false,
+        ),
         Command::SignOut => (json!({ "op": "sign-out" }), false, false, false),
         Command::Wait { json } => (json!({ "op": "wait" }), *json, true, false),
     };
@@ -264,6 +338,14 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             if let Command::Card { command, .. } = &command {
                 command.finish(&done, language).map_err(Fault::Invitation)?;
             }
+            if let Command::Lineage {
+                svg: Some(file), ..
+            } = &command
+            {
+                let picture = done["svg"].as_str().unwrap_or_default();
+                std::fs::write(file, picture)
+                    .map_err(|e| Fault::Invitation(format!("{}: {e}", file.display())))?;
+            }
             if json {
                 println!("{done}");
             } else {
@@ -273,7 +355,11 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
                         .write_all(render(&command, &done, language).as_bytes()),
                 );
             }
-            let refused = matches!(command, Command::Approve { .. }) && done["outcome"] != "sealed";
+            let seals = matches!(
+                command,
+                Command::Approve { .. } | Command::Suspend { .. } | Command::Restore { .. }
+            );
+            let refused = seals && done["outcome"] != "sealed";
             Ok(ExitCode::from(u8::from(refused)))
         }
         Ended::Failed {
@@ -295,6 +381,39 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
         } else {
             1
         })),
+    }
+}
+
+/// Shows what a cascade would stop, and gives what the action seals of it; or the exit code when that cannot be.
+fn preview(
+    places: &Places,
+    person: &str,
+    language: Language,
+    json: bool,
+) -> Result<Result<Value, ExitCode>, Fault> {
+    let mut client = Client::connect(&places.socket, signals().map_err(Fault::Signals)?, language)?;
+    let request = json!({ "op": "lineage", "person": person });
+    match client.request(request, |_| {})? {
+        Ended::Done(lineage) => {
+            if json {
+                println!("{}", json!({ "event": { "preview": lineage } }));
+            } else {
+                print!(
+                    "{}{}",
+                    lineage::tree(&lineage, language),
+                    lineage::totals(&lineage, language)
+                );
+            }
+            let totals = &lineage["totals"];
+            Ok(Ok(json!({
+                "sha256": lineage["sha256"], "persons": totals["persons"], "accounts": totals["accounts"],
+            })))
+        }
+        Ended::Failed { message, exit, .. } => {
+            eprintln!("sceau: {message}");
+            Ok(Err(ExitCode::from(exit)))
+        }
+        Ended::Signalled(_) => Ok(Err(ExitCode::from(1))),
     }
 }
 
@@ -366,7 +485,16 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
     match command {
         Command::Keys { .. } => keys(done, language),
         Command::Status { .. } => status(done, language),
-        Command::Approve { .. } | Command::Refuse { .. } | Command::Wait { .. } => {
+        Command::Lineage { .. } => format!(
+            "{}{}",
+            lineage::tree(done, language),
+            lineage::totals(done, language)
+        ),
+        Command::Approve { .. }
+        | Command::Refuse { .. }
+        | Command::Wait { .. }
+        | Command::Suspend { .. }
+        | Command::Restore { .. } => {
             format!("{}\n", outcome(done, language))
         }
         Command::Enroll { .. } => {

@@ -19,6 +19,7 @@ struct Stream {
     desk: Desk,
     inbox: Inbox,
     session: SessionId,
+    endings: tokio::sync::watch::Receiver<()>,
     hello: Option<Value>,
 }
 
@@ -45,6 +46,7 @@ pub(super) async fn stream(
         "keys": desk.keys(&session.person).await?,
     });
     let state = Stream {
+        endings: desk.endings(),
         desk,
         inbox,
         session: session.id,
@@ -70,11 +72,35 @@ pub(super) async fn stream(
 }
 
 impl Stream {
+    /// What the inbox tells next; `None` when it, or the session, has ended.
+    async fn news(&mut self) -> Option<InboxEvent> {
+        let Self {
+            desk,
+            inbox,
+            session,
+            endings,
+            ..
+        } = self;
+        let next = inbox.next();
+        tokio::pin!(next);
+        loop {
+            tokio::select! {
+                news = &mut next => return news.ok(),
+                changed = endings.changed() => {
+                    changed.ok()?;
+                    if !desk.session_named(*session).await.ok()??.is_active() {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
     async fn next(&mut self) -> Option<Event> {
         if let Some(hello) = self.hello.take() {
             return Some(event("hello", &hello));
         }
-        let news = self.inbox.next().await.ok()?;
+        let news = self.news().await?;
         // A session that was suspended or ended meanwhile is told nothing more.
         let session = self.desk.session_named(self.session).await.ok()??;
         if !session.is_active() {

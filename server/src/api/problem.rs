@@ -117,6 +117,7 @@ impl From<DeskError> for Problem {
                 Self::of(StatusCode::CONFLICT, "already-settled").with("state", state.as_str())
             }
             DeskError::StillPending => Self::of(StatusCode::CONFLICT, "still-pending"),
+            DeskError::LineageChanged => Self::of(StatusCode::CONFLICT, "lineage-changed"),
             DeskError::AlreadyUsed => Self::of(StatusCode::CONFLICT, "already-used"),
             DeskError::Expired => Self::of(StatusCode::GONE, "expired"),
             DeskError::NotVerified => Self::of(StatusCode::UNPROCESSABLE_ENTITY, "not-verified"),

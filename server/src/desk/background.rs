@@ -152,6 +152,7 @@ impl Desk {
 
     async fn look_once(&self) -> Result<(), DeskError> {
         let hub = &self.inner.hub;
+        self.look_for_endings().await?;
         let mut connection = self.reader().await?;
         let size = self
             .stored(store::log::head(&mut connection).await)?

@@ -12,6 +12,7 @@ use super::settle::save;
 use super::{Desk, DeskError, Shared};
 use crate::action::{ActionRecord, Execution, Outcome, Standing, State, Verification};
 use crate::id::{ActionId, ServiceId};
+use crate::lineage::Begotten;
 use crate::store::action;
 use crate::writer::{Command, Fault, Tx};
 
@@ -123,10 +124,24 @@ impl Desk {
         id: ActionId,
         outcome: Outcome,
     ) -> Result<ActionRecord, DeskError> {
+        self.record_execution_of(id, outcome, Vec::new()).await
+    }
+
+    /// As [`Desk::record_execution`], with what the execution begot: written in the same transaction.
+    ///
+    /// # Errors
+    /// As [`Desk::record_execution`].
+    pub async fn record_execution_of(
+        &self,
+        id: ActionId,
+        outcome: Outcome,
+        begotten: Vec<Begotten>,
+    ) -> Result<ActionRecord, DeskError> {
         self.run(Finish {
             shared: Arc::clone(&self.inner.shared),
             action: id,
             outcome,
+            begotten,
         })
         .await
     }
@@ -282,6 +297,7 @@ pub(super) struct Finish {
     pub(super) shared: Arc<Shared>,
     pub(super) action: ActionId,
     pub(super) outcome: Outcome,
+    pub(super) begotten: Vec<Begotten>,
 }
 
 impl Command for Finish {
@@ -312,6 +328,7 @@ impl Command for Finish {
             upstream_status: status,
             failure,
         });
+        super::lineage::begot(tx, &record, &self.begotten).await?;
         save(tx, &self.shared, record, standing).await
     }
 }

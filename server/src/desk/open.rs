@@ -149,9 +149,8 @@ async fn own_target(tx: &mut Tx<'_>, asked: &NewAction) -> Result<BTreeSet<Role>
                 .unwrap_or_default())
         }
         "person.suspend" | "person.restore" => {
-            let id: PersonId = super::own::text(&asked.params, "person")?
-                .parse()
-                .map_err(|_| DeskError::Malformed("params.person"))?;
+            let id =
+                super::lineage::check(tx, &asked.kind, &asked.params, &asked.requester).await?;
             Ok(person::load(tx.connection, &id)
                 .await?
                 .ok_or(DeskError::UnknownPerson)?

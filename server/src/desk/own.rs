@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::open::about;
 use super::settle::save;
-use super::{DeskError, Shared};
+use super::{DeskError, Shared, lineage};
 use crate::action::{ActionRecord, Standing};
 use crate::id::{EnrolmentId, KeyId, PersonId, Role};
 use crate::key::KeyState;
+use crate::lineage::Node;
 use crate::person::{Person, PersonState};
 use crate::session::SessionState;
 use crate::store::session::{Invitation, InvitationState};
@@ -34,6 +35,8 @@ pub(super) struct Invited {
     pub(super) id: PersonId,
     pub(super) display: Option<String>,
     pub(super) roles: BTreeSet<Role>,
+    /// Accounts at services that are this person's.
+    pub(super) accounts: Vec<Node>,
 }
 
 impl Invited {
@@ -63,7 +66,27 @@ impl Invited {
                 .ok_or(DeskError::Malformed("params.person.roles"))?;
             roles.insert(role);
         }
-        Ok(Self { id, display, roles })
+        let mut accounts = Vec::new();
+        let listed = match person.get("accounts") {
+            None => &[],
+            Some(Value::Array(listed)) if listed.len() <= 32 => listed.as_slice(),
+            Some(_) => return Err(DeskError::Malformed("params.person.accounts")),
+        };
+        for account in listed {
+            let part = |name: &str| account.get(name).and_then(Value::as_str);
+            let account = part("service")
+                .and_then(|service| service.parse().ok())
+                .zip(part("id"))
+                .and_then(|(service, id)| Node::account(service, id))
+                .ok_or(DeskError::Malformed("params.person.accounts"))?;
+            accounts.push(account);
+        }
+        Ok(Self {
+            id,
+            display,
+            roles,
+            accounts,
+        })
     }
 }
 
@@ -93,8 +116,8 @@ pub(super) async fn execute(
         "session.open" => Some(seal_session(tx, shared, &record).await?),
         "key.enroll" => Some(enroll(tx, shared, &record, params).await?),
         "key.revoke" => Some(revoke(tx, &record, params).await?),
-        "person.suspend" => Some(suspend(tx, &record, params).await?),
-        "person.restore" => Some(restore(tx, &record, params).await?),
+        "person.suspend" => Some(lineage::suspend(tx, shared, &record, params).await?),
+        "person.restore" => Some(lineage::restore(tx, &record, params).await?),
         _ => return Err(DeskError::Misuse("no such action of ours").into()),
     };
     executed(tx, shared, record, standing).await
@@ -145,7 +168,8 @@ async fn enroll(
     params: &Map<String, Value>,
 ) -> Result<Value, Fault> {
     let invited = Invited::read(params)?;
-    if person::load(tx.connection, &invited.id).await?.is_none() {
+    let is_new = person::load(tx.connection, &invited.id).await?.is_none();
+    if is_new {
         let created = Person {
             id: invited.id.clone(),
             display: invited
@@ -167,6 +191,8 @@ async fn enroll(
         ];
         tx.append(entry, None, &personal).await?;
     }
+    lineage::enrolled(tx, record, &invited.id, is_new).await?;
+    lineage::belongs(tx, record, &invited.id, &invited.accounts).await?;
     let invitation = Invitation {
         id: EnrolmentId(tx.ports.uuid(tx.now)?),
         person: invited.id,
@@ -201,49 +227,6 @@ async fn revoke(
     tx.append(entry, None, &[("person", found.person.as_str())])
         .await?;
     Ok(json!({ "key_id": id }))
-}
-
-async fn suspend(
-    tx: &mut Tx<'_>,
-    record: &ActionRecord,
-    params: &Map<String, Value>,
-) -> Result<Value, Fault> {
-    let id: PersonId = text(params, "person")?
-        .parse()
-        .map_err(|_| DeskError::Malformed("person"))?;
-    person::set_state(tx.connection, &id, PersonState::Suspended).await?;
-    let sessions = session::suspend_all(tx.connection, &id).await?;
-    let entry = tx
-        .entry("person.suspended")
-        .subject("action", record.id)
-        .datum("sessions", sessions);
-    tx.append(entry, None, &[("person", id.as_str())]).await?;
-    Ok(json!({ "person": id, "sessions": sessions }))
-}
-
-async fn restore(
-    tx: &mut Tx<'_>,
-    record: &ActionRecord,
-    params: &Map<String, Value>,
-) -> Result<Value, Fault> {
-    let id: PersonId = text(params, "person")?
-        .parse()
-        .map_err(|_| DeskError::Malformed("person"))?;
-    let keys = key::of_person(tx.connection, &id).await?;
-    // Someone without a live key is as new: inert until one is enrolled.
-    let live = keys.iter().any(|key| key.state == KeyState::Live);
-    let state = if live {
-        PersonState::Active
-    } else {
-        PersonState::Inert
-    };
-    person::set_state(tx.connection, &id, state).await?;
-    let entry = tx
-        .entry("person.restored")
-        .subject("action", record.id)
-        .datum("state", state.as_str());
-    tx.append(entry, None, &[("person", id.as_str())]).await?;
-    Ok(json!({ "person": id, "state": state.as_str() }))
 }
 
 #[cfg(test)]

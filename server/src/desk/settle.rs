@@ -439,6 +439,7 @@ impl Command for Refuse {
                 &[("person", record.requester.as_str())],
             )
             .await?;
+            tx.ended().await?;
         }
         close_sign_in(tx, &record, SessionState::Refused).await?;
         let record = save(tx, &self.shared, record, standing).await?;

@@ -244,6 +244,9 @@ impl Command for CloseSession {
             .datum("reason", self.reason);
         tx.append(entry, None, &[("person", found.person.as_str())])
             .await?;
+        if self.state == SessionState::Suspended {
+            tx.ended().await?;
+        }
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 use crate::action::{ActionRecord, Approvers, Caller, NewAction, Outcome, State};
 use crate::desk::{CancelReason, Desk, DeskError};
 use crate::gate::client::full;
+use crate::gate::creation::Begets;
 use crate::gate::forward::{Body, ForwardError, Forwarder, response_headers, seal};
 use crate::id::{ActionId, ServiceId, SessionId};
 
@@ -60,6 +61,8 @@ pub struct Held {
     pub body: Zeroizing<Vec<u8>>,
     /// The page that it came from.
     pub from: Option<String>,
+    /// What it begets when it is executed.
+    pub begets: Begets,
 }
 
 /// What makes two requests one action.
@@ -492,7 +495,7 @@ impl Holds {
             Err(DeskError::Expired) => return Err(Failure::Expired),
             Err(error) => return Err(Failure::Desk(error)),
         };
-        let from = held.from.clone();
+        let (from, begets) = (held.from.clone(), held.begets.clone());
         let sent = sender.send(sealed(held, consumed.permit())).await;
         if let Ok(response) = &sent {
             self.remember(flight, action, location(response.headers()), from);
@@ -508,11 +511,21 @@ impl Holds {
                 failure: "upstream-lost",
             },
         };
-        if let Err(error) = self.desk.record_execution(action, outcome).await {
+        let (begotten, answer) = match sent {
+            Ok(response) => {
+                let leads_to = location(response.headers());
+                let (begotten, response) =
+                    begets.read(incoming(response), leads_to.as_deref()).await;
+                (begotten, Ok(response))
+            }
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let recorded = self.desk.record_execution_of(action, outcome, begotten);
+        if let Err(error) = recorded.await {
             // The use is taken and stays so; the desk itself settles what is never reported.
             tracing::error!(%action, %error, "the outcome of an execution could not be recorded");
         }
-        sent.map(incoming).map_err(|_| Failure::Unknown)
+        answer.map_err(|_| Failure::Unknown)
     }
 }
 
@@ -561,6 +574,9 @@ fn sealed(held: Held, permit: &str) -> Request<Body> {
     *request.method_mut() = held.method;
     *request.uri_mut() = held.target;
     *request.headers_mut() = held.headers;
+    if held.begets.reads_body() {
+        request.headers_mut().remove(http::header::ACCEPT_ENCODING);
+    }
     seal(request.headers_mut(), permit, held.body.len());
     *request.body_mut() = full(Bytes::from_owner(held.body));
     request

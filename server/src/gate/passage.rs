@@ -20,6 +20,7 @@ use crate::action::{ActionRecord, NewAction, RequestDigest};
 use crate::gate::body::Fields;
 use crate::gate::canon::{self, NotCanonical, Target};
 use crate::gate::client::{Client, ClientKind, Code, Notice, full};
+use crate::gate::creation::Begets;
 use crate::gate::display::look_up;
 use crate::gate::forward::{Body, Origin, request_headers};
 use crate::gate::hold::{Absence, FlightKey, Full, Held, Start, incoming};
@@ -31,7 +32,7 @@ use crate::gate::notice::{
 use crate::gate::refusal::Attempt;
 use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site, visitor};
-use crate::gate::{Gate, Site, misdirected, own, refusal, verify};
+use crate::gate::{Gate, Site, misdirected, own, refusal, verify, whose};
 use crate::id::ActionId;
 use crate::session::Session;
 
@@ -120,6 +121,9 @@ async fn judge(
     let first = asked.target.segments().first().map(String::as_str);
     if first == Some(".sceau") {
         return own::answer(&asked, &parts, body).await;
+    }
+    if let Some(refusal) = whose::refused(&asked, &parts.headers).await {
+        return refusal;
     }
     if site.app.forward_auth && asked.target.path() == "/gate/verify" {
         return verify::answer(&asked, &parts).await;
@@ -311,6 +315,14 @@ impl Asked<'_> {
     pub(super) fn person(&self) -> Option<&str> {
         self.visitor.active().map(|session| session.person.as_str())
     }
+
+    /// An answer that ends with the session that asked.
+    fn guarded(&self, response: Response<Body>) -> Response<Body> {
+        match self.visitor.active() {
+            Some(session) => self.gate.exchanges.guard(session.id, response),
+            None => response,
+        }
+    }
 }
 
 async fn stream(asked: &Asked<'_>, parts: Parts, body: Body) -> Result<Response<Body>, Refusal> {
@@ -319,7 +331,7 @@ async fn stream(asked: &Asked<'_>, parts: Parts, body: Body) -> Result<Response<
     *request.uri_mut() = parts.uri;
     *request.headers_mut() = request_headers(&parts.headers, &asked.origin, asked.person());
     match asked.site.forwarder.stream(request).await {
-        Ok(response) => Ok(incoming(response)),
+        Ok(response) => Ok(asked.guarded(incoming(response))),
         Err(error) => Err(upstream_notice(error).answer(&asked.client).into()),
     }
 }
@@ -351,13 +363,21 @@ async fn upgrade(asked: &Asked<'_>, mut parts: Parts) -> Result<Response<Body>, 
         return Ok(incoming(response));
     }
     let on_upstream = hyper::upgrade::on(&mut response);
+    let place = asked
+        .visitor
+        .active()
+        .map(|session| asked.gate.exchanges.enter(session.id));
     tokio::spawn(async move {
         if let (Ok(client), Ok(upstream)) = tokio::join!(on_client, on_upstream) {
-            let _ = tokio::io::copy_bidirectional(
-                &mut TokioIo::new(client),
-                &mut TokioIo::new(upstream),
-            )
-            .await;
+            let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
+            let joined = tokio::io::copy_bidirectional(&mut client, &mut upstream);
+            match &place {
+                Some(place) => tokio::select! {
+                    _ = joined => {}
+                    () = place.ended() => {}
+                },
+                None => drop(joined.await),
+            }
         }
     });
     let mut switched = incoming(response);
@@ -408,11 +428,11 @@ async fn held(
         target: request.path.clone(),
         body_sha256: sha256,
     };
-    let start = match repeated(asked, &parts.headers, session, &request).await? {
+    let repeated = repeated(asked, &parts.headers, session, &request).await?;
+    let (described, begets) = describe(asked, &parts, &body, session, hold, &path, request).await?;
+    let start = match repeated {
         Some(record) => Start::Adopt(Box::new(record)),
-        None => Start::Open(Box::new(
-            describe(asked, &parts, &body, session, hold, &path, request).await?,
-        )),
+        None => Start::Open(Box::new(described)),
     };
     let absence = match asked.client.kind {
         ClientKind::Htmx | ClientKind::Navigation => Absence::Defer,
@@ -432,6 +452,7 @@ async fn held(
             headers: request_headers(&parts.headers, &asked.origin, asked.person()),
             body,
             from: asked.client.from.clone(),
+            begets,
         };
         (held, start)
     };
@@ -439,7 +460,7 @@ async fn held(
         Ok(seat) => seat,
         Err(Full) => return Err(too_many(None).answer(&asked.client).into()),
     };
-    Ok(told(asked, seat.ride(patience, absence).await))
+    Ok(asked.guarded(told(asked, seat.ride(patience, absence).await)))
 }
 
 pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
@@ -505,7 +526,7 @@ async fn describe(
     hold: Option<&Hold>,
     path: &BTreeMap<String, String>,
     request: RequestDigest,
-) -> Result<NewAction, Refusal> {
+) -> Result<(NewAction, Begets), Refusal> {
     let fields = match Fields::read(&parts.headers, body) {
         Ok(fields) => fields,
         Err(error) => {
@@ -537,8 +558,16 @@ async fn describe(
             displays.insert(name.clone(), text);
         }
     }
+    let grants = hold
+        .and_then(|hold| hold.grants.as_ref())
+        .map(|id| id.fill(|name| reading.text(name)));
     let meaning = reading.describe(hold, &request.method, &asked.target, &displays);
-    Ok(NewAction {
+    let begets = Begets {
+        creates: hold.and_then(|hold| hold.creates.clone()),
+        grants,
+        display: meaning.target.display.clone(),
+    };
+    let action = NewAction {
         kind: meaning.kind,
         service: asked.site.app.service.clone(),
         requester: session.person.clone(),
@@ -546,5 +575,6 @@ async fn describe(
         params: meaning.params,
         request: Some(request),
         words: Some(meaning.words),
-    })
+    };
+    Ok((action, begets))
 }

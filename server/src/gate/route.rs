@@ -13,6 +13,7 @@ use std::time::Duration;
 use http::Method;
 
 use crate::gate::canon::{NotCanonical, Overrides, Target, folded};
+use crate::gate::creation::Whence;
 use crate::id::ServiceId;
 
 mod file;
@@ -40,6 +41,8 @@ pub struct Application {
     pub session_always: bool,
     /// Does it answer `GET /gate/verify`?
     pub forward_auth: bool,
+    /// Where the application says whom it takes a caller for.
+    pub account: Option<Whose>,
     routes: Vec<Route>,
 }
 
@@ -99,6 +102,19 @@ pub struct Hold {
     pub display: BTreeMap<String, Display>,
     /// A body is never expected: forward-auth may decide without seeing one.
     pub bodyless: bool,
+    /// Where the answer says which account was made.
+    pub creates: Option<Whence>,
+    /// The account that is given something.
+    pub grants: Option<Template>,
+}
+
+/// A page of the application that says whom it takes a caller for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whose {
+    /// Its path.
+    pub get: http::Uri,
+    /// The JSON pointer of the account's identifier.
+    pub json: String,
 }
 
 /// One parameter.

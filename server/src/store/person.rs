@@ -42,25 +42,14 @@ pub async fn load(
     }))
 }
 
-/// Everyone whom this person descends from, nearest first.
+/// Everyone whom this person descends from: who had them created or enrolled, or created an account of theirs, and so on.
 pub async fn ancestors(
     connection: &mut AnyConnection,
     id: &PersonId,
 ) -> Result<Vec<PersonId>, StoreError> {
-    let rows = sqlx::query(
-        "WITH RECURSIVE lineage (id, parent, depth) AS (
-             SELECT id, parent, 0 FROM person WHERE id = $1
-             UNION ALL
-             SELECT person.id, person.parent, lineage.depth + 1 FROM person JOIN lineage ON person.id = lineage.parent
-             WHERE lineage.depth < 1000
-         ) SELECT id FROM lineage WHERE depth > 0 ORDER BY depth",
-    )
-    .bind(id.as_str().to_owned())
-    .fetch_all(connection)
-    .await?;
-    rows.iter()
-        .map(|row| parse(row.try_get::<&str, _>("id")?, "person id"))
-        .collect()
+    let mut found = super::lineage::ancestors(connection, id).await?;
+    found.retain(|ancestor| ancestor != id);
+    Ok(found)
 }
 
 /// Everyone who holds a role that this action's approvers must hold.

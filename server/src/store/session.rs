@@ -125,18 +125,6 @@ pub(crate) async fn of_action(
         .transpose()
 }
 
-/// Suspends every live session of a person; how many there were.
-pub(crate) async fn suspend_all(
-    connection: &mut AnyConnection,
-    person: &PersonId,
-) -> Result<u64, StoreError> {
-    Ok(sqlx::query("UPDATE session SET state = 'suspended' WHERE person = $1 AND state IN ('pending', 'active')")
-        .bind(person.as_str().to_owned())
-        .execute(connection)
-        .await?
-        .rows_affected())
-}
-
 /// One enrolment, from invitation to registered key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invitation {

@@ -51,6 +51,10 @@ pub(crate) const POLICY: &str = r#"
 action = "session.open"
 service = "sceau"
 [[rule]]
+action = "person.*"
+service = "sceau"
+requester_roles = ["admin"]
+[[rule]]
 action = "account.grant"
 approvers = "roles"
 roles = ["admin"]
@@ -73,6 +77,7 @@ param.email = { json = "/email" }
 param.name = { json = "/name" }
 words.fr = "Créer le compte « {name} »"
 words.en = "Create the account “{name}”"
+creates = { kind = "account", id = "location:/accounts/{id}" }
 [[route]]
 method = "PATCH"
 path = "/accounts/{id:int}"

@@ -19,6 +19,8 @@ mod bypass;
 mod clients;
 /// What is executed is executed once, exactly as it was held (attacks 5 and 21).
 mod execution;
+/// What was begotten is known, and falls with its parent at the gate too (attack 14).
+mod lineage;
 /// What is not held streams, in bounded memory, with clean headers.
 mod passing;
 /// The gate's own session and paths.

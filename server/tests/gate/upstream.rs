@@ -33,6 +33,8 @@ impl Upstream {
         let address = listener.local_addr().unwrap();
         let router = Router::new()
             .route("/stream", axum::routing::any(stream))
+            .route("/drip", axum::routing::get(drip))
+            .route("/me", axum::routing::get(me))
             .fallback(application)
             .with_state(self.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -93,6 +95,32 @@ async fn application(State(upstream): State<Upstream>, request: Request) -> Resp
             format!("{} {path}", parts.method),
         )
             .into_response(),
+    }
+}
+
+/// Says a word every 50 ms, for ever.
+async fn drip() -> Body {
+    let words = futures_util::stream::unfold((), async |()| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Some((Ok::<_, std::io::Error>(Bytes::from_static(b"word\n")), ()))
+    });
+    Body::from_stream(words)
+}
+
+/// Whom the application takes the caller for: who `as=` in the cookie says.
+async fn me(headers: HeaderMap) -> Response {
+    let cookie = headers
+        .get("cookie")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    match cookie.split("as=").nth(1) {
+        Some("odd") => "who knows".into_response(),
+        Some(id) => (
+            [("content-type", "application/json")],
+            format!("{{\"id\":{id}}}"),
+        )
+            .into_response(),
+        None => StatusCode::UNAUTHORIZED.into_response(),
     }
 }
 

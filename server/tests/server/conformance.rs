@@ -62,6 +62,9 @@ async fn all(mut stores: Stores) {
     too_many_prompts_are_not_asked(&mut stores).await;
     a_new_person_is_inert_until_enrolled(&mut stores).await;
     evidence_convinces_an_auditor(&mut stores).await;
+    crate::lineage::what_was_begotten_falls_with_its_parent(stores.place().await).await;
+    crate::lineage::other_instances_hear_of_endings(stores.place().await).await;
+    crate::lineage::a_service_reports_what_it_made(stores.place().await).await;
     crate::piv::a_card_is_kept_with_its_approval(stores.place().await).await;
 }
 

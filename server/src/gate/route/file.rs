@@ -12,9 +12,10 @@ use toml::Spanned;
 
 use super::{
     Also, Application, Display, Hold, Kind, Param, Purpose, Route, Segment, Source, Template,
-    Upstream, When,
+    Upstream, When, Whose,
 };
 use crate::gate::canon::Overrides;
+use crate::gate::creation::Whence;
 
 /// A fault of a route file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +83,16 @@ pub enum RouteFault {
     /// The service id.
     #[error("service {0:?} is no identifier")]
     Service(String),
+    /// What an execution makes, or gives something to.
+    #[error(
+        "{0:?}: creates is {{ kind = \"account\", id = \"json:/pointer\" or \"location:/path/{{id}}\" }}, grants {{ kind = \"account\", id = \"{{parameter}}\" }}"
+    )]
+    Begets(String),
+    /// Where the application says whom it takes a caller for.
+    #[error(
+        "account {0:?}: a path of the application, and the JSON pointer of the identifier in its answer"
+    )]
+    Account(String),
     /// A condition of `also`.
     #[error("also: a condition is a parameter with either equals or unless")]
     Condition,
@@ -177,6 +188,7 @@ struct ApplicationToml {
     session: SessionToml,
     #[serde(default)]
     forward_auth: bool,
+    account: Option<DisplayToml>,
 }
 
 #[derive(Deserialize)]
@@ -236,6 +248,16 @@ struct RouteToml {
     meter: Option<MeterToml>,
     #[serde(default)]
     bodyless: bool,
+    creates: Option<CreatesToml>,
+    grants: Option<CreatesToml>,
+}
+
+/// An account at the service that an execution makes, or gives something to.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CreatesToml {
+    kind: String,
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -329,8 +351,21 @@ fn application(raw: ApplicationToml) -> Result<Application, RouteFault> {
         },
         session_always: raw.session == SessionToml::Always,
         forward_auth: raw.forward_auth,
+        account: raw.account.map(whose).transpose()?,
         routes: Vec::new(),
     })
+}
+
+fn whose(raw: DisplayToml) -> Result<Whose, RouteFault> {
+    let fault = || RouteFault::Account(raw.get.clone());
+    let json = raw.json.clone().ok_or_else(fault)?;
+    let get: http::Uri = raw.get.parse().map_err(|_| fault())?;
+    crate::gate::canon::Target::parse(&get).map_err(|_| fault())?;
+    if json.starts_with('/') {
+        Ok(Whose { get, json })
+    } else {
+        Err(fault())
+    }
 }
 
 fn upstream(text: &str) -> Result<Upstream, RouteFault> {
@@ -435,6 +470,8 @@ fn route(raw: RouteToml, line: usize) -> Result<Route, RouteFault> {
                 (!raw.param.is_empty(), "param"),
                 (raw.words.is_some(), "words"),
                 (!raw.also.is_empty(), "also"),
+                (raw.creates.is_some(), "creates"),
+                (raw.grants.is_some(), "grants"),
             ] {
                 if there {
                     return Err(RouteFault::OnFree(name));
@@ -530,6 +567,28 @@ fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
         Some(words) => [optional(words.fr.as_ref())?, optional(words.en.as_ref())?],
         None => [None, None],
     };
+    let account = |begets: &CreatesToml| {
+        if begets.kind == "account" {
+            Ok(())
+        } else {
+            Err(RouteFault::Begets(begets.kind.clone()))
+        }
+    };
+    let creates = match &raw.creates {
+        Some(creates) => {
+            account(creates)?;
+            let fault = || RouteFault::Begets(creates.id.clone());
+            Some(Whence::parse(&creates.id).ok_or_else(fault)?)
+        }
+        None => None,
+    };
+    let grants = match &raw.grants {
+        Some(grants) => {
+            account(grants)?;
+            Some(template(&grants.id)?)
+        }
+        None => None,
+    };
     let mut also = Vec::new();
     for item in &raw.also {
         also.push(Also {
@@ -548,6 +607,8 @@ fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
         also,
         display,
         bodyless: raw.bodyless,
+        creates,
+        grants,
     })
 }
 
