@@ -24,10 +24,10 @@ mod api;
 mod conformance;
 /// The real binary, killed at random points (attack 21).
 mod kill;
-/// The log as outsiders have it: exported, witnessed, cosigned.
-mod log;
 /// Who begot whom, and what falls with a person (attack 14).
 mod lineage;
+/// The log as outsiders have it: exported, witnessed, cosigned.
+mod log;
 /// The metadata list: in force, refused, overdue; keys that fall by it; the commands that tell of it.
 mod metadata;
 /// Cards: enrolled and approving, and every lie about them.
