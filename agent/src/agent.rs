@@ -201,15 +201,7 @@ async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
             .iter()
             .any(|(there, authenticator)| {
                 there == id
-                    && matches!(
-                        authenticator.condition,
-                        Condition::Unusable(
-                            AuthenticatorError::Silent
-                                | AuthenticatorError::Busy
-                                | AuthenticatorError::Gone
-                                | AuthenticatorError::Reader(_)
-                        )
-                    )
+                    && matches!(authenticator.condition, Condition::Unusable(e) if e.may_pass())
             });
         match pauses.next() {
             Some(pause) if is_silent => tokio::time::sleep(pause).await,

@@ -21,6 +21,8 @@ use crate::text;
 
 /// How long another program is left alone with an authenticator before it is asked again.
 const PAUSE_OF_A_BUSY_KEY: Duration = Duration::from_secs(1);
+/// How often, in one ceremony, an authenticator that gave no answer is asked again.
+const MAX_FAILURES: u32 = 5;
 
 /// How a prompt about an action ended, when nothing failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -214,6 +216,9 @@ pub async fn seal(
         }
     };
     let armed = consented.with_key(index)?;
+    if authenticator.is_u2f() && !armed.key().is_touch_only() {
+        return Err(AuthenticatorError::NoUserVerification.into());
+    }
     let key_id = armed.key().key_id.clone();
     let signing = with_pin(
         prompt,
@@ -264,6 +269,7 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
     let credentials = consented.credentials();
     let card_keys = consented.card_keys();
     let mut asked: Vec<u64> = Vec::new();
+    let mut failures = 0;
     let mut told = false;
     loop {
         let fresh = |agent: &Agent| {
@@ -321,6 +327,13 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
             }
             Ok(None) => {}
             Err(AuthenticatorError::Busy) => {
+                tokio::time::sleep(PAUSE_OF_A_BUSY_KEY).await;
+                asked.pop();
+            }
+            // Just put in, or reset by another program: one that is still there in a moment is asked again.
+            Err(e) if e.may_pass() && failures < MAX_FAILURES => {
+                failures += 1;
+                tracing::debug!(authenticator = %authenticator.name, error = %e, "asked again for its keys");
                 tokio::time::sleep(PAUSE_OF_A_BUSY_KEY).await;
                 asked.pop();
             }

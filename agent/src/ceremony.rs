@@ -79,6 +79,9 @@ pub struct EnrolledKey {
     /// The model's identifier.
     #[serde(default)]
     pub aaguid: Option<String>,
+    /// `touch`: the server took it as a key that cannot verify its user, and counts it only where touch is enough.
+    #[serde(default)]
+    pub verification: Option<String>,
 }
 
 fn null_is_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
@@ -100,6 +103,12 @@ impl EnrolledKey {
     pub fn credential(&self) -> Option<Vec<u8>> {
         let bytes = URL_SAFE_NO_PAD.decode(&self.credential_id).ok()?;
         (self.kind == "fido2" && (1..=1023).contains(&bytes.len())).then_some(bytes)
+    }
+
+    /// Whether it is enrolled as a key that knows touch alone. Any other must verify its user here, whatever the server would take.
+    #[must_use]
+    pub fn is_touch_only(&self) -> bool {
+        self.verification.as_deref() == Some("touch")
     }
 
     /// For people: its label, or else its name.
@@ -354,7 +363,7 @@ impl Armed {
     /// Takes the authenticator's answer, if it is one to what was asked. Whether the signature verifies is the server's to say.
     ///
     /// # Errors
-    /// [`Unfit::Answer`]: other relying party or credential, no touch, no user verification.
+    /// [`Unfit::Answer`]: other relying party or credential, no touch, no user verification by a key that can.
     pub fn signed(
         self,
         credential: Option<&[u8]>,
@@ -364,7 +373,12 @@ impl Armed {
         if credential.is_some_and(|credential| credential != self.credential) {
             return Err(Unfit::Answer("another credential"));
         }
-        check_authenticator_data(&authenticator_data, &self.rp_id, UP | UV)?;
+        let wanted = if self.key.is_touch_only() {
+            UP
+        } else {
+            UP | UV
+        };
+        check_authenticator_data(&authenticator_data, &self.rp_id, wanted)?;
         if signature.is_empty() {
             return Err(Unfit::Answer("no signature"));
         }
@@ -646,6 +660,35 @@ mod tests {
             Vec::new(),
         );
         assert_eq!(unsigned.err(), Some(Unfit::Answer("no signature")));
+    }
+
+    #[test]
+    fn only_a_key_that_is_enrolled_by_touch_alone_may_sign_without_user_verification() {
+        let signed = |verification: &str, flags| {
+            let key = EnrolledKey {
+                verification: Some(verification.to_owned()),
+                ..key()
+            };
+            let proposal = Proposal::read(&document(1, json!({})), vec![key], NOW).unwrap();
+            let armed = proposal
+                .consented(&rp_id(), NOW)
+                .unwrap()
+                .with_key(0)
+                .unwrap();
+            armed
+                .signed(None, authenticator_data("sceau.example", flags), vec![1])
+                .map(|_| ())
+        };
+        assert_eq!(signed("touch", UP), Ok(()));
+        assert_eq!(signed("touch", 0), Err(Unfit::Answer("no touch")));
+        for word in ["pin", "none", ""] {
+            let refused = signed(word, UP);
+            assert_eq!(
+                refused,
+                Err(Unfit::Answer("no user verification")),
+                "{word}"
+            );
+        }
     }
 
     #[test]

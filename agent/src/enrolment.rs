@@ -140,7 +140,7 @@ pub async fn enroll(
         let registered = enrolling.registered(
             &made.authenticator_data,
             made.attestation_object(),
-            opened.verifies_user(),
+            !authenticator.is_u2f(),
         )?;
         prompt.tell(Progress::Reporting);
         let transports = if authenticator.info.transports.is_empty() {

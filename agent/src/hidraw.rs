@@ -2,8 +2,8 @@
 //!
 //! Which nodes are FIDO authenticators is read from their report descriptors in sysfs, never from a list of vendors. A monitor thread blocks until
 //! udev says that it has finished with a node, or until the node's access list changes (another person takes the seat): nothing polls. A node is
-//! opened for one operation and closed after it, so other programs use the same key in between and at the same time. The device that an
-//! operation meets is the one that was announced, by its place in sysfs, which the kernel never gives twice.
+//! open for one ceremony (opening costs 50 ms in usbhid) and locked for each of its operations, so other programs use the same key in between and
+//! at the same time. The device that an operation meets is the one that was announced, by its place in sysfs, which the kernel never gives twice.
 //!
 //! Not trusted: descriptors, names, serial numbers, and whatever comes over the node, other programs' traffic included. Deliberately elsewhere:
 //! framing ([`sceau_ctap::hid`]), what is said to the key ([`crate::reader`]).
@@ -37,6 +37,8 @@ const MAX_TEXT: usize = 128;
 const TRIES_OF_A_BUSY_NODE: u32 = 250;
 /// Between two of them.
 const PAUSE_OF_A_BUSY_NODE: Duration = Duration::from_millis(20);
+/// Most reports that the kernel keeps for a descriptor (64), with some to spare for a device that sends all the time.
+const MAX_QUEUED: usize = 128;
 /// A device that sends without end is left to the next operation after so many packets of one read.
 const MAX_INTERRUPTIONS: usize = 16;
 
@@ -265,11 +267,12 @@ fn watch_access(dev: &Path) -> rustix::io::Result<OwnedFd> {
     Ok(watch)
 }
 
-/// One authenticator on USB, opened anew for each operation. Owned by one thread.
+/// One authenticator on USB. Its node is opened when something is asked and kept open, unlocked, until [`Link::rest`]. Owned by one thread.
 pub struct NodeLink {
     node: Node,
     sys: PathBuf,
     channel: Option<Channel>,
+    kept: Option<OwnedFd>,
 }
 
 impl NodeLink {
@@ -280,7 +283,18 @@ impl NodeLink {
             node,
             sys: roots.sys.clone(),
             channel: None,
+            kept: None,
         }
+    }
+
+    /// The node, ours until it is unlocked: the one that was kept open, without what it heard meanwhile, or opened now.
+    fn reach(&mut self) -> Result<OwnedFd, AuthenticatorError> {
+        let Some(fd) = self.kept.take() else {
+            return self.open();
+        };
+        take_turn(&fd)?;
+        drain(&fd);
+        Ok(fd)
     }
 
     /// Opens the node for one operation, once it is ours: other programs that lock it wait until it is closed.
@@ -330,18 +344,35 @@ fn take_turn(fd: &OwnedFd) -> Result<(), AuthenticatorError> {
     Err(AuthenticatorError::Busy)
 }
 
+/// Drops what other programs' conversations left in the kernel's queue for this descriptor: a full queue has no place for our answer.
+fn drain(fd: &OwnedFd) {
+    let mut report = [0; MAX_REPORT];
+    for _ in 0..MAX_QUEUED {
+        if rustix::io::read(fd, &mut report[..]).is_err() {
+            return;
+        }
+    }
+}
+
 impl Link for NodeLink {
     fn with_device(
         &mut self,
         reached: &mut dyn FnMut(),
         work: &mut dyn FnMut(&mut dyn Device),
     ) -> Result<(), AuthenticatorError> {
-        converse(
-            Port::new(self.open()?, self.node.report_size),
-            &mut self.channel,
-            reached,
-            work,
-        )
+        let fd = self.reach()?;
+        let ours = fd.try_clone().map_err(|_| AuthenticatorError::Gone)?;
+        let port = Port::new(ours, self.node.report_size);
+        // After an error nothing is kept: closing it also unlocks it.
+        converse(port, &mut self.channel, reached, work)?;
+        if flock(&fd, FlockOperation::Unlock).is_ok() {
+            self.kept = Some(fd);
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self) {
+        self.kept = None;
     }
 }
 

@@ -35,5 +35,6 @@ pub(crate) fn key() -> EnrolledKey {
         public_key_spki: None,
         label: None,
         aaguid: None,
+        verification: None,
     }
 }

@@ -90,6 +90,8 @@ pub struct Accepted {
     pub(crate) model: Option<String>,
     pub(crate) sign_count: u32,
     pub(crate) backup_eligible: bool,
+    /// Whether the statement proves that the user was verified: what it does not prove, the key never counts for.
+    pub(crate) verifies_user: bool,
     pub(crate) verdict: Value,
     /// The number of the metadata list that it was judged by.
     pub(crate) metadata_no: Option<u64>,
@@ -193,6 +195,12 @@ impl Judge {
         })
     }
 
+    /// The same, by another model policy.
+    #[must_use]
+    pub fn with_models(self, models: ModelPolicy) -> Self {
+        Self { models, ..self }
+    }
+
     /// The same, by metadata too: without a list ([`Judge::believe`]) nothing is believed, nor once it is overdue by more than `grace`.
     #[must_use]
     pub fn with_metadata(self, models: ModelPolicy, grace: Duration) -> Self {
@@ -228,7 +236,7 @@ impl Judge {
         };
         Ok(match &config.metadata {
             Some(metadata) => judge.with_metadata(models, metadata.grace.0),
-            None => Self { models, ..judge },
+            None => judge.with_models(models),
         })
     }
 
@@ -274,6 +282,15 @@ impl Judge {
         self.anchors.len()
     }
 
+    /// Whether a key of a person with these roles must verify its user to be enrolled.
+    pub(crate) fn requires_user_verification<'r>(
+        &self,
+        roles: impl IntoIterator<Item = &'r Role>,
+    ) -> bool {
+        let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
+        self.models.requires_user_verification(&roles)
+    }
+
     fn sources<'a>(&'a self, metadata: Option<&'a Metadata>) -> Sources<'a> {
         Sources {
             anchors: Some(&self.anchors),
@@ -295,6 +312,7 @@ impl Judge {
         if let Some(reason) = self.blind(at) {
             return Err(refused(reason, None));
         }
+        let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
         let metadata = self.believed();
         let stored = StoredRegistration {
             client_data_json: claim.client_data_json.clone(),
@@ -303,12 +321,11 @@ impl Judge {
                 rp_id: self.rp_id.clone(),
                 origins: self.origins.clone(),
                 challenge: challenge.to_vec(),
-                require_uv: true,
+                require_uv: self.models.requires_user_verification(&roles),
                 allow_cross_origin: false,
                 top_origins: None,
             },
         };
-        let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
         let verdict = model::judge(
             &stored,
             self.sources(metadata.as_deref()),
@@ -341,6 +358,7 @@ impl Judge {
                 .or_else(|| anchor.map(|anchor| anchor.name.clone())),
             sign_count: verified.sign_count(),
             backup_eligible: verified.flags().be(),
+            verifies_user: verified.proves_user_verification(),
             verdict: json!({
                 "format": verified.format().name(),
                 "type": verified.attestation_type().word(),
@@ -384,6 +402,7 @@ impl Judge {
         let EnrolledKey::Fido2 { registration, .. } = record.key else {
             return nothing(None);
         };
+        let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
         let Ok(action) = Action::parse(&registration.action) else {
             return nothing(Some("record-malformed"));
         };
@@ -394,12 +413,11 @@ impl Judge {
                 rp_id: record.rp_id,
                 origins: record.origins,
                 challenge: action.challenge().as_bytes().to_vec(),
-                require_uv: true,
+                require_uv: self.models.requires_user_verification(&roles),
                 allow_cross_origin: false,
                 top_origins: None,
             },
         };
-        let roles: Vec<&str> = roles.into_iter().map(Role::as_str).collect();
         let judged = |then| {
             model::judge(
                 &stored,

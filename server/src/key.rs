@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use crate::action::Verification;
 use crate::id::{KeyId, PersonId};
 
 /// What kind of key it is.
@@ -63,6 +64,8 @@ pub struct KeySummary {
     pub transports: Vec<String>,
     /// Model, from its attestation; `null` for a card.
     pub aaguid: Option<String>,
+    /// The most that its approvals can show.
+    pub verification: Verification,
     /// A card's public key (SubjectPublicKeyInfo, base64url), by which the agent finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub public_key_spki: Option<String>,
@@ -79,6 +82,8 @@ pub enum Credential {
         public_key_cose: Vec<u8>,
         /// Model.
         aaguid: String,
+        /// Its enrolment proved that it verifies its user. A key that does not (U2F) counts where touch is enough, whatever its signatures say.
+        verifies_user: bool,
     },
     /// A card's slot 9C. Its signatures say nothing of PIN and touch: what was shown at enrolment does.
     Piv {
@@ -98,6 +103,22 @@ impl Credential {
         match self {
             Self::Fido2 { .. } => KeyType::Fido2,
             Self::Piv { .. } => KeyType::Piv,
+        }
+    }
+
+    /// The most that its approvals can show of its user.
+    #[must_use]
+    pub fn verification(&self) -> Verification {
+        let (Self::Fido2 {
+            verifies_user: pin, ..
+        }
+        | Self::Piv {
+            pin_each_time: pin, ..
+        }) = self;
+        if *pin {
+            Verification::Pin
+        } else {
+            Verification::Touch
         }
     }
 
@@ -161,6 +182,7 @@ impl KeyRecord {
             label: self.label.clone(),
             transports: self.transports.clone(),
             aaguid,
+            verification: self.credential.verification(),
             public_key_spki,
         }
     }

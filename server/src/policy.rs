@@ -266,8 +266,8 @@ pub fn by_own_key() -> Requirement {
     }
 }
 
-/// Whether a key counts for what is required, by what its enrolment showed. A FIDO2 signature says itself whether it was verified; a card's
-/// says nothing, so that its key must be one that asks each time.
+/// Whether a key counts for what is required, by what its enrolment showed. A FIDO2 signature says itself whether it was verified, and counts so
+/// only when the key's enrolment proved that it can; a card's says nothing, so that its key must be one that asks each time.
 ///
 /// # Errors
 /// Why not, kebab-case.
@@ -280,6 +280,10 @@ pub fn key_counts(requirement: &Requirement, credential: &Credential) -> Result<
             pin_each_time: false,
             ..
         } if requirement.verification == Verification::Pin => Err("key-without-pin-each-time"),
+        Credential::Fido2 {
+            verifies_user: false,
+            ..
+        } if requirement.verification == Verification::Pin => Err("key-without-user-verification"),
         Credential::Fido2 { .. } | Credential::Piv { .. } => Ok(()),
     }
 }

@@ -81,6 +81,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("../migrations/0003_piv.sql")),
     (20, include_str!("../migrations/0020_lineage.sql")),
     (21, include_str!("../migrations/0021_fact.sql")),
+    (80, include_str!("../migrations/0080_touch.sql")),
 ];
 
 /// An open store.

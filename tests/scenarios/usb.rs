@@ -5,6 +5,7 @@ use std::{
     io::Write,
     path::Path,
     process::{Command, Stdio},
+    sync::OnceLock,
     thread,
     time::{Duration, Instant},
 };
@@ -13,11 +14,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::{
     house::House,
     key::{Key, Model},
-    place,
-    stage::makers,
+    place, stage,
     terminal::Terminal,
     workstation::{PIN, Server, User, Workstation, answers},
 };
+use rustix::fs::{XattrFlags, setxattr};
 use serde_json::{Value, json};
 
 /// A person without rights, and one more.
@@ -55,6 +56,22 @@ fn with_empty_bus() -> Result<bool> {
     Ok(true)
 }
 
+/// A folder of the scenario's own, and two makers' models. Founding makers costs the emulated processor seconds: it is done once in a boot.
+fn makers() -> Result<(tempfile::TempDir, &'static [Model; 2])> {
+    static MADE: OnceLock<(tempfile::TempDir, [Model; 2])> = OnceLock::new();
+    let made = match MADE.get() {
+        Some(made) => made,
+        None => {
+            let made = stage::makers()?;
+            MADE.get_or_init(|| made)
+        }
+    };
+    let folder = tempfile::Builder::new()
+        .prefix("sceau-")
+        .tempdir_in("/tmp")?;
+    Ok((folder, &made.1))
+}
+
 fn nowhere() -> Server {
     Server {
         url: "http://127.0.0.1:9".to_owned(),
@@ -80,12 +97,7 @@ fn usb_key(folder: &Path, person: &str, model: &Model, controller: u8) -> Result
 }
 
 fn keys(workstation: &Workstation) -> Result<Vec<Value>> {
-    let out = workstation
-        .command("sceau")
-        .args(["keys", "--json"])
-        .output()?;
-    let listed: Value = serde_json::from_slice(&out.stdout)
-        .with_context(|| String::from_utf8_lossy(&out.stderr).into_owned())?;
+    let listed = workstation.ask("keys")?;
     Ok(listed["keys"].as_array().cloned().unwrap_or_default())
 }
 
@@ -115,7 +127,7 @@ fn two_models_are_enrolled_and_seal_over_usb_and_a_pulled_key_signs_nothing() ->
         return Ok(());
     }
     let (folder, models) = makers()?;
-    let house = House::found(folder.path(), &[&models[0], &models[1]])?;
+    let mut house = House::found(folder.path(), &[&models[0], &models[1]])?;
     let at = |person: &str, controller: u8| -> Result<Workstation> {
         let key = usb_key(
             folder.path(),
@@ -162,12 +174,19 @@ fn two_models_are_enrolled_and_seal_over_usb_and_a_pulled_key_signs_nothing() ->
     beside_libfido2(&folder.path().join("libfido2"), &admin)?;
     admin.key.remove()?;
     second.key.remove()?;
-    old_key(&house, folder.path(), &invitation)
+    old_key(&mut house, folder.path(), &models[0], &invitation)
 }
 
-/// A key that speaks U2F alone is seen, and refused for what it lacks before anyone touches it.
-fn old_key(house: &House, folder: &Path, invitation: &Path) -> Result<()> {
-    let key = Key::usb(&folder.join("old-key"), None, 0, "S0", &["--u2f-only"])?;
+/// A key that speaks U2F alone: by default refused for what it lacks before anyone touches it; where the model policy takes such keys it is
+/// enrolled, and seals what a touch may seal, and nothing else.
+fn old_key(house: &mut House, folder: &Path, model: &Model, invitation: &Path) -> Result<()> {
+    let key = Key::usb(
+        &folder.join("old-key"),
+        Some(model),
+        0,
+        "S0",
+        &["--u2f-only"],
+    )?;
     let mut odile = Workstation::with_usb(folder, "odile", key, &house.for_agents())?;
     odile.start_agent()?;
     odile.key.insert()?;
@@ -184,17 +203,77 @@ fn old_key(house: &House, folder: &Path, invitation: &Path) -> Result<()> {
         odile.key.touches_asked()? == touches,
         "nobody was asked to touch it"
     );
+
+    house.kill_server();
+    fs::write(house.file("models.toml"), TOUCH_MODELS)?;
+    let policy = fs::read_to_string(house.file("policy.toml"))?;
+    fs::write(house.file("policy.toml"), format!("{policy}{TOUCH_RULE}"))?;
+    house
+        .environment
+        .push(("SCEAU_ATTESTATION__MODELS", "models.toml"));
+    house.start_server()?;
+    odile
+        .enroll(invitation)
+        .with_context(|| odile.agent_log())?;
+    ensure!(enrolled(&odile)? == "S0", "by U2F");
+    let asked_by_touch = house.service().post(
+        "/v1/actions",
+        &json!({"type": "file.read", "requester": "odile", "params": {},
+            "target": {"kind": "file", "id": "17", "display": "File 17"}}),
+    )?;
+    let action = asked_by_touch.json()["action"]["id"]
+        .as_str()
+        .with_context(|| asked_by_touch.text.clone())?
+        .to_owned();
+    let (code, shown) = odile.approve(&action)?;
+    ensure!(code == 0 && !shown.contains("PIN of"), "{code}\n{shown}");
+    ensure!(state(house, &odile, &action)? == "approved");
+
+    let by_pin = asked(house, &odile, "by-pin")?;
+    let touches = odile.key.touches_asked()?;
+    let (code, shown) = odile.approve(&by_pin)?;
+    ensure!(
+        code == 1 && odile.key.touches_asked()? == touches,
+        "{code}\n{shown}"
+    );
+    ensure!(state(house, &odile, &by_pin)? == "pending");
     Ok(())
 }
 
-/// The serial number of the one key that the agent knows to be enrolled.
+/// The built-in model policy, but that keys need not verify their user.
+const TOUCH_MODELS: &str = r#"
+version = 1
+[everyone]
+attestation = ["basic", "attca"]
+formats = ["packed", "fido-u2f"]
+algorithms = [-7, -8]
+user_verification = "optional"
+backup_eligible = "refused"
+weak_signatures = "refused"
+trust = "required"
+key_protection = []
+minimum_certification = "none"
+retired = "existing"
+metadata_grace_days = 30
+"#;
+
+/// What a touch alone may seal.
+const TOUCH_RULE: &str = r#"
+[[rule]]
+action = "file.read"
+verification = "touch"
+"#;
+
+/// The serial number of the one key that the agent knows to be enrolled; it knows once the server has greeted the new session.
 fn enrolled(workstation: &Workstation) -> Result<String> {
-    let keys = keys(workstation)?;
-    let mut enrolled = keys.iter().filter(|key| !key["enrolled"].is_null());
-    match (enrolled.next(), enrolled.next()) {
-        (Some(key), None) => Ok(key["serial"].as_str().unwrap_or_default().to_owned()),
-        _ => anyhow::bail!("not one: {keys:?}"),
-    }
+    let mut found = Vec::new();
+    awaited("one key is known to be enrolled", || {
+        found = keys(workstation).unwrap_or_default();
+        found.retain(|key| !key["enrolled"].is_null());
+        found.len() == 1
+    })
+    .with_context(|| format!("{found:?}"))?;
+    Ok(found[0]["serial"].as_str().unwrap_or_default().to_owned())
 }
 
 fn asked(house: &House, person: &Workstation, id: &str) -> Result<String> {
@@ -513,7 +592,7 @@ fn without_a_rule_the_agent_names_the_fix_and_with_it_the_key_is_for_one_user() 
     }
     ensure!(told.contains(":uaccess:"), "{told}");
     sound_rules(&node)?;
-    run("python3", &["-c", GRANT, &node, &SEATED.to_string()])?;
+    grant(&node, SEATED)?;
     await_ready(&seated, 1)?;
 
     // Another user is refused, and the seated one too when the seat is another's.
@@ -522,7 +601,7 @@ fn without_a_rule_the_agent_names_the_fix_and_with_it_the_key_is_for_one_user() 
         .of(user(ELSEWHERE, None))?;
     elsewhere.start_agent()?;
     await_refused(&elsewhere)?;
-    run("python3", &["-c", GRANT, &node, &ELSEWHERE.to_string()])?;
+    grant(&node, ELSEWHERE)?;
     await_ready(&elsewhere, 1)?;
     await_refused(&seated)?;
     drop(elsewhere);
@@ -564,12 +643,26 @@ fn sound_rules(node: &str) -> Result<()> {
     Ok(())
 }
 
-/// Gives a node to one user and nobody else by its access list, as logind does: `system.posix_acl_access`, version 2.
-const GRANT: &str = r#"
-import os, struct, sys
-entries = [(1, 6, 0xffffffff), (2, 6, int(sys.argv[2])), (4, 0, 0xffffffff), (16, 6, 0xffffffff), (32, 0, 0xffffffff)]
-os.setxattr(sys.argv[1], "system.posix_acl_access", struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries))
-"#;
+/// Gives a node to one user and nobody else by its access list, as logind does: `system.posix_acl_access`, version 2 (linux/posix_acl_xattr.h).
+fn grant(node: &str, user: u32) -> Result<()> {
+    const NOBODY: u32 = u32::MAX;
+    let entries = [
+        (0x01, 6, NOBODY),
+        (0x02, 6, user),
+        (0x04, 0, NOBODY),
+        (0x10, 6, NOBODY),
+        (0x20, 0, NOBODY),
+    ];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, whose) in entries {
+        let (tag, permissions): (u16, u16) = (tag, permissions);
+        list.extend(tag.to_le_bytes());
+        list.extend(permissions.to_le_bytes());
+        list.extend(whose.to_le_bytes());
+    }
+    let name = "system.posix_acl_access";
+    Ok(setxattr(node, name, &list, XattrFlags::empty())?)
+}
 
 #[test]
 fn hostile_keys_end_within_their_deadline_and_the_next_honest_key_works() -> Result<()> {

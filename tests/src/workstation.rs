@@ -2,12 +2,14 @@
 
 use std::{
     fs,
+    io::{BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     key::{Key, Model},
@@ -244,6 +246,30 @@ impl Workstation {
             .env("LC_ALL", &self.language)
             .env("TERM", "dumb");
         command
+    }
+
+    /// What the daemon answers to one request at its socket: `sceau OP --json` without starting a program, which costs an emulated processor more
+    /// than the answer. Of another user's daemon the program is asked, since the daemon answers nobody else.
+    ///
+    /// # Errors
+    /// When it does not answer, or says no.
+    pub fn ask(&self, op: &str) -> Result<serde_json::Value> {
+        if self.user.is_some() {
+            let out = self.command("sceau").args([op, "--json"]).output()?;
+            return serde_json::from_slice(&out.stdout)
+                .with_context(|| String::from_utf8_lossy(&out.stderr).into_owned());
+        }
+        let mut daemon = UnixStream::connect(self.folder.join("runtime/sceau/agent.sock"))?;
+        daemon.set_read_timeout(Some(Duration::from_secs(30)))?;
+        writeln!(daemon, "{}", serde_json::json!({ "op": op }))?;
+        for line in BufReader::new(daemon).lines() {
+            let mut said: serde_json::Value = serde_json::from_str(&line?)?;
+            if said.get("done").is_some() {
+                return Ok(said["done"].take());
+            }
+            anyhow::ensure!(said.get("error").is_none(), "{said}");
+        }
+        anyhow::bail!("the daemon ended the conversation")
     }
 
     /// Starts the daemon and waits for its socket.

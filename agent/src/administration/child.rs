@@ -68,9 +68,9 @@ impl Operation {
 /// Why the child did not do it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChildError {
-    /// It is not installed beside this program.
-    #[error("{0} is not installed")]
-    Absent(PathBuf),
+    /// It is in none of these places.
+    #[error("sceau-keys-admin is not installed: neither {}", listed(.0))]
+    Absent(Vec<PathBuf>),
     /// The system's reason.
     #[error("{0}")]
     System(String),
@@ -91,17 +91,40 @@ pub enum ChildError {
     Failed(String),
 }
 
-/// The child's program: beside this one, or where packages put it.
+/// The child's program: beside this one, or where packages put it (`lib/sceau` or `libexec/sceau` beside the folder of this one).
 ///
 /// # Errors
 /// [`ChildError::Absent`].
 pub fn program() -> Result<PathBuf, ChildError> {
-    let beside = std::env::current_exe()
-        .map_err(|e| ChildError::System(e.to_string()))?
-        .with_file_name("sceau-keys-admin");
-    let places = [beside.clone(), "/usr/libexec/sceau/sceau-keys-admin".into()];
-    let found = places.into_iter().find(|place| place.is_file());
-    found.ok_or(ChildError::Absent(beside))
+    let own = std::env::current_exe().map_err(|e| ChildError::System(e.to_string()))?;
+    let places = places(&own);
+    let found = places.iter().find(|place| place.is_file()).cloned();
+    found.ok_or(ChildError::Absent(places))
+}
+
+/// Where the child's program may be when this one is `own`, best first. Never a place that the environment names: PINs go to it.
+fn places(own: &Path) -> Vec<PathBuf> {
+    const NAME: &str = "sceau-keys-admin";
+    let prefix = own.parent().and_then(Path::parent);
+    let packaged = ["libexec/sceau", "lib/sceau"];
+    let packaged = packaged
+        .iter()
+        .filter_map(|folder| Some(prefix?.join(folder).join(NAME)));
+    let mut places = vec![own.with_file_name(NAME)];
+    places.extend(packaged);
+    let usual = Path::new("/usr/libexec/sceau").join(NAME);
+    if !places.contains(&usual) {
+        places.push(usual);
+    }
+    places
+}
+
+fn listed(places: &[PathBuf]) -> String {
+    let places: Vec<String> = places
+        .iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    places.join(" nor ")
 }
 
 /// Runs one request; `told` hears of progress.
@@ -238,6 +261,36 @@ echo '{"told":{"n":1}}'
 echo '{"done":{"ok":true}}'"#;
         let done = with_script(script, Duration::from_secs(20));
         assert_eq!(done, Ok(serde_json::json!({ "ok": true })));
+    }
+
+    #[test]
+    fn the_program_is_looked_for_beside_this_one_and_where_packages_put_it() {
+        let paths = |own: &str| -> Vec<String> {
+            let places = places(Path::new(own));
+            places
+                .iter()
+                .map(|place| place.display().to_string())
+                .collect()
+        };
+        let packaged = [
+            "/usr/bin/sceau-keys-admin",
+            "/usr/libexec/sceau/sceau-keys-admin",
+            "/usr/lib/sceau/sceau-keys-admin",
+        ];
+        assert_eq!(paths("/usr/bin/sceau"), packaged);
+        assert_eq!(
+            paths("/opt/sceau/bin/sceau")[1..],
+            [
+                "/opt/sceau/libexec/sceau/sceau-keys-admin",
+                "/opt/sceau/lib/sceau/sceau-keys-admin",
+                "/usr/libexec/sceau/sceau-keys-admin",
+            ]
+        );
+        let absent = ChildError::Absent(places(Path::new("/usr/bin/sceau"))).to_string();
+        assert!(
+            packaged.iter().all(|place| absent.contains(place)),
+            "{absent}"
+        );
     }
 
     #[test]

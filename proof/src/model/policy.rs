@@ -283,6 +283,16 @@ impl ModelPolicy {
         Self::parse(DEFAULT)
     }
 
+    /// Whether the keys of a person with these roles must verify their user (PIN, finger); otherwise keys that know only touch may be enrolled.
+    #[must_use]
+    pub fn requires_user_verification(&self, roles: &[&str]) -> bool {
+        let required = |role: &&str| {
+            let added = self.roles.get(*role);
+            added.is_some_and(|added| added.user_verification == Some(Verification::Required))
+        };
+        self.everyone.user_verification == Verification::Required || roles.iter().any(required)
+    }
+
     /// Whether this key is wanted for a person with these roles.
     #[must_use]
     pub fn evaluate(&self, question: &Question<'_>) -> PolicyVerdict {
@@ -342,11 +352,9 @@ impl ModelPolicy {
         if !rules.algorithms.contains(&registration.key().algorithm()) {
             return Some("algorithm-refused");
         }
-        let required = rules.user_verification == Verification::Required
-            || held
-                .iter()
-                .any(|role| role.user_verification == Some(Verification::Required));
-        if required && !registration.proves_user_verification() {
+        if self.requires_user_verification(question.roles)
+            && !registration.proves_user_verification()
+        {
             return Some("user-verification-missing");
         }
         if rules.backup_eligible == Allowed::Refused && registration.flags().be() {

@@ -114,7 +114,7 @@ pub(super) async fn open(
         },
         "algorithms": [-7, -8, -35, -257],
         "exclude": opened.exclude,
-        "user_verification": "required",
+        "user_verification": if opened.verifies_user { "required" } else { "preferred" },
         "attestation": "direct",
         "piv": piv(&api.desk),
     });

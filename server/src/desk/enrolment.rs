@@ -76,6 +76,8 @@ pub struct OpenedEnrolment {
     pub person: Person,
     /// Credentials of theirs that must not be enrolled again, base64url.
     pub exclude: Vec<String>,
+    /// Whether the key must verify its user, by the model policy for this person's roles.
+    pub verifies_user: bool,
 }
 
 /// A registration as it arrives. A claim: nothing is checked yet.
@@ -173,6 +175,7 @@ impl Command for OpenEnrolment {
         Ok(Ok(OpenedEnrolment {
             id: invitation.id,
             action,
+            verifies_user: self.shared.judge.requires_user_verification(&person.roles),
             person,
             exclude,
         }))

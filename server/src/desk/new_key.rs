@@ -49,6 +49,7 @@ impl NewKey {
                 credential_id: accepted.credential_id,
                 public_key_cose: accepted.public_key_cose,
                 aaguid: accepted.aaguid,
+                verifies_user: accepted.verifies_user,
             },
             label: claim
                 .label

@@ -24,6 +24,7 @@ fn read(row: &AnyRow) -> Result<KeyRecord, StoreError> {
             credential_id: row.try_get("handle")?,
             public_key_cose: public_key,
             aaguid: row.try_get("aaguid")?,
+            verifies_user: row.try_get::<i64, _>("verifies_user")? != 0,
         },
         "piv" => Credential::Piv {
             public_key_spki: public_key,
@@ -57,7 +58,7 @@ pub async fn load(
     id: KeyId,
 ) -> Result<Option<KeyRecord>, StoreError> {
     sqlx::query(
-        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, label, transports, sign_count,
+        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, verifies_user, label, transports, sign_count,
              backup_eligible, record_sha256, state
          FROM enrolled_key WHERE id = $1",
     )
@@ -75,7 +76,7 @@ pub async fn of_person(
     person: &PersonId,
 ) -> Result<Vec<KeyRecord>, StoreError> {
     sqlx::query(
-        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, label, transports, sign_count,
+        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, verifies_user, label, transports, sign_count,
              backup_eligible, record_sha256, state
          FROM enrolled_key WHERE person = $1 ORDER BY created_ms, id",
     )
@@ -125,22 +126,31 @@ pub(crate) async fn insert(
     registration: &Registration,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    let (public_key, aaguid, attested, pin_each_time) = match key.credential.clone() {
+    let (public_key, aaguid, attested, pin_each_time, verifies_user) = match key.credential.clone()
+    {
         Credential::Fido2 {
             public_key_cose,
             aaguid,
+            verifies_user,
             ..
-        } => (public_key_cose, aaguid, true, false),
+        } => (public_key_cose, aaguid, true, false, verifies_user),
         Credential::Piv {
             public_key_spki,
             attested,
             pin_each_time,
-        } => (public_key_spki, String::new(), attested, pin_each_time),
+        } => (
+            public_key_spki,
+            String::new(),
+            attested,
+            pin_each_time,
+            pin_each_time,
+        ),
     };
     sqlx::query(
         "INSERT INTO enrolled_key (id, person, kind, handle, public_key, aaguid, label, transports, sign_count,
-             backup_eligible, state, record, record_sha256, attestation, created_ms, attested, pin_each_time)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             backup_eligible, state, record, record_sha256, attestation, created_ms, attested, pin_each_time,
+             verifies_user)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
     )
     .bind(key.id.to_string())
     .bind(key.person.as_str().to_owned())
@@ -162,6 +172,7 @@ pub(crate) async fn insert(
     .bind(to_ms(now))
     .bind(i64::from(attested))
     .bind(i64::from(pin_each_time))
+    .bind(i64::from(verifies_user))
     .execute(connection)
     .await?;
     Ok(())

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 const AAGUID: [u8; 16] = *b"sceau-test-model";
+const UP: u8 = 0x01;
 const UP_UV: u8 = 0x05;
 const ATTESTED: u8 = 0x40;
 
@@ -68,6 +69,7 @@ pub(crate) struct Credential {
     pub(crate) id: Vec<u8>,
     pair: EcdsaKeyPair,
     rp_id: String,
+    flags: u8,
     counter: std::sync::atomic::AtomicU32,
 }
 
@@ -171,6 +173,7 @@ impl Credential {
                 id,
                 pair,
                 rp_id: rp_id.to_owned(),
+                flags: UP_UV,
                 counter,
             },
             client,
@@ -178,14 +181,78 @@ impl Credential {
         )
     }
 
-    /// `authenticatorGetAssertion` with PIN and touch: clientDataJSON, authenticatorData, signature.
+    /// As [`Credential::make`], by a key that speaks U2F alone: `fido-u2f`, touched and no more.
+    #[allow(dead_code, reason = "only the server's tests enrol such keys")]
+    pub(crate) fn make_by_u2f(
+        manufacturer: &Manufacturer,
+        rp_id: &str,
+        origin: &str,
+        challenge: &[u8],
+    ) -> (Self, Vec<u8>, Vec<u8>) {
+        let (made, client, _) = Self::make(manufacturer, rp_id, origin, challenge);
+        let point = made.pair.public_key().as_ref();
+        let length = u16::try_from(made.id.len()).unwrap().to_be_bytes();
+        let data = [
+            &sha256(rp_id.as_bytes())[..],
+            &[UP | ATTESTED],
+            &0_u32.to_be_bytes(),
+            &[0; 16],
+            &length,
+            &made.id,
+            &[0xa5, 1, 2, 3, 0x26, 0x20, 1, 0x21, 0x58, 0x20],
+            &point[1..33],
+            &[0x22, 0x58, 0x20],
+            &point[33..65],
+        ]
+        .concat();
+        // WebAuthn §8.6: 0x00, application, challenge, key handle, public key.
+        let signed = [
+            &[0],
+            &sha256(rp_id.as_bytes())[..],
+            &sha256(&client),
+            &made.id,
+            point,
+        ]
+        .concat();
+        let signature = manufacturer
+            .signing
+            .sign(&SystemRandom::new(), &signed)
+            .unwrap();
+        let object = [
+            head(5, 3),
+            text("fmt"),
+            text("fido-u2f"),
+            text("attStmt"),
+            head(5, 2),
+            text("sig"),
+            bytes(signature.as_ref()),
+            text("x5c"),
+            head(4, 1),
+            bytes(&manufacturer.leaf),
+            text("authData"),
+            bytes(&data),
+        ]
+        .concat();
+        (Self { flags: UP, ..made }, client, object)
+    }
+
+    /// The same key, whose signatures say that their user was verified.
+    #[allow(dead_code, reason = "only the server's tests enrol such keys")]
+    pub(crate) fn boasting(self) -> Self {
+        Self {
+            flags: UP_UV,
+            ..self
+        }
+    }
+
+    /// `authenticatorGetAssertion` with all that it can show: clientDataJSON, authenticatorData, signature.
     pub(crate) fn assert(&self, origin: &str, challenge: &[u8]) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
         let count = self
             .counter
             .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let data = [
             &sha256(self.rp_id.as_bytes())[..],
-            &[UP_UV],
+            &[self.flags],
             &count.to_be_bytes(),
         ]
         .concat();

@@ -8,10 +8,13 @@ use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::authenticator_data::CredentialId;
 use sceau_proof::evidence::Response;
 use sceau_proof::log::note::{KeyKind, SigningKey as LogKey, VerifyingKey};
+use sceau_proof::model::ModelPolicy;
 use sceau_proof::permit::SigningKey as PermitKey;
 use sceau_server::action::{ActionRecord, Caller, NewAction, Target};
 use sceau_server::attestation::{Judge, load_anchors};
-use sceau_server::desk::{ApprovalClaim, Desk, DeskError, RegistrationClaim, Settings};
+use sceau_server::desk::{
+    ApprovalClaim, Desk, DeskError, RegistrationClaim, RegistrationRefused, Settings,
+};
 use sceau_server::id::{KeyId, PersonId};
 use sceau_server::person::{Person, PersonState};
 use sceau_server::piv::Cards;
@@ -128,6 +131,8 @@ pub(crate) struct Place {
     pub(crate) limits: Limits,
     /// `[piv]`, when cards may be enrolled.
     pub(crate) piv: Option<sceau_server::config::Piv>,
+    /// The model policy, where it is not the built-in one.
+    pub(crate) models: Option<String>,
     anchors: tempfile::TempDir,
     permit_key: Vec<u8>,
 }
@@ -150,6 +155,7 @@ impl Place {
             manufacturer,
             limits,
             piv: None,
+            models: None,
             anchors,
             permit_key,
         }
@@ -164,24 +170,25 @@ impl Place {
         };
         let store = Store::open(&options, true).await.unwrap();
         let origins = vec![AGENT.to_owned(), URL.to_owned()];
+        let anchors = load_anchors(self.anchors.path()).unwrap();
+        let judge = Judge::new(RP_ID.to_owned(), origins.clone(), anchors).unwrap();
+        let judge = match &self.models {
+            Some(models) => judge.with_models(ModelPolicy::parse(models).unwrap()),
+            None => judge,
+        };
         let settings = Settings {
             policy: Policy::parse(POLICY).unwrap(),
             policy_text: POLICY.to_owned(),
             limits: self.limits,
             rp_id: RP_ID.to_owned(),
-            origins: origins.clone(),
+            origins,
             public_url: URL.to_owned(),
             instance: instance.to_owned(),
             session_lifetime: Duration::hours(1),
             invitation_lifetime: Duration::hours(1),
             permit_key: PermitKey::from_pkcs8(&self.permit_key).unwrap(),
             log_key: LogKey::from_seed(ORIGIN, KeyKind::Log, &[7; 32]).unwrap(),
-            judge: Judge::new(
-                RP_ID.to_owned(),
-                origins,
-                load_anchors(self.anchors.path()).unwrap(),
-            )
-            .unwrap(),
+            judge,
             cards: self
                 .piv
                 .as_ref()
@@ -220,27 +227,36 @@ impl Place {
 
     /// Opens an invitation and registers a new key.
     pub(crate) async fn enrol(&self, desk: &Desk, invitation: &str) -> Owner {
+        let registered = self.register(desk, invitation, Credential::make).await;
+        registered.unwrap_or_else(|refused| panic!("enrolment refused: {refused:?}"))
+    }
+
+    /// Opens an invitation and registers what `make` makes.
+    pub(crate) async fn register(
+        &self,
+        desk: &Desk,
+        invitation: &str,
+        make: impl FnOnce(&Manufacturer, &str, &str, &[u8]) -> (Credential, Vec<u8>, Vec<u8>),
+    ) -> Result<Owner, RegistrationRefused> {
         let opened = desk.open_enrolment(invitation).await.unwrap();
         let challenge = Action::parse(opened.action.document.as_bytes())
             .unwrap()
             .challenge();
         let (credential, client_data_json, attestation_object) =
-            Credential::make(&self.manufacturer, RP_ID, AGENT, challenge.as_bytes());
+            make(&self.manufacturer, RP_ID, AGENT, challenge.as_bytes());
         let claim = RegistrationClaim {
             client_data_json,
             attestation_object,
             transports: vec!["usb".to_owned()],
             label: None,
         };
-        match desk.register(opened.id, invitation, claim).await.unwrap() {
-            Ok(registered) => Owner {
-                id: opened.person.id,
-                key: registered.key.id,
-                credential,
-                token: registered.token,
-            },
-            Err(refused) => panic!("enrolment refused: {refused:?}"),
-        }
+        let registered = desk.register(opened.id, invitation, claim).await.unwrap()?;
+        Ok(Owner {
+            id: opened.person.id,
+            key: registered.key.id,
+            credential,
+            token: registered.token,
+        })
     }
 
     /// A person whom `operator` enrols, alone.

@@ -32,3 +32,5 @@ mod log;
 mod metadata;
 /// Cards: enrolled and approving, and every lie about them.
 mod piv;
+/// Keys that know touch alone (U2F).
+mod touch;
