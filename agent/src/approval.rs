@@ -15,7 +15,7 @@ use crate::piv::{self, ReadyCard};
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
 use crate::queue::Arrival;
 use crate::reader::{AuthenticatorError, Ready};
-use crate::server::{ActionState, FoundAction};
+use crate::server::{ActionState, FoundAction, Requirement};
 use crate::session::Token;
 use crate::text;
 
@@ -114,7 +114,11 @@ async fn fetch(agent: &Agent, id: Uuid) -> Result<(), Failure> {
         return Err(Failure::Withdrawn(found.state));
     }
     let document = found.action.get().as_bytes();
-    match agent.with_queue(|queue| queue.arrive(document, agent.keys(), agent.now())) {
+    let by_touch = |requirement: Requirement| requirement.verification == "touch";
+    let touch_suffices = found.requirement.is_some_and(by_touch);
+    let mut keys = agent.keys();
+    keys.retain(|key| touch_suffices || key.kind != "fido2" || !key.is_touch_only());
+    match agent.with_queue(|queue| queue.arrive(document, keys, agent.now())) {
         Arrival::Waits(found) | Arrival::Known(found) if found == id => Ok(()),
         Arrival::Unfit(unfit) => Err(unfit.into()),
         _ => Err(Unfit::NotWhatWasAsked.into()),

@@ -194,6 +194,16 @@ pub struct FoundAction {
     pub action: Box<RawValue>,
     /// One of the contract's states.
     pub state: String,
+    /// What it needs; `null` once it is settled.
+    #[serde(default)]
+    pub requirement: Option<Requirement>,
+}
+
+/// What an action needs, as far as an agent reads it: to tell which keys are not worth a touch. The server decides.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Requirement {
+    /// `pin` or `touch`.
+    pub verification: String,
 }
 
 /// The answer to `GET /v1/sessions/{id}`.
