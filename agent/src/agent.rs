@@ -474,11 +474,7 @@ impl Agent {
                 self.inbox.replace(Inbox::Connected);
             }
             Event::Action(awaiting) => {
-                let keys = if awaiting.keys.is_empty() {
-                    self.keys()
-                } else {
-                    awaiting.keys
-                };
+                let keys = awaiting.keys.unwrap_or_else(|| self.keys());
                 match self.queue.borrow_mut().arrive(
                     awaiting.action.get().as_bytes(),
                     keys,

@@ -50,9 +50,9 @@ pub struct Hello {
 pub struct Awaiting {
     /// The action document, verbatim.
     pub action: Box<RawValue>,
-    /// The keys that may seal it.
+    /// The keys that may seal it, perhaps none; without it any of the person's.
     #[serde(default)]
-    pub keys: Vec<EnrolledKey>,
+    pub keys: Option<Vec<EnrolledKey>>,
 }
 
 /// An action that was settled.
