@@ -203,6 +203,7 @@ pub struct FoundAction {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Requirement {
     /// `pin` or `touch`.
+    #[serde(default)]
     pub verification: String,
 }
 
