@@ -1,7 +1,7 @@
 //! One USB key, two clients: ours and ctap-hid-fido2 do the same operations on the same node, one after the other. Run in the guest (`cargo xtask bench usb`).
 //!
-//! The firmware's own time is in both columns; what differs is the clients'. Ours opens and locks the node for each operation, as the daemon does,
-//! which costs 50 ms in the kernel (usbhid); theirs is shown doing so too, and with its handle kept open. It is alone meanwhile: it takes
+//! The firmware's own time is in both columns; what differs is the clients'. Ours keeps the node open and locks it for each operation, as the daemon
+//! does within a ceremony; theirs is shown opening it for each, which costs 50 ms in the kernel (usbhid), and with its handle kept open. It is alone meanwhile: it takes
 //! others' packets for its own.
 #![allow(
     clippy::unwrap_used,
