@@ -478,7 +478,8 @@ fn replugging_leaves_nothing_behind_and_a_plugged_key_is_ready_within_a_second()
     println!(
         "{rounds} replugs: {before:?} → {after:?}; udev's event to ready, ms: {took:?} (emulated processor)"
     );
-    ensure!(took.len() == rounds, "{log}");
+    // A machine too busy to see a key within two seconds makes the harness plug it in again.
+    ensure!(took.len() >= rounds, "{log}");
     ensure!(took.iter().all(|ms| *ms < 1000), "{took:?}");
     ensure!(
         workstation.agent().ended()?.is_none(),
