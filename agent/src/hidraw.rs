@@ -371,6 +371,10 @@ impl Link for NodeLink {
         Ok(())
     }
 
+    fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
     fn rest(&mut self) {
         self.kept = None;
     }

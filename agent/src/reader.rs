@@ -48,6 +48,11 @@ pub trait Link: Send + 'static {
         work: &mut dyn FnMut(&mut dyn Device),
     ) -> Result<(), AuthenticatorError>;
 
+    /// Whether something is kept open after an operation, to be let go of by [`Link::rest`]. A link that keeps nothing is never woken for it.
+    fn keeps(&self) -> bool {
+        false
+    }
+
     /// Nothing was asked for a moment: lets go of what was kept open.
     fn rest(&mut self) {}
 
@@ -96,6 +101,10 @@ impl Handle {
                 let mut next = theirs.recv().ok();
                 while let Some(job) = next {
                     job(&mut link);
+                    if !link.keeps() {
+                        next = theirs.recv().ok();
+                        continue;
+                    }
                     next = match theirs.recv_timeout(LINGER) {
                         Ok(job) => Some(job),
                         Err(RecvTimeoutError::Disconnected) => None,
