@@ -291,6 +291,27 @@ impl SigningKey {
     pub fn kid(&self) -> &str {
         self.jwk.kid.as_deref().unwrap_or_default()
     }
+
+    /// A compact JWS (ES256) of these claims, whose header says what kind of token it is: `permit+jwt` for permits, `JWT` for an
+    /// identity provider's tokens. A key signs one family of tokens.
+    pub fn jws(
+        &self,
+        kind: &str,
+        claims: &Value,
+        random: &dyn SecureRandom,
+    ) -> Result<String, SignError> {
+        let header = serde_json::json!({"alg": "ES256", "kid": self.kid(), "typ": kind});
+        let input = format!(
+            "{}.{}",
+            base64url::encode(header.to_string()),
+            base64url::encode(claims.to_string())
+        );
+        let signature = self
+            .pair
+            .sign(random, input.as_bytes())
+            .map_err(|_| SignError::Failed)?;
+        Ok(format!("{input}.{}", base64url::encode(signature)))
+    }
 }
 
 /// Signs a permit: the compact JWS.
@@ -302,18 +323,8 @@ pub fn sign(
     if !lifetime_is_acceptable(claims) {
         return Err(SignError::Lifetime);
     }
-    let header = serde_json::json!({"alg": "ES256", "kid": key.kid(), "typ": TYPE});
-    let claims = serde_json::to_vec(claims).map_err(|_| SignError::Failed)?;
-    let input = format!(
-        "{}.{}",
-        base64url::encode(header.to_string()),
-        base64url::encode(claims)
-    );
-    let signature = key
-        .pair
-        .sign(random, input.as_bytes())
-        .map_err(|_| SignError::Failed)?;
-    Ok(format!("{input}.{}", base64url::encode(signature)))
+    let claims = serde_json::to_value(claims).map_err(|_| SignError::Failed)?;
+    key.jws(TYPE, &claims, random)
 }
 
 /// Verifies a permit: signed by `issuer` with one of `keys`, for `audience`, alive at `now`. Whether it was used before is not known here.

@@ -40,6 +40,7 @@ use crate::metrics::Metrics;
 use crate::rate::Burst;
 use crate::session::Session;
 
+pub(crate) use approval::ApprovalBody;
 pub use problem::Problem;
 
 /// Longest request body.
@@ -218,7 +219,7 @@ struct ServiceCaller(ServiceId);
 struct PersonCaller(Session);
 
 /// The bearer token; `None` without an `Authorization` header of that kind.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     if values.next().is_some() {
@@ -276,7 +277,7 @@ impl FromRequestParts<Api> for PersonCaller {
 }
 
 /// A strict JSON body: its content type says so, it is bounded, and no object has a member twice.
-struct Json<T>(T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 const RULES: sceau_proof::json::Rules = sceau_proof::json::Rules {
     length: MAX_BODY,

@@ -71,6 +71,9 @@ pub enum CommandError {
     /// The gate.
     #[error("gate: {0}")]
     Gate(#[from] gate::GateError),
+    /// The identity provider.
+    #[error("provider: {0}")]
+    Provider(#[from] crate::provider::ProviderError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -108,6 +111,7 @@ impl CommandError {
             | Self::KeyFile(_)
             | Self::NotInitialised(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
+            Self::Provider(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
             Self::Export(ExportError::RolledBack { .. } | ExportError::Forked(_)) => 1,
             Self::Export(ExportError::Stranger(_)) => 2,

@@ -295,6 +295,9 @@ pub struct Config {
     /// `[gate]`.
     #[serde(default)]
     pub gate: Option<crate::gate::Settings>,
+    /// `[provider]`.
+    #[serde(default)]
+    pub provider: Option<crate::provider::Settings>,
 }
 
 /// The configuration cannot be used.
@@ -403,6 +406,9 @@ impl Config {
         if let Some(piv) = &mut self.piv {
             piv.resolve(folder);
         }
+        if let Some(provider) = &mut self.provider {
+            provider.resolve(folder);
+        }
         if let Some(path) = self.store.url.strip_prefix("sqlite:") {
             // `sqlite://relative`, `sqlite:relative` and `sqlite:///absolute` alike.
             let path = folder.join(path.strip_prefix("//").unwrap_or(path));
@@ -450,6 +456,9 @@ impl Config {
         }
         if server.tls_cert.is_none() && !server.listen.ip().is_loopback() {
             return reject("server.listen", "without TLS only loopback is served");
+        }
+        if let Some(provider) = &self.provider {
+            provider.check()?;
         }
         if let Some(metadata) = &self.metadata {
             if metadata.refresh.0 < Duration::milliseconds(100)

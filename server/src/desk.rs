@@ -16,6 +16,7 @@ mod execute;
 mod inbox;
 mod judgement;
 mod lineage;
+mod login;
 mod new_key;
 mod open;
 mod own;
@@ -50,6 +51,7 @@ pub use enrolment::{OpenedEnrolment, Registered, RegistrationClaim, Registration
 pub use execute::Consumed;
 pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
+pub use login::{NewLogin, Redeemed, SignedIn};
 
 use evidence::response;
 

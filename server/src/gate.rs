@@ -47,7 +47,7 @@ pub mod hold;
 pub mod meaning;
 mod notice;
 mod own;
-mod page;
+pub(crate) mod page;
 mod passage;
 mod refusal;
 pub mod route;

@@ -115,6 +115,10 @@ uuid_id!(
     /// One enrolment: from invitation to registered key.
     EnrolmentId
 );
+uuid_id!(
+    /// One sign-in for the federation, from the person's name to the code's one use.
+    LoginId
+);
 name_id!(
     /// A person of the organisation.
     PersonId

@@ -76,7 +76,11 @@ pub fn write_secret(path: &Path, secret: &[u8]) -> Result<(), KeyFileError> {
     write().map_err(io_error(path))
 }
 
-fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+/// Reads a secret's file.
+///
+/// # Errors
+/// When it cannot be read, or others may read it.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let mode = fs::metadata(path).map_err(io_error(path))?.mode() & 0o777;
     let handed_over = std::env::var_os("CREDENTIALS_DIRECTORY")
         .is_some_and(|folder| !folder.is_empty() && path.starts_with(folder));

@@ -10,6 +10,7 @@ pub mod judgement;
 pub mod key;
 pub mod lineage;
 pub mod log;
+pub mod login;
 pub mod metadata;
 pub mod person;
 pub mod session;
@@ -82,6 +83,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (20, include_str!("../migrations/0020_lineage.sql")),
     (21, include_str!("../migrations/0021_fact.sql")),
     (80, include_str!("../migrations/0080_touch.sql")),
+    (65, include_str!("../migrations/0065_provider.sql")),
 ];
 
 /// An open store.

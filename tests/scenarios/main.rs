@@ -8,5 +8,6 @@ mod path;
 mod peers;
 mod piv;
 mod system;
+mod provider;
 mod usb;
 mod workstation;

@@ -18,7 +18,7 @@ use crate::session::SessionState;
 /// An approval.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ApprovalBody {
+pub(crate) struct ApprovalBody {
     #[schema(value_type = String)]
     key_id: KeyId,
     response: AnswerBody,
@@ -36,6 +36,13 @@ struct AnswerBody {
     credential_id: Option<String>,
     #[serde(default)]
     origin: Option<String>,
+}
+
+impl ApprovalBody {
+    /// Which key answered, and what.
+    pub(crate) fn read(self) -> Result<(KeyId, Response), Problem> {
+        Ok((self.key_id, self.response.read()?))
+    }
 }
 
 impl AnswerBody {
@@ -84,10 +91,11 @@ pub(super) async fn approve(
         Caller::Session(session) => return Err(Problem::session(session.state)),
         Caller::Service(_) => return Err(DeskError::Forbidden.into()),
     };
+    let (key, response) = approval.read()?;
     let claim = ApprovalClaim {
         person: session.person.clone(),
-        key: approval.key_id,
-        response: approval.response.read()?,
+        key,
+        response,
     };
     let record = api.desk.approve(id, claim).await;
     api.metrics.approval(record.is_ok());

@@ -90,7 +90,7 @@ impl Problem {
         Self::of(StatusCode::UNAUTHORIZED, code)
     }
 
-    pub(super) fn limited(wait: Duration) -> Self {
+    pub(crate) fn limited(wait: Duration) -> Self {
         let seconds = wait.as_secs().max(1);
         Self {
             retry_after: Some(seconds),

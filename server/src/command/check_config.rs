@@ -53,6 +53,14 @@ impl CheckConfig {
                 "store.danger_no_durability is set: what was answered may be lost in a power cut",
             );
         }
+        if let Some(provider) = &config.provider {
+            // Its key is made at the first start.
+            if provider.key.exists() {
+                crate::provider::Loaded::read(provider, false)?;
+            } else {
+                warnings.push("the provider's key is not there yet: `serve` makes it");
+            }
+        }
         let applications = config
             .gate
             .as_ref()

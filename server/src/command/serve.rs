@@ -13,6 +13,7 @@ use crate::listen;
 use crate::metadata::Keeper;
 use crate::metrics::Metrics;
 use crate::port::Ports;
+use crate::provider::{Loaded, Provider};
 use crate::rate::Burst;
 use crate::supervisor;
 
@@ -42,6 +43,7 @@ impl Serve {
             _ => None,
         };
         let desk = open_desk(&config, ports.clone(), false).await?;
+        let own_ports = ports.clone();
         let keeper = match &config.metadata {
             Some(section) => {
                 let mut keeper = Keeper::new(section, desk.clone(), ports)?;
@@ -68,6 +70,15 @@ impl Serve {
         let window = config.limit.window.0;
         let refill = window / i32::try_from(config.limit.strangers.max(1)).unwrap_or(i32::MAX);
         let strangers = Burst::new(config.limit.strangers, refill);
+        let provider = match &config.provider {
+            Some(settings) => Some(Provider::new(
+                desk.clone(),
+                own_ports,
+                Loaded::read(settings, true)?,
+                Burst::new(config.limit.strangers, refill),
+            )),
+            None => None,
+        };
         let api = Api::new(
             desk,
             services,
@@ -92,7 +103,10 @@ impl Serve {
         let api = listen::serve(
             listener,
             tls,
-            api.router(),
+            match provider {
+                Some(provider) => api.router().merge(provider.router()),
+                None => api.router(),
+            },
             config.server.connections,
             stop.clone().cancelled_owned(),
         );

@@ -135,7 +135,7 @@ pub(super) fn action(language: Language, id: &str, words: &str, state: &str) -> 
 
 /// Text for HTML content and quoted attributes.
 #[must_use]
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -38,21 +38,28 @@ impl Visitor {
     }
 }
 
-/// How the cookie is called and written.
+/// How a cookie that holds one of our tokens is called and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CookieRule {
     secure: bool,
+    names: [&'static str; 2],
 }
 
 impl CookieRule {
     /// `secure` unless the gate serves plain HTTP on loopback.
     #[must_use]
     pub fn new(secure: bool) -> Self {
-        Self { secure }
+        Self::named(secure, OWN_COOKIES)
+    }
+
+    /// The same rule for another cookie; the first name (`__Host-…`) is the secure one's.
+    #[must_use]
+    pub fn named(secure: bool, names: [&'static str; 2]) -> Self {
+        Self { secure, names }
     }
 
     fn name(self) -> &'static str {
-        let [host, plain] = OWN_COOKIES;
+        let [host, plain] = self.names;
         if self.secure { host } else { plain }
     }
 
