@@ -7,7 +7,7 @@ mod crash;
 mod path;
 mod peers;
 mod piv;
-mod system;
 mod provider;
+mod system;
 mod usb;
 mod workstation;
