@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::ceremony::{EnrolledKey, Unfit};
 use crate::config::{Config, Places};
 use crate::hidraw;
+use crate::life::message;
 use crate::locale::Language;
 use crate::pcsc;
 use crate::piv;
@@ -454,7 +455,7 @@ impl Agent {
             tokio::select! {
                 () = other_session => {}
                 ended = inbox::follow(&self.server, &self.config.rp_id, &token, |event| self.inbox_event(event)) => {
-                    tracing::info!(reason = %ended, "the session is over");
+                    tracing::info!(message_id = message::SIGNED_OUT, reason = %ended, "the session is over");
                     if let Err(e) = self.sign_out() {
                         tracing::warn!(error = ?e, "the session could not be forgotten");
                     }
@@ -480,16 +481,22 @@ impl Agent {
                     keys,
                     self.now(),
                 ) {
-                    Arrival::Waits(id) => tracing::info!(action = %id, "an action awaits"),
+                    Arrival::Waits(id) => {
+                        tracing::info!(message_id = message::AWAITS, action_id = %id, "an action awaits")
+                    }
                     Arrival::Known(_) => {}
-                    Arrival::Unfit(reason) => tracing::warn!(%reason, "an action was not taken up"),
-                    Arrival::TurnedAway => tracing::warn!("too many actions wait"),
+                    Arrival::Unfit(reason) => {
+                        tracing::warn!(message_id = message::UNFIT, %reason, "an action was not taken up")
+                    }
+                    Arrival::TurnedAway => {
+                        tracing::warn!(message_id = message::FLOOD, "too many actions wait")
+                    }
                 }
             }
             Event::Settled(settled) => self.queue.borrow_mut().settle(settled.id, &settled.state),
             Event::Lost(reason) => {
                 if let ServerError::Untrusted(_) = reason {
-                    tracing::warn!(%reason, "not the configured server");
+                    tracing::warn!(message_id = message::UNTRUSTED_SERVER, %reason, "not the configured server");
                 }
                 self.inbox.replace(Inbox::Lost {
                     reason: reason.to_string(),

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, Failure};
 use crate::ceremony::{Consented, Proposal, Sealed, Unfit};
+use crate::life::message;
 use crate::locale::Language;
 use crate::piv::{self, ReadyCard};
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
@@ -91,6 +92,7 @@ async fn carry_out(
         Chosen::Sealed(sealed) => {
             prompt.tell(Progress::Reporting);
             let state = report(agent, &sealed, token).await?;
+            tracing::info!(message_id = message::SEALED, action_id = %id, state, "sealed");
             agent.settle(id, &state);
             Ok(Outcome::Sealed(state))
         }
@@ -170,6 +172,7 @@ pub async fn refuse(agent: &Agent, id: Uuid, refusal: &Refusal) -> Result<String
             &body,
         )
         .await?;
+    tracing::info!(message_id = message::REFUSED, action_id = %id, state = answer.state, "refused");
     agent.settle(id, &answer.state);
     Ok(answer.state)
 }
@@ -425,7 +428,11 @@ pub async fn report(agent: &Agent, sealed: &Sealed, token: &Token) -> Result<Str
 
 /// The key's PIN is locked or blocked: whoever has it does not know the PIN (attack 9). The server is told; the person sees it anyway.
 async fn tell_of_blocked_key(agent: &Agent, key_id: &str, token: Option<&Token>) {
-    tracing::warn!(key = key_id, "PIN locked or blocked");
+    tracing::warn!(
+        message_id = message::BLOCKED_PIN,
+        key = key_id,
+        "PIN locked or blocked"
+    );
     let Some(token) = token else { return };
     let body = serde_json::json!({ "kind": "pin-blocked", "key_id": key_id });
     if let Err(e) = agent

@@ -238,6 +238,9 @@ impl Config {
     }
 }
 
+/// The configuration of the whole machine, for persons who have none of their own.
+pub const OF_THE_MACHINE: &str = "/etc/sceau/agent.toml";
+
 /// Where the agent's files are, by the XDG base directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Places {
@@ -280,6 +283,25 @@ impl Places {
                 .ok_or(ConfigError::Environment("XDG_RUNTIME_DIR"))?
                 .join("sceau/agent.sock"),
         })
+    }
+
+    /// The same, with [`OF_THE_MACHINE`] when the person's own configuration is not there.
+    #[must_use]
+    pub fn or_of_the_machine(mut self) -> Self {
+        if !self.config.exists() && Path::new(OF_THE_MACHINE).exists() {
+            self.config = OF_THE_MACHINE.into();
+        }
+        self
+    }
+
+    /// The socket for a client: the person's own agent's, or else the one that a system user's agent serves for `uid` (`sceau-agent@.service`).
+    #[must_use]
+    pub fn served_socket(&self, uid: u32) -> PathBuf {
+        let shared = PathBuf::from(format!("/run/sceau-agent/{uid}/agent.sock"));
+        if !self.socket.exists() && shared.exists() {
+            return shared;
+        }
+        self.socket.clone()
     }
 }
 

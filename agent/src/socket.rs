@@ -127,10 +127,11 @@ struct Request {
     op: Op,
 }
 
-/// The bound socket; its file is removed when dropped.
+/// The socket that is listened on; a file that was made for it is removed when dropped.
 pub struct Socket {
     listener: UnixListener,
-    path: PathBuf,
+    made: Option<PathBuf>,
+    served: u32,
 }
 
 impl Socket {
@@ -185,8 +186,29 @@ impl Socket {
         std::fs::rename(&fresh, path)?;
         Ok(Self {
             listener,
-            path: path.to_owned(),
+            made: Some(path.to_owned()),
+            served: rustix::process::geteuid().as_raw(),
         })
+    }
+
+    /// Takes a socket that the service manager listens on; its file stays the service manager's.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn inherited(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener: UnixListener::from_std(listener)?,
+            made: None,
+            served: rustix::process::geteuid().as_raw(),
+        })
+    }
+
+    /// Serves the processes of this user, instead of the daemon's own: for a daemon that runs as a system user on one person's behalf.
+    #[must_use]
+    pub fn serving(mut self, uid: u32) -> Self {
+        self.served = uid;
+        self
     }
 
     /// Serves clients for ever.
@@ -201,7 +223,7 @@ impl Socket {
                     continue;
                 }
             };
-            if !is_same_user(&stream) || clients.get() >= MAX_CLIENTS {
+            if !is_of(&stream, self.served) || clients.get() >= MAX_CLIENTS {
                 tracing::warn!("a client was refused");
                 continue;
             }
@@ -217,15 +239,15 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        drop(std::fs::remove_file(&self.path));
+        if let Some(path) = &self.made {
+            drop(std::fs::remove_file(path));
+        }
     }
 }
 
-/// Whether the kernel says that the peer is this very user.
-fn is_same_user(stream: &UnixStream) -> bool {
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == rustix::process::geteuid().as_raw())
+/// Whether the kernel says that the peer is this user.
+fn is_of(stream: &UnixStream, uid: u32) -> bool {
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == uid)
 }
 
 /// One of [`MAX_CLIENTS`].

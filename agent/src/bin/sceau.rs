@@ -5,11 +5,12 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sceau_agent::administration::{Administer, AdministrationError, administer};
 use sceau_agent::config::{ConfigError, Places};
 use sceau_agent::lineage;
 use sceau_agent::locale::Language;
+use sceau_agent::manual;
 use sceau_agent::piv::command::{CardCommand, card_lines};
 use sceau_agent::prompt::Reason;
 use sceau_agent::prompt::terminal::{Client, ClientError, Ended};
@@ -21,6 +22,7 @@ use zeroize::Zeroizing;
 /// Seals privileged actions with a physical key.
 #[derive(Parser)]
 #[command(
+    name = "sceau",
     version,
     after_help = "Examples:\n  sceau enroll --invitation-file invitation.txt\n  sceau status\n  sceau approve\n\n\
         Exit codes: 0 done, 1 no or refused, 2 usage or malformed input, 3 unavailable."
@@ -157,6 +159,12 @@ enum Command {
     /// Sign out.
     #[command(after_help = "Example:\n  sceau sign-out")]
     SignOut,
+    /// Write completions and man pages into a folder.
+    #[command(hide = true)]
+    Manual {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Stay, and show each action as it arrives.
     #[command(after_help = "Example:\n  sceau wait")]
     Wait {
@@ -235,6 +243,9 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             administer(what, language).map_err(Fault::Administration)?
         );
         return Ok(ExitCode::SUCCESS);
+    }
+    if let Command::Manual { folder } = &command {
+        return Ok(manual::written(Arguments::command(), folder));
     }
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
@@ -318,10 +329,12 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             true,
             false,
         ),
+        Command::Manual { .. } => (Value::Null, false, false, false),
         Command::SignOut => (json!({ "op": "sign-out" }), false, false, false),
         Command::Wait { json } => (json!({ "op": "wait" }), *json, true, false),
     };
-    let mut client = Client::connect(&places.socket, signals().map_err(Fault::Signals)?, language)?;
+    let socket = places.served_socket(rustix::process::geteuid().as_raw());
+    let mut client = Client::connect(&socket, signals().map_err(Fault::Signals)?, language)?;
     if person_needed {
         client.need_terminal(input_is_data)?;
     }
@@ -515,6 +528,7 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
             language.pick("Connecté", "Signed in"),
             text(&done["person"])
         ),
+        Command::Manual { .. } => String::new(),
         Command::SignOut => format!("{}\n", language.pick("Déconnecté.", "Signed out.")),
     }
 }

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use sceau_agent::agent::{self, Agent};
 use sceau_agent::config::{Config, Places};
 use sceau_agent::hidraw;
+use sceau_agent::life;
 use sceau_agent::locale::Language;
+use sceau_agent::manual;
 use sceau_agent::pcsc::Monitor;
 use sceau_agent::socket::Socket;
 use sceau_agent::text;
@@ -32,16 +34,20 @@ struct Arguments {
     /// What to log on standard error: error, warn, info, debug.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: LevelFilter,
+    /// Serve this user's processes instead of one's own; for sceau-agent@.service.
+    #[arg(long, value_name = "UID")]
+    serve_uid: Option<u32>,
+    /// Write completions and man pages into a folder, and end.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    manual: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(arguments.log)
-        .with_writer(std::io::stderr)
-        .with_target(false)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+    if let Some(folder) = &arguments.manual {
+        return manual::written(Arguments::command(), folder);
+    }
+    life::log(arguments.log, "sceau-agent");
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Fault::Configuration(e)) => {
@@ -62,8 +68,12 @@ enum Fault {
 
 fn run(arguments: Arguments) -> Result<(), Fault> {
     let variable = |name: &str| std::env::var(name).ok();
-    let places = Places::from_environment(variable, arguments.config)
+    let named = arguments.config.is_some();
+    let mut places = Places::from_environment(variable, arguments.config)
         .map_err(|e| Fault::Configuration(e.into()))?;
+    if !named {
+        places = places.or_of_the_machine();
+    }
     let config = Config::load(&places.config).map_err(|e| Fault::Configuration(e.into()))?;
     let language = config
         .locale
@@ -75,17 +85,33 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
         .build()
         .context("runtime")
         .map_err(Fault::System)?;
-    tokio::task::LocalSet::new().block_on(&runtime, serve(config, places, language))
+    tokio::task::LocalSet::new().block_on(
+        &runtime,
+        serve(config, places, language, arguments.serve_uid),
+    )
 }
 
-async fn serve(config: Config, places: Places, language: Language) -> Result<(), Fault> {
+async fn serve(
+    config: Config,
+    places: Places,
+    language: Language,
+    serve_uid: Option<u32>,
+) -> Result<(), Fault> {
     let readers = config.readers.clone();
     let agent = Agent::new(config, places, language, clock).map_err(|failure| {
         Fault::Configuration(anyhow::anyhow!(text::message(&failure, language)))
     })?;
-    let socket = Socket::bind(&agent.places.socket)
+    let socket = match life::inherited() {
+        Ok(Some(listener)) => Socket::inherited(listener),
+        Ok(None) => Socket::bind(&agent.places.socket),
+        Err(e) => Err(e),
+    };
+    let mut socket = socket
         .with_context(|| agent.places.socket.display().to_string())
         .map_err(Fault::System)?;
+    if let Some(uid) = serve_uid {
+        socket = socket.serving(uid);
+    }
     let (events_tx, events) = tokio::sync::mpsc::unbounded_channel();
     let monitor = Monitor::start(readers, events_tx)
         .context("reader monitor")
@@ -106,16 +132,18 @@ async fn serve(config: Config, places: Places, language: Language) -> Result<(),
         agent::follow_usb(std::rc::Rc::clone(&agent), roots, usb).await;
         std::future::pending::<()>().await;
     };
-    tracing::info!(socket = %agent.places.socket.display(), server = %agent.config.server.text(), "ready");
+    tracing::info!(message_id = life::message::READY, socket = %agent.places.socket.display(), server = %agent.config.server.text(), "ready");
     tokio::select! {
         () = agent::follow_readers(std::rc::Rc::clone(&agent), events) => {}
         () = usb_ends => {}
         () = agent.follow_inbox() => {}
         () = socket.serve(&agent) => {}
+        () = life::follow(&agent) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("ending");
+    life::stopping();
     drop(socket);
     drop(monitor);
     drop(usb_monitor);

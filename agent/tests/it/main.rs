@@ -4,6 +4,7 @@
 mod card;
 mod ceremony;
 mod identity;
+mod life;
 mod relay;
 mod socket;
 mod workstation;

@@ -1,0 +1,92 @@
+//! Completions and man pages, from the command lines themselves: for packages, by `sceau manual FOLDER`, `sceau-agent --manual FOLDER` and
+//! `sceau-desktop --manual FOLDER`. English pages, and French ones as far as [`french`] has the words; what it lacks stays English.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Command;
+use clap_complete::Shell;
+
+mod french;
+
+/// Writes them, and says what went wrong.
+#[must_use]
+pub fn written(command: Command, folder: &Path) -> ExitCode {
+    match write(command, folder) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{}: {e}", folder.display());
+            ExitCode::from(3)
+        }
+    }
+}
+
+/// `completions/` for bash, zsh and fish; `man/man1` and `man/fr/man1`.
+///
+/// # Errors
+/// The system's.
+pub fn write(command: Command, folder: &Path) -> io::Result<()> {
+    let completions = folder.join("completions");
+    fs::create_dir_all(&completions)?;
+    let name = command.get_name().to_owned();
+    for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+        clap_complete::generate_to(shell, &mut command.clone(), &name, &completions)?;
+    }
+    let english = folder.join("man/man1");
+    fs::create_dir_all(&english)?;
+    pages(command.clone(), &english)?;
+    let french = folder.join("man/fr/man1");
+    fs::create_dir_all(&french)?;
+    pages(french::translated(command), &french)?;
+    for page in fs::read_dir(&french)? {
+        let path = page?.path();
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, french::headings(&text))?;
+    }
+    Ok(())
+}
+
+fn pages(command: Command, folder: &Path) -> io::Result<()> {
+    // Reproducible: clap_mangen writes no date.
+    clap_mangen::generate_to(command.disable_help_subcommand(true), folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_and_completions_are_written_the_same_each_time() {
+        let command = || {
+            Command::new("sceau")
+                .about("Seals privileged actions with a physical key")
+                .after_help("Example:\n  sceau status")
+                .subcommand(Command::new("status").about("Sign out"))
+        };
+        let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let read = |place: &tempfile::TempDir, name: &str| {
+            fs::read_to_string(place.path().join(name)).unwrap()
+        };
+        for place in &places {
+            write(command(), place.path()).unwrap();
+        }
+        for name in [
+            "completions/sceau.bash",
+            "completions/_sceau",
+            "completions/sceau.fish",
+            "man/man1/sceau.1",
+            "man/man1/sceau-status.1",
+            "man/fr/man1/sceau.1",
+        ] {
+            assert_eq!(read(&places[0], name), read(&places[1], name), "{name}");
+        }
+        let page = read(&places[0], "man/fr/man1/sceau.1");
+        assert!(
+            page.contains(".SH NOM") && page.contains("Exemple :"),
+            "{page}"
+        );
+        assert!(page.contains("Scelle"), "{page}");
+    }
+}

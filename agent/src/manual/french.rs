@@ -1,0 +1,183 @@
+//! The command lines' help in French, for man pages.
+
+use clap::Command;
+
+/// English help and its French; both as clap has them, without a final full stop.
+const WORDS: &[(&str, &str)] = &[
+    (
+        "Seals privileged actions with a physical key",
+        "Scelle des actions privilégiées par une clé physique",
+    ),
+    (
+        "List the authenticators that are there, or administer one",
+        "Montrer les authentificateurs présents, ou en administrer un",
+    ),
+    (
+        "Say who is signed in, whether the server is reached, and what awaits you",
+        "Dire qui est connecté, si le serveur est joint, et ce qui vous attend",
+    ),
+    (
+        "Show one action and seal it: PIN and touch",
+        "Montrer une action et la sceller : code PIN et toucher",
+    ),
+    (
+        "Refuse one action. \"not-me\" also suspends the session that asks",
+        "Refuser une action. « not-me » suspend aussi la session qui demande",
+    ),
+    (
+        "Enrol the key that is plugged in, by invitation",
+        "Enrôler la clé branchée, sur invitation",
+    ),
+    (
+        "PIV cards: PIN, PUK, keys, certificates",
+        "Cartes PIV : codes PIN et PUK, clés, certificats",
+    ),
+    ("Sign in with a key", "Se connecter par une clé"),
+    ("Sign out", "Se déconnecter"),
+    (
+        "Stay, and show each action as it arrives",
+        "Rester, et montrer chaque action à son arrivée",
+    ),
+    (
+        "Check this workstation, and say what to do",
+        "Vérifier ce poste, et dire quoi faire",
+    ),
+    ("Print JSON", "Écrire du JSON"),
+    ("Print the outcome as JSON", "Écrire l'issue en JSON"),
+    ("Print each outcome as JSON", "Écrire chaque issue en JSON"),
+    (
+        "The action; the oldest that awaits you when absent",
+        "L'action ; sinon la plus ancienne qui vous attend",
+    ),
+    ("The action", "L'action"),
+    ("Why", "Pourquoi"),
+    ("In your words", "Dans vos mots"),
+    (
+        "File that holds the invitation, or - for standard input",
+        "Fichier qui contient l'invitation, ou - pour l'entrée standard",
+    ),
+    ("A name for the key", "Un nom pour la clé"),
+    (
+        "Enrol the PIV card, though FIDO2 keys are there",
+        "Enrôler la carte PIV, bien que des clés FIDO2 soient là",
+    ),
+    (
+        "Part of the name of the reader; needed when there are several cards",
+        "Partie du nom du lecteur ; nécessaire quand il y a plusieurs cartes",
+    ),
+    (
+        "Who; as configured when absent",
+        "Qui ; sinon comme configuré",
+    ),
+    (
+        "Say what the key says of itself",
+        "Dire ce que la clé dit d'elle-même",
+    ),
+    (
+        "Set or change the key's PIN",
+        "Choisir ou changer le code PIN de la clé",
+    ),
+    (
+        "List the discoverable credentials on the key",
+        "Montrer les identifiants que la clé garde",
+    ),
+    (
+        "List the fingers that the key knows, or enrol one, where it has a sensor",
+        "Montrer les doigts que la clé connaît, ou en ajouter un, là où elle a un capteur",
+    ),
+    (
+        "Erase everything on the key for good: every credential for every service, and the PIN",
+        "Effacer la clé pour toujours : tous les identifiants de tous les services, et le code PIN",
+    ),
+    (
+        "The first PIN, or another one",
+        "Le premier code PIN, ou un autre",
+    ),
+    ("Which key", "Quelle clé"),
+    ("Enrol a finger", "Ajouter un doigt"),
+    (
+        "Without it nothing is erased",
+        "Sans cela, rien n'est effacé",
+    ),
+    (
+        "Follows security keys and the server's inbox; people talk to it with `sceau`",
+        "Suit les clés de sécurité et la boîte de réception du serveur ; on lui parle par `sceau`",
+    ),
+    (
+        "Configuration file, instead of $XDG_CONFIG_HOME/sceau/agent.toml",
+        "Fichier de configuration, au lieu de $XDG_CONFIG_HOME/sceau/agent.toml",
+    ),
+    (
+        "What to log on standard error: error, warn, info, debug",
+        "Que journaliser sur la sortie d'erreur : error, warn, info, debug",
+    ),
+    (
+        "Serve this user's processes instead of one's own; for sceau-agent@.service",
+        "Servir les processus de cet utilisateur plutôt que les siens ; pour sceau-agent@.service",
+    ),
+    (
+        "Shows what awaits the person, and asks for the PIN: notifications and pinentry, over the agent's socket",
+        "Montre ce qui attend la personne et demande le code PIN : notifications et pinentry, par la socket de l'agent",
+    ),
+    (
+        "The pinentry to ask with, instead of the session's own",
+        "Le pinentry à employer, au lieu de celui de la session",
+    ),
+];
+
+/// The French of a help text, if there is one.
+fn french(text: &str) -> Option<String> {
+    let bare = text.trim_end_matches('.');
+    if let Some((_, french)) = WORDS.iter().find(|(english, _)| *english == bare) {
+        return Some((*french).to_owned());
+    }
+    let examples = text
+        .replace("Examples:", "Exemples :")
+        .replace("Example:", "Exemple :")
+        .replace("Example configuration", "Exemple de configuration")
+        .replace(
+            "Exit codes: 0 done, 1 no or refused, 2 usage or malformed input, 3 unavailable.",
+            "Codes de retour : 0 fait, 1 non ou refusé, 2 usage ou entrée mal formée, 3 indisponible.",
+        );
+    (examples != text).then_some(examples)
+}
+
+/// The command with its help in French.
+pub(super) fn translated(mut command: Command) -> Command {
+    if let Some(about) = command.get_about().and_then(|it| french(&it.to_string())) {
+        command = command.about(about);
+    }
+    if let Some(long) = command
+        .get_long_about()
+        .and_then(|it| french(&it.to_string()))
+    {
+        command = command.long_about(long);
+    }
+    if let Some(after) = command
+        .get_after_help()
+        .and_then(|it| french(&it.to_string()))
+    {
+        command = command.after_help(after);
+    }
+    command = command.mut_args(|argument| {
+        let help = argument.get_help().and_then(|it| french(&it.to_string()));
+        match help {
+            Some(help) => argument.help(help),
+            None => argument,
+        }
+    });
+    command.mut_subcommands(translated)
+}
+
+/// A page's headings in French.
+pub(super) fn headings(page: &str) -> String {
+    let mut text = page.to_owned();
+    for (english, french) in [
+        (".SH NAME", ".SH NOM"),
+        (".SH SUBCOMMANDS", ".SH SOUS\\-COMMANDES"),
+        (".SH EXTRA", ".SH EXEMPLES"),
+    ] {
+        text = text.replace(english, french);
+    }
+    text
+}
