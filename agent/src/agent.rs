@@ -265,6 +265,16 @@ async fn twin(agent: &Agent, id: u64, info: &AuthenticatorInfo) -> Option<Twin> 
     None
 }
 
+/// See [`Agent::prompting`].
+struct Prompting<'a>(&'a Agent);
+
+impl Drop for Prompting<'_> {
+    fn drop(&mut self) {
+        self.0.asking.set(None);
+        self.0.changed();
+    }
+}
+
 /// The daemon's state.
 pub struct Agent {
     /// The configuration.
@@ -287,6 +297,8 @@ pub struct Agent {
     keys: RefCell<Vec<EnrolledKey>>,
     inbox: RefCell<Inbox>,
     queue: RefCell<Queue>,
+    asking: Cell<Option<Uuid>>,
+    summoned: Cell<Option<Uuid>>,
     changes: watch::Sender<()>,
     turn: Mutex<()>,
 }
@@ -324,6 +336,8 @@ impl Agent {
             keys: RefCell::default(),
             inbox: RefCell::new(inbox),
             queue: RefCell::default(),
+            asking: Cell::new(None),
+            summoned: Cell::new(None),
             changes: watch::channel(()).0,
             turn: Mutex::new(()),
         }))
@@ -362,6 +376,31 @@ impl Agent {
                 self.turn.lock().await
             }
         }
+    }
+
+    /// The action that a person is being prompted for.
+    #[must_use]
+    pub fn asking(&self) -> Option<Uuid> {
+        self.asking.get()
+    }
+
+    /// Notes that a person is being prompted for an action, until what it returns is dropped.
+    pub fn prompting(&self, id: Uuid) -> impl Drop {
+        self.asking.set(Some(id));
+        self.changed();
+        Prompting(self)
+    }
+
+    /// The action that the person has asked to see.
+    #[must_use]
+    pub fn summoned(&self) -> Option<Uuid> {
+        self.summoned.get()
+    }
+
+    /// The person asked to see this action, which waits.
+    pub fn summon(&self, id: Uuid) {
+        self.summoned.set(Some(id));
+        self.changed();
     }
 
     /// The session's bearer.
@@ -411,6 +450,9 @@ impl Agent {
 
     /// An action is over: sealed, refused, expired or settled elsewhere.
     pub fn settle(&self, id: Uuid, state: &str) {
+        if self.summoned.get() == Some(id) {
+            self.summoned.set(None);
+        }
         self.queue.borrow_mut().settle(id, state);
         self.changed();
     }

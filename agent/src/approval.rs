@@ -59,6 +59,7 @@ pub async fn approve(
         (None, None) => return Err(Failure::NothingPending),
     };
     let id = proposal.id();
+    let _prompting = agent.prompting(id);
     let token = agent.token()?;
     let chosen = while_pending(agent, &proposal, prompt, async |prompt: &mut _| {
         choose(agent, prompt, language, proposal.clone(), &token).await
@@ -70,6 +71,20 @@ pub async fn approve(
         Err(failure) => Err(failure),
     };
     Ok((id, outcome))
+}
+
+/// Puts an action forward that the person asked to see: it is fetched if the inbox has not told of it.
+///
+/// # Errors
+/// [`Failure`]: it does not await this person.
+pub async fn summon(agent: &Agent, id: Uuid) -> Result<(), Failure> {
+    agent.token()?;
+    let waits = agent.with_queue(|queue| queue.next(Some(id), &[], agent.now()).is_some());
+    if !waits {
+        fetch(agent, id).await?;
+    }
+    agent.summon(id);
+    Ok(())
 }
 
 /// What a person chose, and the key sealed.

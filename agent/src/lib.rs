@@ -5,18 +5,22 @@
 //! server's answers (only what [`sceau_proof::action::Action`] accepts is shown and signed), authenticators, readers, whoever opens the socket.
 //!
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
-//! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`] and [`administration`] (people) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
+//! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`], [`desktop`], [`bridge`] and [`administration`] (people) · [`life`],
+//! [`doctor`] and [`manual`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
 //! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`] asks for what these seal.
 
 pub mod administration;
 pub mod agent;
 pub mod approval;
+pub mod bridge;
 pub mod ceremony;
 pub mod config;
+pub mod desktop;
+pub mod doctor;
 pub mod enrolment;
 pub mod hidraw;
-pub mod lineage;
 pub mod life;
+pub mod lineage;
 pub mod locale;
 pub mod manual;
 pub mod pcsc;

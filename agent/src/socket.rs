@@ -37,6 +37,8 @@ use crate::reader::{Authenticator, AuthenticatorError, Condition};
 use crate::sign_in;
 use crate::text;
 
+pub mod watch;
+
 /// The longest line that a client may send.
 pub const MAX_LINE: usize = 8 * 1024;
 /// Most clients at one time.
@@ -116,6 +118,13 @@ enum Op {
     SignOut,
     /// Prompt for every action as it arrives.
     Wait,
+    /// Tell what changes ([`watch`]).
+    Watch,
+    /// Show the person this action now, wherever prompts are shown: what the bridge of a browser may ask.
+    Summon {
+        /// Which.
+        id: Uuid,
+    },
 }
 
 /// A request line.
@@ -427,6 +436,11 @@ async fn perform(
         }
         Op::SignOut => sign_in::sign_out(agent).await.map(|()| json!({})),
         Op::Wait => wait(agent, prompt, language).await,
+        Op::Watch => watch::watch(agent, prompt, language).await,
+        Op::Summon { id } => {
+            approval::summon(agent, id).await?;
+            Ok(json!({ "id": id, "state": "pending" }))
+        }
     }
 }
 
@@ -481,6 +495,7 @@ fn status(agent: &Agent, language: Language) -> Value {
         queue.waiting(now).map(one).collect()
     });
     let mut status = json!({
+        "version": env!("CARGO_PKG_VERSION"),
         "person": agent.person().map(|person| person.id).or_else(|| agent.person_id()),
         "server": agent.config.server.text(),
         "rp_id": agent.config.rp_id.as_str(),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use sceau_agent::administration::{Administer, AdministrationError, administer};
 use sceau_agent::config::{ConfigError, Places};
+use sceau_agent::doctor::{self, look};
 use sceau_agent::lineage;
 use sceau_agent::locale::Language;
 use sceau_agent::manual;
@@ -159,6 +160,15 @@ enum Command {
     /// Sign out.
     #[command(after_help = "Example:\n  sceau sign-out")]
     SignOut,
+    /// Check this workstation, and say what to do.
+    #[command(
+        after_help = "Examples:\n  sceau doctor\n  sceau doctor --json | jq '.findings[] | select(.state == \"fault\")'"
+    )]
+    Doctor {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Write completions and man pages into a folder.
     #[command(hide = true)]
     Manual {
@@ -247,6 +257,9 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
     if let Command::Manual { folder } = &command {
         return Ok(manual::written(Arguments::command(), folder));
     }
+    if let Command::Doctor { json } = &command {
+        return doctor(*json, language);
+    }
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
     let (request, json, person_needed, input_is_data) = match &command {
@@ -329,7 +342,7 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             true,
             false,
         ),
-        Command::Manual { .. } => (Value::Null, false, false, false),
+        Command::Doctor { .. } | Command::Manual { .. } => (Value::Null, false, false, false),
         Command::SignOut => (json!({ "op": "sign-out" }), false, false, false),
         Command::Wait { json } => (json!({ "op": "wait" }), *json, true, false),
     };
@@ -404,7 +417,8 @@ fn preview(
     language: Language,
     json: bool,
 ) -> Result<Result<Value, ExitCode>, Fault> {
-    let mut client = Client::connect(&places.socket, signals().map_err(Fault::Signals)?, language)?;
+    let socket = places.served_socket(rustix::process::geteuid().as_raw());
+    let mut client = Client::connect(&socket, signals().map_err(Fault::Signals)?, language)?;
     let request = json!({ "op": "lineage", "person": person });
     match client.request(request, |_| {})? {
         Ended::Done(lineage) => {
@@ -428,6 +442,33 @@ fn preview(
         }
         Ended::Signalled(_) => Ok(Err(ExitCode::from(1))),
     }
+}
+
+/// Looks at the workstation. Nothing wrong: 0; something to mend: 1.
+fn doctor(json: bool, language: Language) -> Result<ExitCode, Fault> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Fault::Signals)?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let findings = runtime.block_on(look::at_everything(variable, clock));
+    let text = if json {
+        let all: Vec<Value> = findings.iter().map(|one| one.json(language)).collect();
+        format!(
+            "{}\n",
+            json!({ "sound": doctor::is_sound(&findings), "findings": all })
+        )
+    } else {
+        doctor::lines(&findings, language)
+    };
+    // A reader that closed the pipe wants no more.
+    drop(std::io::stdout().lock().write_all(text.as_bytes()));
+    Ok(ExitCode::from(u8::from(!doctor::is_sound(&findings))))
+}
+
+#[allow(clippy::disallowed_methods, reason = "this main owns the clock")]
+fn clock() -> time::OffsetDateTime {
+    time::OffsetDateTime::now_utc()
 }
 
 /// The invitation: one word, from a file or standard input, never an argument.
@@ -528,7 +569,7 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
             language.pick("Connecté", "Signed in"),
             text(&done["person"])
         ),
-        Command::Manual { .. } => String::new(),
+        Command::Doctor { .. } | Command::Manual { .. } => String::new(),
         Command::SignOut => format!("{}\n", language.pick("Déconnecté.", "Signed out.")),
     }
 }

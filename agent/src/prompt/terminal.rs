@@ -64,7 +64,7 @@ pub enum ClientError {
 /// A message of the daemon.
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Message {
+pub(crate) enum Message {
     Prompt(Numbered),
     Progress(Progress),
     Event(Value),
@@ -73,9 +73,9 @@ enum Message {
 }
 
 #[derive(Deserialize)]
-struct Failed {
-    code: String,
-    message: String,
+pub(crate) struct Failed {
+    pub(crate) code: String,
+    pub(crate) message: String,
     #[serde(default = "one")]
     exit: u8,
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::relay::{Relay, action};
 use crate::workstation::{Workstation, eventually, with_virtual_keys};
 
-const PIN: &str = "271828";
+pub(crate) const PIN: &str = "271828";
 
 fn server(relay: &Relay) -> String {
     format!("server = \"{}\"\nperson = \"alice\"", relay.url())
@@ -22,7 +22,7 @@ fn end(mut terminal: PtySession) -> (i32, String) {
 }
 
 /// A workstation with an enrolled key, its PIN set through the terminal.
-fn enrolled(relay: &Relay) -> Workstation {
+pub(crate) fn enrolled(relay: &Relay) -> Workstation {
     let workstation = Workstation::new(&server(relay)).with_key().start();
     let file = workstation.path("invitation");
     std::fs::write(&file, "c2VjcmV0LWludml0YXRpb24\n").unwrap();
@@ -49,7 +49,7 @@ fn enrolled(relay: &Relay) -> Workstation {
     workstation
 }
 
-fn propose(relay: &Relay, workstation: &Workstation, seconds: i64) -> Value {
+pub(crate) fn propose(relay: &Relay, workstation: &Workstation, seconds: i64) -> Value {
     let action = action("account.create", "alice", seconds, json!({}));
     relay.propose(&action);
     workstation.await_status("the action waits", |status| {
@@ -67,7 +67,7 @@ fn pin(terminal: &mut PtySession, typed: &str) {
     terminal.send_line(typed).unwrap();
 }
 
-fn path(action: &Value, what: &str) -> String {
+pub(crate) fn path(action: &Value, what: &str) -> String {
     format!("/v1/actions/{}/{what}", action["id"].as_str().unwrap())
 }
 

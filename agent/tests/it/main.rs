@@ -3,6 +3,8 @@
 
 mod card;
 mod ceremony;
+mod desktop;
+mod doctor;
 mod identity;
 mod life;
 mod relay;

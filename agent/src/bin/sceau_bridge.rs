@@ -1,0 +1,72 @@
+//! `sceau-bridge`: the native-messaging host that a browser starts for Sceau's extension, and what makes that extension. A thin main over
+//! [`sceau_agent::bridge`].
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sceau_agent::bridge::{self, BridgeError};
+use sceau_agent::config::{Config, ConfigError, Places};
+
+/// Hands an action over from the server's approval page to the agent; browsers start it by themselves.
+#[derive(Parser)]
+#[command(
+    name = "sceau-bridge",
+    version,
+    after_help = "Example:\n  sceau-bridge --extension ~/sceau-extension"
+)]
+struct Arguments {
+    /// Write the extension for the configured server into this folder.
+    #[arg(long, value_name = "FOLDER", required = true)]
+    extension: PathBuf,
+}
+
+enum Fault {
+    Config(ConfigError),
+    Bridge(BridgeError),
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let done = if arguments
+        .first()
+        .is_some_and(|first| !first.starts_with('-'))
+    {
+        host(&arguments)
+    } else {
+        let arguments = Arguments::parse();
+        configured().and_then(|(config, _)| {
+            bridge::write_extension(&config, &arguments.extension)
+                .map_err(|e| Fault::Bridge(e.into()))
+        })
+    };
+    let (why, code) = match done {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Fault::Config(e)) => (e.to_string(), 2),
+        Err(Fault::Bridge(e @ BridgeError::Io(_))) => (e.to_string(), 3),
+        Err(Fault::Bridge(e)) => (e.to_string(), 2),
+    };
+    eprintln!("sceau-bridge: {why}");
+    ExitCode::from(code)
+}
+
+fn configured() -> Result<(Config, Places), Fault> {
+    let places = Places::from_environment(|name| std::env::var(name).ok(), None)
+        .map_err(Fault::Config)?
+        .or_of_the_machine();
+    let config = Config::load(&places.config).map_err(Fault::Config)?;
+    Ok((config, places))
+}
+
+fn host(arguments: &[String]) -> Result<(), Fault> {
+    bridge::started_for(arguments).map_err(Fault::Bridge)?;
+    let (config, places) = configured()?;
+    let socket = places.served_socket(rustix::process::geteuid().as_raw());
+    bridge::serve(
+        std::io::stdin().lock(),
+        std::io::stdout().lock(),
+        &config,
+        &socket,
+    )
+    .map_err(Fault::Bridge)
+}
