@@ -1,8 +1,9 @@
 //! One Debian package: a folder laid out as the system will have it, and dpkg's own tools to close it.
 //!
-//! `install` has a line for each file: source (of the checkout, or `bin:NAME` for a binary, or `man:`, see below), destination, and
-//! a mode where it is not 0644 (0755 for binaries). Everything under /etc is a conffile, as debhelper has it. Owner root, one time for
-//! everything, names sorted by dpkg-deb, one thread of xz: the same bytes from the same content.
+//! `install` has a line for each file: source, destination, and a mode where it is not 0644 (0755 for binaries). A source is a file of the
+//! checkout, a whole folder (`…/`), `bin:NAME` for a binary, or `made:PATH` for what the binaries themselves wrote (man pages, completions):
+//! `make` lists the commands that do, which get a folder as last argument. Everything under /etc is a conffile, as debhelper has it. Owner
+//! root, one time for everything, names sorted by dpkg-deb, one thread of xz: the same bytes from the same content.
 
 use std::{
     fs::{self, File, FileTimes, Permissions},
@@ -51,6 +52,7 @@ impl<'r> Package<'r> {
             tree,
             binaries: Vec::new(),
         };
+        package.make(binaries)?;
         let list = fs::read_to_string(package.source.join("install"))?;
         for line in list.lines().map(str::trim) {
             if !line.is_empty() && !line.starts_with('#') {
@@ -67,6 +69,30 @@ impl<'r> Package<'r> {
         let licences = package.gzip(contents.licences()?.as_bytes())?;
         package.write(&format!("{doc}/third-party-licences.gz"), &licences, 0o644)?;
         Ok(package)
+    }
+
+    /// Where `make` writes.
+    fn made(&self) -> PathBuf {
+        let stage = self.run.target.join("stage");
+        stage.join(format!("{}.made", self.name))
+    }
+
+    fn make(&self, binaries: &Path) -> Result<()> {
+        let Ok(list) = fs::read_to_string(self.source.join("make")) else {
+            return Ok(());
+        };
+        let made = self.made();
+        if made.exists() {
+            fs::remove_dir_all(&made)?;
+        }
+        fs::create_dir_all(&made)?;
+        for line in list.lines().filter(|line| !line.starts_with('#')) {
+            let mut words = line.split_whitespace();
+            let program = words.next().context("make: an empty line")?;
+            let mut command = self.run.tool(&binaries.join(program).to_string_lossy());
+            run(command.args(words).arg(&made))?;
+        }
+        Ok(())
     }
 
     fn install(&mut self, line: &str, binaries: &Path) -> Result<()> {
@@ -89,13 +115,33 @@ impl<'r> Package<'r> {
             self.binaries.push(destination.into());
             return Ok(());
         }
-        let bytes = fs::read(self.run.root.join(source)).with_context(|| source.to_owned())?;
-        let is_manual = destination.starts_with("usr/share/man/");
-        if is_manual && !source.ends_with(".gz") {
+        let path = match source.strip_prefix("made:") {
+            Some(name) => self.made().join(name),
+            None => self.run.root.join(source),
+        };
+        self.copy(&path, destination, mode.unwrap_or(0o644))
+            .with_context(|| path.display().to_string())
+    }
+
+    /// A file, or a folder with all that is in it; man pages are compressed.
+    fn copy(&self, from: &Path, destination: &str, mode: u32) -> Result<()> {
+        if from.is_dir() {
+            let mut entries: Vec<_> = fs::read_dir(from)?.collect::<Result<_, _>>()?;
+            entries.sort_by_key(std::fs::DirEntry::file_name);
+            ensure!(!entries.is_empty(), "an empty folder");
+            for entry in entries {
+                let name = entry.file_name();
+                let below = Path::new(destination).join(name);
+                self.copy(&entry.path(), &below.to_string_lossy(), mode)?;
+            }
+            return Ok(());
+        }
+        let bytes = fs::read(from)?;
+        if destination.starts_with("usr/share/man/") {
             let name = format!("{destination}.gz");
             return self.write(&name, &self.gzip(&bytes)?, 0o644);
         }
-        self.write(destination, &bytes, mode.unwrap_or(0o644))
+        self.write(destination, &bytes, mode)
     }
 
     fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<()> {
