@@ -19,11 +19,13 @@ use crate::life::message;
 use crate::locale::Language;
 use crate::pcsc;
 use crate::piv;
+use crate::presence::{self, Presence};
 use crate::prompt::{Progress, Prompt};
 use crate::queue::{Arrival, Queue};
 use crate::reader::{
     self, AuthenticatorError, Authenticators, Condition, Handle, Link, Transport, Whereabouts,
 };
+use crate::seat::Seat;
 use crate::server::inbox::{self, Event};
 use crate::server::{Person, Server, ServerError};
 use crate::session::{self, Session, Token};
@@ -115,6 +117,7 @@ pub async fn follow_readers(
                 if let Some(id) = there.remove(&place) {
                     tracing::info!(reader = %place.reader.to_string_lossy(), "authenticator gone");
                     let_go(&agent, id);
+                    presence::departed(&agent, id, Transport::SmartCard);
                 }
             }
             pcsc::Event::Service { up } => {
@@ -150,6 +153,7 @@ pub async fn follow_usb(
                 if let Some(id) = there.remove(&node) {
                     tracing::info!(node = %node.path.display(), "authenticator gone");
                     let_go(&agent, id);
+                    presence::departed(&agent, id, Transport::Usb);
                 }
             }
         }
@@ -206,7 +210,7 @@ async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
             });
         match pauses.next() {
             Some(pause) if is_silent => tokio::time::sleep(pause).await,
-            _ => return,
+            _ => return presence::learn(&agent).await,
         }
     }
 }
@@ -291,6 +295,10 @@ pub struct Agent {
     pub cards: RefCell<piv::Cards>,
     /// Whether pcscd answers.
     pub smart_cards: Cell<bool>,
+    /// What keys prove of themselves.
+    pub presence: Presence,
+    /// logind, where there is one.
+    pub seat: RefCell<Option<Rc<Seat>>>,
     clock: Clock,
     session: RefCell<Option<Session>>,
     person: RefCell<Option<Person>>,
@@ -330,6 +338,8 @@ impl Agent {
             authenticators: RefCell::default(),
             cards: RefCell::default(),
             smart_cards: Cell::new(false),
+            presence: Presence::default(),
+            seat: RefCell::default(),
             clock,
             session: RefCell::new(session),
             person: RefCell::default(),
@@ -463,6 +473,7 @@ impl Agent {
     /// [`Failure::File`]: it could not be kept; it holds until the daemon ends.
     pub fn sign_in(&self, session: Session) -> Result<(), Failure> {
         let kept = session::save(&self.places.session, &session);
+        self.presence.forget();
         self.queue.borrow_mut().clear();
         self.keys.borrow_mut().clear();
         self.person.replace(None);
@@ -478,6 +489,7 @@ impl Agent {
     /// [`Failure::File`]: its file could not be removed.
     pub fn sign_out(&self) -> Result<Option<Session>, Failure> {
         let session = self.session.replace(None);
+        self.presence.forget();
         self.queue.borrow_mut().clear();
         self.keys.borrow_mut().clear();
         self.person.replace(None);
@@ -535,6 +547,7 @@ impl Agent {
                     }
                 }
             }
+            Event::Presence(asked) => self.presence.ask(asked),
             Event::Settled(settled) => self.queue.borrow_mut().settle(settled.id, &settled.state),
             Event::Lost(reason) => {
                 if let ServerError::Untrusted(_) = reason {

@@ -13,6 +13,7 @@ use crate::ceremony::{Consented, Proposal, Sealed, Unfit};
 use crate::life::message;
 use crate::locale::Language;
 use crate::piv::{self, ReadyCard};
+use crate::presence;
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
 use crate::queue::Arrival;
 use crate::reader::{AuthenticatorError, Ready};
@@ -49,6 +50,7 @@ pub async fn approve(
 ) -> Result<(Uuid, Result<Outcome, Failure>), Failure> {
     agent.token()?;
     let _turn = agent.turn(prompt).await;
+    let _signing = presence::signing(agent);
     let next = |agent: &Agent| agent.with_queue(|queue| queue.next(id, except, agent.now()));
     let proposal = match (next(agent), id) {
         (Some(proposal), _) => proposal,
@@ -242,11 +244,14 @@ pub async fn seal(
         return Err(AuthenticatorError::NoUserVerification.into());
     }
     let key_id = armed.key().key_id.clone();
+    let action = armed.id();
+    agent.presence.lives_in(authenticator.id, &key_id);
     let signing = with_pin(
         prompt,
         &authenticator,
         None,
         async |pin: Option<Pin>, told: &mut dyn FnMut(Keepalive)| {
+            presence::signs(agent, &key_id, action).await;
             let credential = armed.credential().to_vec();
             authenticator
                 .assert(

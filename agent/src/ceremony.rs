@@ -254,7 +254,7 @@ fn client_data(action: &Action, kind: &str, rp_id: &RpId) -> Vec<u8> {
     .into_bytes()
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest(&SHA256, bytes).as_ref());
     out
@@ -336,6 +336,12 @@ pub struct Armed {
 }
 
 impl Armed {
+    /// The action's id.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// The relying party for the authenticator.
     #[must_use]
     pub fn rp_id(&self) -> &RpId {

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Uri;
@@ -35,6 +36,9 @@ pub enum ConfigError {
     /// A pin is not 32 bytes in base64url.
     #[error("spki_sha256 is not 32 bytes in base64url without padding: {0}")]
     Pin(String),
+    /// `presence.grace` is not a span up to ten seconds.
+    #[error("presence.grace is written 1500ms or 2s, and is at most 10s")]
+    Grace,
     /// A variable of the XDG base directories is needed and missing.
     #[error("{0} is not set")]
     Environment(&'static str),
@@ -181,6 +185,48 @@ pub struct Config {
     pub locale: Option<Language>,
     /// Only readers whose name contains one of these; empty: all of them.
     pub readers: Vec<String>,
+    /// What a key's going does here.
+    pub presence: PresenceRule,
+}
+
+/// `[presence]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresenceRule {
+    /// Lock the desktop when a key of the person's is pulled.
+    pub lock: bool,
+    /// How long a key that went away is waited for: other programs make keys come and go.
+    pub grace: Duration,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PresenceSection {
+    lock: bool,
+    grace: String,
+}
+
+impl Default for PresenceSection {
+    fn default() -> Self {
+        Self {
+            lock: false,
+            grace: "1500ms".to_owned(),
+        }
+    }
+}
+
+impl PresenceSection {
+    fn check(&self) -> Result<PresenceRule, ConfigError> {
+        let number = |unit: &str| self.grace.strip_suffix(unit)?.parse::<u64>().ok();
+        let grace = number("ms")
+            .map(Duration::from_millis)
+            .or_else(|| number("s").map(Duration::from_secs))
+            .filter(|grace| *grace <= Duration::from_secs(10))
+            .ok_or(ConfigError::Grace)?;
+        Ok(PresenceRule {
+            lock: self.lock,
+            grace,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -195,6 +241,8 @@ struct File {
     locale: Option<Language>,
     #[serde(default)]
     readers: Vec<String>,
+    #[serde(default)]
+    presence: PresenceSection,
 }
 
 impl Config {
@@ -234,6 +282,7 @@ impl Config {
             person: file.person,
             locale: file.locale,
             readers: file.readers,
+            presence: file.presence.check()?,
         })
     }
 }

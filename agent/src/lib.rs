@@ -7,7 +7,7 @@
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
 //! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`], [`desktop`], [`bridge`] and [`administration`] (people) · [`life`],
 //! [`doctor`] and [`manual`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
-//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`] asks for what these seal.
+//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`] asks for what these seal · [`presence`] and [`seat`] (the key stays, and somebody sits here).
 
 pub mod administration;
 pub mod agent;
@@ -25,9 +25,11 @@ pub mod locale;
 pub mod manual;
 pub mod pcsc;
 pub mod piv;
+pub mod presence;
 pub mod prompt;
 pub mod queue;
 pub mod reader;
+pub mod seat;
 pub mod server;
 pub mod session;
 pub mod sign_in;

@@ -8,6 +8,7 @@ use crate::agent::{Agent, Failure};
 use crate::approval;
 use crate::ceremony::Proposal;
 use crate::locale::Language;
+use crate::presence;
 use crate::prompt::{Answer, Progress, Prompt, Question};
 use crate::server::{OpenedSession, SessionState};
 use crate::session::{Session, Token};
@@ -33,6 +34,7 @@ pub async fn sign_in(
     person: Option<String>,
 ) -> Result<SignedIn, Failure> {
     let _turn = agent.turn(prompt).await;
+    let _signing = presence::signing(agent);
     let person = person.or_else(|| agent.person_id()).ok_or(Failure::Misuse(
         "whose session: say --person, or set `person` in the configuration",
     ))?;
@@ -99,6 +101,7 @@ pub async fn sign_in(
 /// # Errors
 /// [`Failure::SignedOut`]; [`Failure::Server`] when the server could not be told.
 pub async fn sign_out(agent: &Agent) -> Result<(), Failure> {
+    presence::goodbyes(agent, presence::Goodbye::Ending).await;
     let session = agent.sign_out()?.ok_or(Failure::SignedOut)?;
     if session.session_id.is_empty() {
         return Ok(());

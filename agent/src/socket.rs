@@ -505,6 +505,7 @@ fn status(agent: &Agent, language: Language) -> Value {
         "refused": refused(agent, language),
         "pending": pending,
         "turned_away": agent.with_queue(|queue| queue.turned_away()),
+        "presence": agent.presence.status(now),
     });
     if let (Value::Object(status), Ok(Value::Object(inbox))) =
         (&mut status, serde_json::to_value(&*agent.inbox()))

@@ -233,6 +233,7 @@ async fn desk(folder: &Path, durability: Durability, manufacturer: &Manufacturer
         log_key: LogKey::from_seed("sceau.example/log", KeyKind::Log, &[7; 32]).unwrap(),
         judge: Judge::new(RP_ID.to_owned(), origins, load_anchors(&anchors).unwrap()).unwrap(),
         cards: None,
+        presence: None,
     };
     Desk::start(store, Ports::new(SystemClock, System), settings)
         .await

@@ -12,6 +12,7 @@ mod lineage;
 mod log;
 mod me;
 mod permit;
+mod presence;
 mod problem;
 mod refusal;
 mod report;
@@ -93,6 +94,10 @@ impl Api {
             .route("/v1/sessions", post(session::open))
             .route("/v1/sessions/{id}", get(session::show).delete(session::end))
             .route("/v1/me", get(me::show))
+            .route("/v1/presence/proofs", post(presence::prove))
+            .route("/v1/presence/goodbyes", post(presence::leave))
+            .route("/v1/presence/delays", post(presence::delay))
+            .route("/v1/presence/inabilities", post(presence::disclaim))
             .route("/v1/keys/{id}/review", get(key::review))
             .route("/v1/persons/{id}/lineage", get(lineage::show))
             .route("/v1/actions/{id}/begotten", post(lineage::report))
@@ -156,6 +161,10 @@ impl FromRef<Api> for Desk {
         session::show,
         session::end,
         me::show,
+        presence::prove,
+        presence::leave,
+        presence::delay,
+        presence::disclaim,
         key::review,
         lineage::show,
         lineage::report,

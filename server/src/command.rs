@@ -182,6 +182,7 @@ fn settings(config: &Config) -> Result<Settings, CommandError> {
         log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin).map_err(missing)?,
         judge: load_judge(config)?,
         cards: load_cards(config)?,
+        presence: config.presence.clone(),
     })
 }
 

@@ -286,6 +286,9 @@ pub struct Config {
     /// `[piv]`.
     #[serde(default)]
     pub piv: Option<Piv>,
+    /// `[presence]`.
+    #[serde(default)]
+    pub presence: Option<crate::presence::Presence>,
     /// `[limit]`.
     #[serde(default)]
     pub limit: Limits,
@@ -477,6 +480,9 @@ impl Config {
         }
         if let Some(piv) = &self.piv {
             piv.check()?;
+        }
+        if let Some(presence) = &self.presence {
+            presence.check()?;
         }
         for service in &self.service {
             if service.id.as_str() == crate::policy::OWN_SERVICE {

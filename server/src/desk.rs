@@ -20,6 +20,7 @@ mod login;
 mod new_key;
 mod open;
 mod own;
+mod presence;
 mod registration;
 mod report;
 mod settle;
@@ -43,6 +44,7 @@ use crate::key::{KeyRecord, KeyState, KeySummary};
 use crate::piv::Cards;
 use crate::policy::Policy;
 use crate::port::{NoRandomness, Ports};
+use crate::presence::Presence;
 use crate::rate::Limits;
 use crate::store::{self, Store, StoreError};
 use crate::writer::{Command, Writer};
@@ -52,6 +54,7 @@ pub use execute::Consumed;
 pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
 pub use login::{NewLogin, Redeemed, SignedIn};
+pub use presence::{Asked, ProofClaim, Standing};
 
 use evidence::response;
 
@@ -170,6 +173,8 @@ pub struct Settings {
     pub judge: Judge,
     /// Judges those of cards; without it none is enrolled.
     pub cards: Option<Cards>,
+    /// Which sessions need their key to stay; without it none does.
+    pub presence: Option<Presence>,
 }
 
 /// What commands share.
@@ -187,6 +192,7 @@ pub(crate) struct Shared {
     log_origin: String,
     judge: Judge,
     cards: Option<Cards>,
+    presence: Option<Presence>,
     alerts: Mutex<HashMap<PersonId, OffsetDateTime>>,
     blocked: Mutex<HashMap<crate::id::KeyId, OffsetDateTime>>,
 }
@@ -196,6 +202,8 @@ struct Inner {
     store: Store,
     hub: Arc<Hub>,
     writer: Writer,
+    /// Something changed of which sessions need presence, and until when.
+    presence_news: Arc<tokio::sync::Notify>,
     shared: Arc<Shared>,
     log_key: sceau_proof::log::note::SigningKey,
     _background: DropGuard,
@@ -262,6 +270,7 @@ impl Desk {
             log_origin: settings.log_key.verifying_key().name().to_owned(),
             judge: settings.judge,
             cards: settings.cards,
+            presence: settings.presence,
             alerts: Mutex::new(HashMap::new()),
             blocked: Mutex::new(HashMap::new()),
         });
@@ -272,6 +281,7 @@ impl Desk {
                 store,
                 hub,
                 writer,
+                presence_news: Arc::default(),
                 shared: Arc::clone(&shared),
                 log_key: settings.log_key,
                 _background: stop.clone().drop_guard(),
@@ -288,10 +298,15 @@ impl Desk {
         })
         .await?;
         desk.run(settle::Sweep {
-            shared,
+            shared: Arc::clone(&shared),
             restarted: true,
         })
         .await?;
+        desk.run(presence::Rearm { shared }).await?;
+        tokio::spawn(
+            stop.clone()
+                .run_until_cancelled_owned(presence::keep(Arc::downgrade(&desk.inner))),
+        );
         tokio::spawn(
             stop.clone()
                 .run_until_cancelled_owned(background::sweep(Arc::downgrade(&desk.inner))),

@@ -25,6 +25,7 @@ pub mod person;
 pub mod piv;
 pub mod policy;
 pub mod port;
+pub mod presence;
 pub mod provider;
 pub mod rate;
 pub mod session;

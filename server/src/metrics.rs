@@ -20,6 +20,11 @@ struct ByOutcome {
     outcome: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
 /// All metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -28,6 +33,8 @@ pub struct Metrics {
     approvals: Family<ByOutcome, Counter<u64, AtomicU64>>,
     waiting: Gauge,
     inboxes: Gauge,
+    proofs: Family<ByOutcome, Counter<u64, AtomicU64>>,
+    presence: Family<ByState, Gauge>,
 }
 
 impl Default for Metrics {
@@ -53,12 +60,26 @@ impl Default for Metrics {
         );
         let inboxes = Gauge::default();
         registry.register("inboxes", "Inbox connections", inboxes.clone());
+        let proofs = Family::default();
+        registry.register(
+            "presence_proofs",
+            "Proofs of presence received, by outcome, and goodbyes",
+            proofs.clone(),
+        );
+        let presence = Family::default();
+        registry.register(
+            "presence_sessions",
+            "Live sessions that need their key, by whether it is there",
+            presence.clone(),
+        );
         Self {
             registry,
             requests,
             approvals,
             waiting,
             inboxes,
+            proofs,
+            presence,
         }
     }
 }
@@ -82,11 +103,26 @@ impl Metrics {
         self.approvals.get_or_create(&ByOutcome { outcome }).inc();
     }
 
-    /// The text that is scraped.
+    /// A proof of presence was taken, or not.
+    pub fn proof(&self, outcome: &'static str) {
+        self.proofs.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    /// The text that is scraped. `presence`: sessions that have their key, and that lost it.
     ///
     /// # Errors
     /// When encoding fails.
-    pub fn text(&self, waiting: usize, inboxes: usize) -> Result<String, std::fmt::Error> {
+    pub fn text(
+        &self,
+        waiting: usize,
+        inboxes: usize,
+        presence: (u64, u64),
+    ) -> Result<String, std::fmt::Error> {
+        for (state, count) in [("present", presence.0), ("absent", presence.1)] {
+            self.presence
+                .get_or_create(&ByState { state })
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         self.inboxes.set(i64::try_from(inboxes).unwrap_or(i64::MAX));
         let mut text = String::new();

@@ -53,6 +53,8 @@ pub enum SessionState {
     Active,
     /// The sign-in was refused.
     Refused,
+    /// It needs its key, which does not show itself. It speaks for nobody until it does.
+    Absent,
     /// Someone said that it is not theirs, or its person was suspended.
     Suspended,
     /// Signed out, or its time is over.
@@ -67,6 +69,7 @@ impl SessionState {
             Self::Pending => "pending",
             Self::Active => "active",
             Self::Refused => "refused",
+            Self::Absent => "absent",
             Self::Suspended => "suspended",
             Self::Ended => "ended",
         }
@@ -102,6 +105,8 @@ pub struct Session {
     pub action: ActionId,
     /// When it ends by itself.
     pub expires_at: OffsetDateTime,
+    /// Until when its key's last proof of presence holds; `None` when it needs none.
+    pub present_until: Option<OffsetDateTime>,
 }
 
 impl Session {

@@ -13,6 +13,7 @@ pub mod log;
 pub mod login;
 pub mod metadata;
 pub mod person;
+pub mod presence;
 pub mod session;
 
 use std::time::Duration;
@@ -84,6 +85,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (21, include_str!("../migrations/0021_fact.sql")),
     (80, include_str!("../migrations/0080_touch.sql")),
     (65, include_str!("../migrations/0065_provider.sql")),
+    (70, include_str!("../migrations/0070_presence.sql")),
 ];
 
 /// An open store.

@@ -7,6 +7,7 @@ mod crash;
 mod path;
 mod peers;
 mod piv;
+mod presence;
 mod provider;
 mod system;
 mod usb;

@@ -220,6 +220,12 @@ impl Workstation {
         self
     }
 
+    /// Where this workstation's pcscd listens.
+    #[must_use]
+    pub fn pcsc_socket(&self) -> &Path {
+        &self.socket
+    }
+
     /// A command of the product, with this workstation's environment.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
@@ -407,6 +413,18 @@ impl Workstation {
             self.folder.join("config/sceau/agent.toml"),
             text,
         )?)
+    }
+
+    /// Adds to the agent's configuration and starts it again.
+    ///
+    /// # Errors
+    /// When it does not come back.
+    pub fn restart_agent_with(&mut self, more: &str) -> Result<()> {
+        self.agent = None;
+        let path = self.folder.join("config/sceau/agent.toml");
+        let text = fs::read_to_string(&path)?;
+        fs::write(&path, format!("{text}{more}\n"))?;
+        self.start_agent().map(drop)
     }
 
     /// Points the agent at another server and starts it again; the session goes with it.

@@ -12,6 +12,8 @@ use sceau_agent::life;
 use sceau_agent::locale::Language;
 use sceau_agent::manual;
 use sceau_agent::pcsc::Monitor;
+use sceau_agent::presence;
+use sceau_agent::seat;
 use sceau_agent::socket::Socket;
 use sceau_agent::text;
 use time::OffsetDateTime;
@@ -132,11 +134,19 @@ async fn serve(
         agent::follow_usb(std::rc::Rc::clone(&agent), roots, usb).await;
         std::future::pending::<()>().await;
     };
+    let presence_ends = async {
+        tokio::join!(
+            presence::follow(std::rc::Rc::clone(&agent)),
+            seat::follow(std::rc::Rc::clone(&agent))
+        );
+        std::future::pending::<()>().await;
+    };
     tracing::info!(message_id = life::message::READY, socket = %agent.places.socket.display(), server = %agent.config.server.text(), "ready");
     tokio::select! {
         () = agent::follow_readers(std::rc::Rc::clone(&agent), events) => {}
         () = usb_ends => {}
         () = agent.follow_inbox() => {}
+        () = presence_ends => {}
         () = socket.serve(&agent) => {}
         () = life::follow(&agent) => {}
         _ = terminate.recv() => {}
@@ -144,6 +154,7 @@ async fn serve(
     }
     tracing::info!("ending");
     life::stopping();
+    presence::goodbyes(&agent, presence::Goodbye::Ending).await;
     drop(socket);
     drop(monitor);
     drop(usb_monitor);

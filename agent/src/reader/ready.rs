@@ -2,7 +2,7 @@
 //!
 //! Deliberately elsewhere: the conversations themselves ([`sceau_ctap::ceremony`], [`sceau_ctap::u2f`]), what may be signed ([`crate::ceremony`]).
 
-use sceau_ctap::assertion::Assertion;
+use sceau_ctap::assertion::{Assertion, GetAssertion, get_assertion};
 use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, UserVerification};
 use sceau_ctap::client_pin::{self, PinRetries};
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
@@ -115,6 +115,34 @@ impl Ready {
                 .ok_or(Error::Refused(Refused::NoCredential))
         };
         self.handle.run(TOUCH, on_progress, work).await
+    }
+
+    /// Signs with one credential in silence: neither PIN nor touch is asked for. One short exchange; what it says of itself is not trusted.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError::NoCredential`] when it holds another one; [`AuthenticatorError`].
+    pub async fn assert_silently(
+        &self,
+        rp_id: &str,
+        client_data_hash: [u8; 32],
+        credential: Vec<u8>,
+    ) -> Result<Assertion, AuthenticatorError> {
+        let rp_id = rp_id.to_owned();
+        let work = move |device: &mut dyn Device, progress: sceau_ctap::Progress<'_>| {
+            let request = GetAssertion {
+                rp_id: &rp_id,
+                client_data_hash: &client_data_hash,
+                allow: &[&credential],
+                up: false,
+                uv: false,
+                token: None,
+            };
+            get_assertion(device, &request, progress)?
+                .into_iter()
+                .next()
+                .ok_or(Error::Refused(Refused::NoCredential))
+        };
+        self.handle.run(QUIET, &mut |_| {}, work).await
     }
 
     /// Makes a credential, after PIN and touch.

@@ -14,6 +14,7 @@ use super::event_stream::Parser;
 use super::{Person, Server, ServerError};
 use crate::ceremony::EnrolledKey;
 use crate::config::RpId;
+use crate::presence::Asked;
 use crate::session::Token;
 
 /// The first pause after a lost connection.
@@ -29,6 +30,8 @@ pub enum Event {
     Action(Awaiting),
     /// An action awaits nobody any more.
     Settled(Settled),
+    /// A key is to prove that it is there.
+    Presence(Asked),
     /// The connection is gone, for this reason; it will be tried again.
     Lost(ServerError),
 }
@@ -146,6 +149,9 @@ fn read(name: &str, data: &str, rp_id: &RpId, greeted: bool) -> Result<Option<Ev
             serde_json::from_str(data).map_err(malformed)?,
         ))),
         "settled" => Ok(Some(Event::Settled(
+            serde_json::from_str(data).map_err(malformed)?,
+        ))),
+        "presence" => Ok(Some(Event::Presence(
             serde_json::from_str(data).map_err(malformed)?,
         ))),
         // Additions to the API are free.

@@ -73,7 +73,7 @@ fn judge(case: &Value) -> Result<u32, PresenceError> {
     let text = |name: &str| case[name].as_str().unwrap().to_owned();
     let credential_id: CredentialId = text("credential_id").parse().unwrap();
     let sessions = serde_json::from_value(case["sessions"].clone()).unwrap();
-    let nonce = decode(&text("nonce")).unwrap().try_into().unwrap();
+    let nonce = decode(text("nonce")).unwrap().try_into().unwrap();
     let beat = Beat::new(nonce, text("key").parse().unwrap(), sessions).unwrap();
     let (rp_id, origin) = (text("rp_id"), text("origin"));
     let expected = Expectation {
@@ -86,7 +86,7 @@ fn judge(case: &Value) -> Result<u32, PresenceError> {
         stored_backup_eligible: case["stored_backup_eligible"].as_bool().unwrap(),
     };
     let response = AssertionResponse::from_json(case["response"].to_string().as_bytes()).unwrap();
-    let public_key = PublicKey::from_cose(&decode(&text("public_key_cose")).unwrap()).unwrap();
+    let public_key = PublicKey::from_cose(&decode(text("public_key_cose")).unwrap()).unwrap();
     verify(&response, &public_key, &expected).map(|verified| verified.sign_count())
 }
 

@@ -25,7 +25,7 @@ struct Stream {
 
 /// The inbox of the caller.
 #[utoipa::path(get, path = "/v1/inbox",
-    responses((status = 200, description = "events hello, action, settled", content_type = "text/event-stream"), (status = 401, body = super::problem::ProblemBody)))]
+    responses((status = 200, description = "events hello, action, settled, presence", content_type = "text/event-stream"), (status = 401, body = super::problem::ProblemBody)))]
 pub(super) async fn stream(
     State(desk): State<Desk>,
     PersonCaller(session): PersonCaller,
@@ -34,7 +34,7 @@ pub(super) async fn stream(
         .person(&session.person)
         .await?
         .ok_or(Problem::not_found())?;
-    let inbox = desk.subscribe(session.person.clone()).await?;
+    let inbox = desk.subscribe_session(&session).await?;
     let server_time = desk
         .now()
         .format(&Rfc3339)
@@ -117,6 +117,9 @@ impl Stream {
             }
             InboxEvent::Settled(id, state) => {
                 Some(event("settled", &json!({ "id": id, "state": state })))
+            }
+            InboxEvent::Presence(asked) => {
+                Some(event("presence", &super::presence::asked(&asked)?))
             }
         }
     }

@@ -84,6 +84,7 @@ impl Problem {
     pub(super) fn session(state: SessionState) -> Self {
         let code = match state {
             SessionState::Pending => "session-pending",
+            SessionState::Absent => "session-absent",
             SessionState::Suspended => "session-suspended",
             _ => "session-ended",
         };

@@ -40,9 +40,10 @@ pub(super) async fn readyz(State(desk): State<Desk>) -> Result<&'static str, Pro
 #[utoipa::path(get, path = "/metrics", responses((status = 200, description = "metrics", content_type = "text/plain")))]
 pub(super) async fn metrics(State(api): State<Api>) -> Result<Response, Problem> {
     let (actions, inboxes) = api.desk.waiting();
+    let presence = api.desk.presence_counts().await?;
     let text = api
         .metrics
-        .text(actions, inboxes)
+        .text(actions, inboxes, presence)
         .map_err(|_| Problem::of(StatusCode::INTERNAL_SERVER_ERROR, "internal"))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())

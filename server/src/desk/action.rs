@@ -53,11 +53,7 @@ impl Desk {
         timeout: Duration,
     ) -> Result<Option<ActionRecord>, DeskError> {
         // Watched before the store is read: a change in between is seen.
-        let mut watch = Watch {
-            hub: &self.inner.hub,
-            action: id,
-            changes: Some(self.inner.hub.watch(id)),
-        };
+        let mut watch = self.watch(id);
         let waiting = async {
             loop {
                 match self.action(id).await? {
@@ -104,6 +100,16 @@ impl Desk {
             checked,
         })
         .await?
+        .inspect(|_| self.inner.presence_news.notify_one())
+    }
+
+    /// Woken by whatever is committed about this action.
+    fn watch(&self, action: ActionId) -> Watch<'_> {
+        Watch {
+            hub: &self.inner.hub,
+            action,
+            changes: Some(self.inner.hub.watch(action)),
+        }
     }
 
     /// A person (the requester or a possible approver) says no.

@@ -152,6 +152,7 @@ async fn seal_session(
         .ok_or(DeskError::Misuse("sign-in without session"))?;
     let until = tx.now + shared.session_lifetime.0;
     session::set_state(tx.connection, id, SessionState::Active, Some(until)).await?;
+    super::presence::begin(tx, shared, record, id).await?;
     let entry = tx
         .entry("session.opened")
         .subject("session", id)

@@ -200,6 +200,15 @@ impl Command for Approve {
                 .await?;
             return Ok(Err(DeskError::Blind(reason)));
         }
+        if super::presence::forbids(tx, &self.shared, &record, key.id).await? {
+            let reason = "key-without-presence";
+            let entry = about(tx, "approval.rejected", &record)
+                .subject("key", key.id)
+                .datum("reason", reason);
+            tx.append(entry, Some(record.id), &[("person", approver.id.as_str())])
+                .await?;
+            return Ok(Err(DeskError::NotAnApprover(reason)));
+        }
         key::used(tx.connection, key.id, sign_count, tx.now).await?;
         Ok(Ok(self
             .count(tx, record, standing, &approver, &key)
@@ -322,7 +331,11 @@ impl Approve {
 }
 
 /// The person who speaks, if they count for this action and have not approved it yet.
-async fn approver(tx: &mut Tx<'_>, record: &ActionRecord, id: &PersonId) -> Result<Person, Fault> {
+pub(super) async fn approver(
+    tx: &mut Tx<'_>,
+    record: &ActionRecord,
+    id: &PersonId,
+) -> Result<Person, Fault> {
     let person = person::load(tx.connection, id)
         .await?
         .ok_or(DeskError::UnknownPerson)?;

@@ -208,6 +208,7 @@ impl OpenSession {
             state: SessionState::Pending,
             action: action.id,
             expires_at: action.expires_at,
+            present_until: None,
         };
         session::insert(tx.connection, &opened, &token_digest(&token), tx.now).await?;
         let keys = key::of_person(tx.connection, &self.person).await?;
@@ -229,7 +230,10 @@ impl Command for CloseSession {
         let found = session::load(tx.connection, self.session, tx.now)
             .await?
             .ok_or(DeskError::NotFound)?;
-        if !matches!(found.state, SessionState::Pending | SessionState::Active) {
+        if !matches!(
+            found.state,
+            SessionState::Pending | SessionState::Active | SessionState::Absent
+        ) {
             return Ok(());
         }
         session::set_state(tx.connection, found.id, self.state, None).await?;
@@ -267,6 +271,7 @@ pub(super) async fn open_sealed(
         state: SessionState::Active,
         action,
         expires_at: tx.now + shared.session_lifetime.0,
+        present_until: None,
     };
     session::insert(tx.connection, &opened, &token_digest(&token), tx.now).await?;
     let entry = tx

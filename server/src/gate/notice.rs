@@ -203,6 +203,16 @@ pub(super) fn suspended() -> Notice {
     )
 }
 
+/// A session whose key is not there, at its next request or in the middle of one.
+pub(super) fn absent() -> Notice {
+    Notice::new(
+        StatusCode::FORBIDDEN,
+        "key-absent",
+        "La clé de cette session n’est plus là. Remettez-la, ou connectez-vous de nouveau.",
+        "The key of this session is not there any more. Put it back, or sign in again.",
+    )
+}
+
 /// A body, or a field, without one meaning.
 pub(super) fn bad_body(detail: &str, code: &str) -> Notice {
     let fr = format!("La demande est ambiguë ou mal formée ({detail}).");

@@ -132,9 +132,10 @@ async fn open(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> Response<Body
 
 fn session(visitor: &Visitor) -> Option<&Session> {
     match visitor {
-        Visitor::Pending(session) | Visitor::Active(session) | Visitor::Suspended(session) => {
-            Some(session)
-        }
+        Visitor::Pending(session)
+        | Visitor::Active(session)
+        | Visitor::Absent(session)
+        | Visitor::Suspended(session) => Some(session),
         Visitor::Nobody => None,
     }
 }

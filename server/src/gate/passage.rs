@@ -26,7 +26,7 @@ use crate::gate::forward::{Body, Origin, request_headers};
 use crate::gate::hold::{Absence, FlightKey, Full, Held, Start, incoming};
 use crate::gate::meaning::{MeaningError, Reading};
 use crate::gate::notice::{
-    bad_body, desk_notice, query_escape, refused, sign_in_first, suspended, told, too_many,
+    absent, bad_body, desk_notice, query_escape, refused, sign_in_first, suspended, told, too_many,
     upstream_notice,
 };
 use crate::gate::refusal::Attempt;
@@ -34,7 +34,7 @@ use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site, visitor};
 use crate::gate::{Gate, Site, misdirected, own, refusal, verify, whose};
 use crate::id::ActionId;
-use crate::session::Session;
+use crate::session::{Session, SessionState};
 
 /// How long a held body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -94,7 +94,9 @@ async fn judge(
         Err(error) => return desk_notice(&error).answer(&client),
     };
     attempt.person = match &visitor {
-        Visitor::Active(session) | Visitor::Suspended(session) => Some(session.person.clone()),
+        Visitor::Active(session) | Visitor::Absent(session) | Visitor::Suspended(session) => {
+            Some(session.person.clone())
+        }
         Visitor::Pending(_) | Visitor::Nobody => None,
     };
     // HTTP/1 targets are paths: an absolute form would let two names be said at once.
@@ -128,8 +130,10 @@ async fn judge(
     if site.app.forward_auth && asked.target.path() == "/gate/verify" {
         return verify::answer(&asked, &parts).await;
     }
-    if let Visitor::Suspended(_) = asked.visitor {
-        return suspended().answer(&asked.client);
+    match asked.visitor {
+        Visitor::Suspended(_) => return suspended().answer(&asked.client),
+        Visitor::Absent(_) => return absent().answer(&asked.client),
+        Visitor::Nobody | Visitor::Pending(_) | Visitor::Active(_) => {}
     }
     match pass(&asked, parts, body).await {
         Ok(response) => response,
@@ -460,7 +464,22 @@ async fn held(
         Ok(seat) => seat,
         Err(Full) => return Err(too_many(None).answer(&asked.client).into()),
     };
-    Ok(asked.guarded(told(asked, seat.ride(patience, absence).await)))
+    // When the session loses its key the client is told, its seat is free, and what was held is cancelled.
+    let place = asked.gate.exchanges.enter(session.id);
+    tokio::select! {
+        ride = seat.ride(patience, absence) => Ok(asked.guarded(told(asked, ride))),
+        () = place.ended() => Err(gone(asked, session).await.into()),
+    }
+}
+
+/// What a client hears whose session ended while its request was held.
+async fn gone(asked: &Asked<'_>, session: &Session) -> Response<Body> {
+    let notice = match asked.gate.desk.session_named(session.id).await {
+        Ok(Some(session)) if session.state == SessionState::Suspended => suspended(),
+        Ok(_) => absent(),
+        Err(error) => desk_notice(&error),
+    };
+    notice.answer(&asked.client)
 }
 
 pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {

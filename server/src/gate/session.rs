@@ -23,6 +23,8 @@ pub enum Visitor {
     Pending(Session),
     /// A session that a key sealed.
     Active(Session),
+    /// A session whose key does not show itself.
+    Absent(Session),
     /// A session that someone has suspended.
     Suspended(Session),
 }
@@ -126,6 +128,7 @@ pub async fn visitor(
         Some(session) if session.kind == SessionKind::Gate => match session.state {
             SessionState::Active => Visitor::Active(session),
             SessionState::Pending => Visitor::Pending(session),
+            SessionState::Absent => Visitor::Absent(session),
             SessionState::Suspended => Visitor::Suspended(session),
             SessionState::Refused | SessionState::Ended => Visitor::Nobody,
         },

@@ -14,7 +14,7 @@ use crate::gate::canon::{self, Target};
 use crate::gate::client::{self, Notice, empty};
 use crate::gate::forward::Body;
 use crate::gate::meaning::Reading;
-use crate::gate::notice::{approval_needed, desk_notice, refused, suspended};
+use crate::gate::notice::{absent, approval_needed, desk_notice, refused, suspended};
 use crate::gate::passage::{Asked, Refusal, digest, repeated};
 use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site};
@@ -48,6 +48,9 @@ async fn decide(asked: &Asked<'_>, parts: &Parts) -> Result<Response<Body>, Refu
     claimed.remove("x-original-method");
     let app = &asked.site.app;
     let method = canon::effective_method(&method, &claimed, target.query(), &[], app.overrides)?;
+    if let Visitor::Absent(_) = asked.visitor {
+        return absent().answer(&asked.client);
+    }
     if let Visitor::Suspended(_) = asked.visitor {
         return Err(suspended().answer(&asked.client).into());
     }

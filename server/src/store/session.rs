@@ -15,11 +15,20 @@ fn read(row: &AnyRow, now: OffsetDateTime) -> Result<Session, StoreError> {
     let person_state = PersonState::from_word(row.try_get("person_state")?)
         .ok_or(StoreError::Corrupt("person state"))?;
     let expires_at = from_ms(row.try_get("expires_ms")?)?;
+    let present_until = row
+        .try_get::<Option<i64>, _>("until_ms")?
+        .map(from_ms)
+        .transpose()?;
+    let waived = row.try_get::<Option<String>, _>("waived")?.is_some();
+    let present_until = present_until.filter(|_| !waived);
+    let lost = row.try_get::<Option<i64>, _>("lost_ms")?.is_some();
+    let is_there = present_until.is_none_or(|until| !lost && now < until);
     let state = match stored {
         SessionState::Pending | SessionState::Active if now >= expires_at => SessionState::Ended,
         SessionState::Pending | SessionState::Active if person_state == PersonState::Suspended => {
             SessionState::Suspended
         }
+        SessionState::Active if !is_there => SessionState::Absent,
         other => other,
     };
     Ok(Session {
@@ -30,6 +39,7 @@ fn read(row: &AnyRow, now: OffsetDateTime) -> Result<Session, StoreError> {
         state,
         action: parse(row.try_get("action")?, "session action")?,
         expires_at,
+        present_until,
     })
 }
 
@@ -41,8 +51,8 @@ pub async fn by_token(
 ) -> Result<Option<Session>, StoreError> {
     sqlx::query(
         "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
-             person.state AS person_state
-         FROM session JOIN person ON person.id = session.person WHERE session.token_sha256 = $1",
+             person.state AS person_state, presence.until_ms, presence.lost_ms, presence.waived
+         FROM session JOIN person ON person.id = session.person LEFT JOIN presence ON presence.session = session.id WHERE session.token_sha256 = $1",
     )
     .bind(token_sha256.to_vec())
     .fetch_optional(connection)
@@ -59,8 +69,8 @@ pub async fn load(
 ) -> Result<Option<Session>, StoreError> {
     sqlx::query(
         "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
-             person.state AS person_state
-         FROM session JOIN person ON person.id = session.person WHERE session.id = $1",
+             person.state AS person_state, presence.until_ms, presence.lost_ms, presence.waived
+         FROM session JOIN person ON person.id = session.person LEFT JOIN presence ON presence.session = session.id WHERE session.id = $1",
     )
     .bind(id.to_string())
     .fetch_optional(connection)

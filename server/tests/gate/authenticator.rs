@@ -70,7 +70,7 @@ pub(crate) struct Credential {
     pair: EcdsaKeyPair,
     rp_id: String,
     flags: u8,
-    counter: std::sync::atomic::AtomicU32,
+    pub(crate) counter: std::sync::atomic::AtomicU32,
 }
 
 fn client_data(kind: &str, challenge: &[u8], origin: &str) -> Vec<u8> {
@@ -250,15 +250,21 @@ impl Credential {
         let count = self
             .counter
             .fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let client = client_data("webauthn.get", challenge, origin);
+        let (data, signature) = self.sign(&client, self.flags, count);
+        (client, data, signature)
+    }
+
+    /// Authenticator data with these flags and this counter, and its signature.
+    pub(crate) fn sign(&self, client: &[u8], flags: u8, count: u32) -> (Vec<u8>, Vec<u8>) {
         let data = [
             &sha256(self.rp_id.as_bytes())[..],
-            &[self.flags],
+            &[flags],
             &count.to_be_bytes(),
         ]
         .concat();
-        let client = client_data("webauthn.get", challenge, origin);
-        let signed = [&data[..], &sha256(&client)].concat();
+        let signed = [&data[..], &sha256(client)].concat();
         let signature = self.pair.sign(&SystemRandom::new(), &signed).unwrap();
-        (client, data, signature.as_ref().to_vec())
+        (data, signature.as_ref().to_vec())
     }
 }

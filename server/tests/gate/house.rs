@@ -141,9 +141,14 @@ pub(crate) struct House {
 pub(crate) struct Plan {
     pub(crate) head: String,
     pub(crate) upstream: Option<String>,
+    pub(crate) presence: Option<sceau_server::presence::Presence>,
 }
 
-pub(crate) async fn desk(folder: &std::path::Path, manufacturer: &Manufacturer) -> Desk {
+pub(crate) async fn desk(
+    folder: &std::path::Path,
+    manufacturer: &Manufacturer,
+    presence: Option<sceau_server::presence::Presence>,
+) -> Desk {
     let anchors = folder.join("anchors");
     std::fs::create_dir_all(&anchors).unwrap();
     std::fs::write(anchors.join("test.pem"), &manufacturer.root_pem).unwrap();
@@ -176,6 +181,7 @@ pub(crate) async fn desk(folder: &std::path::Path, manufacturer: &Manufacturer) 
         log_key: NoteKey::from_seed("sceau.example/log", NoteKind::Log, &[7; 32]).unwrap(),
         judge: Judge::new(RP_ID.to_owned(), origins, load_anchors(&anchors).unwrap()).unwrap(),
         cards: None,
+        presence,
     };
     Desk::start(store, Ports::new(SystemClock, SystemRandom), settings)
         .await
@@ -238,7 +244,7 @@ impl House {
     pub(crate) async fn plan(plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let manufacturer = Manufacturer::new();
-        let desk = desk(folder.path(), &manufacturer).await;
+        let desk = desk(folder.path(), &manufacturer, plan.presence.clone()).await;
         let person = |id: &str, display: &str, role: &str| Person {
             id: id.parse().unwrap(),
             display: display.to_owned(),

@@ -23,5 +23,6 @@ mod execution;
 mod lineage;
 /// What is not held streams, in bounded memory, with clean headers.
 mod passing;
+mod presence;
 /// The gate's own session and paths.
 mod session;

@@ -65,6 +65,9 @@ async fn all(mut stores: Stores) {
     crate::lineage::what_was_begotten_falls_with_its_parent(stores.place().await).await;
     crate::lineage::other_instances_hear_of_endings(stores.place().await).await;
     crate::lineage::a_service_reports_what_it_made(stores.place().await).await;
+    for case in crate::presence::ALL {
+        crate::presence::run(case, stores.place().await).await;
+    }
     crate::piv::a_card_is_kept_with_its_approval(stores.place().await).await;
     crate::touch::a_key_by_touch_alone_counts_where_touch_is_enough(stores.place().await).await;
 }

@@ -133,6 +133,8 @@ pub(crate) struct Place {
     pub(crate) piv: Option<sceau_server::config::Piv>,
     /// The model policy, where it is not the built-in one.
     pub(crate) models: Option<String>,
+    /// `[presence]`, when sessions need their key.
+    pub(crate) presence: Option<sceau_server::presence::Presence>,
     anchors: tempfile::TempDir,
     permit_key: Vec<u8>,
 }
@@ -156,8 +158,26 @@ impl Place {
             limits,
             piv: None,
             models: None,
+            presence: None,
             anchors,
             permit_key,
+        }
+    }
+
+    /// The same place, configured apart.
+    pub(crate) fn clone_for_another_desk(&self) -> Self {
+        let anchors = tempfile::tempdir().unwrap();
+        std::fs::write(anchors.path().join("test.pem"), &self.manufacturer.root_pem).unwrap();
+        Self {
+            url: self.url.clone(),
+            clock: self.clock.clone(),
+            manufacturer: Manufacturer::new(),
+            limits: self.limits,
+            piv: self.piv.clone(),
+            models: self.models.clone(),
+            presence: self.presence.clone(),
+            anchors,
+            permit_key: self.permit_key.clone(),
         }
     }
 
@@ -193,6 +213,7 @@ impl Place {
                 .piv
                 .as_ref()
                 .map(|piv| Cards::load(piv, vec![AGENT.to_owned()]).unwrap()),
+            presence: self.presence.clone(),
         };
         Desk::start(store, Ports::new(self.clock.clone(), System), settings).await
     }

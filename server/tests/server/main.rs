@@ -32,5 +32,7 @@ mod log;
 mod metadata;
 /// Cards: enrolled and approving, and every lie about them.
 mod piv;
+/// Sessions that need their key: kept alive, lost, regained, and every lie about it.
+mod presence;
 /// Keys that know touch alone (U2F).
 mod touch;
