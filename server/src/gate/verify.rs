@@ -49,7 +49,7 @@ async fn decide(asked: &Asked<'_>, parts: &Parts) -> Result<Response<Body>, Refu
     let app = &asked.site.app;
     let method = canon::effective_method(&method, &claimed, target.query(), &[], app.overrides)?;
     if let Visitor::Absent(_) = asked.visitor {
-        return absent().answer(&asked.client);
+        return Err(absent().answer(&asked.client).into());
     }
     if let Visitor::Suspended(_) = asked.visitor {
         return Err(suspended().answer(&asked.client).into());
