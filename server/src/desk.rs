@@ -21,6 +21,7 @@ mod new_key;
 mod open;
 mod own;
 mod presence;
+mod reading;
 mod registration;
 mod report;
 mod settle;
@@ -55,6 +56,7 @@ pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
 pub use login::{NewLogin, Redeemed, SignedIn};
 pub use presence::{Asked, ProofClaim, Standing};
+pub use reading::{Counted, Found, Reader};
 
 use evidence::response;
 

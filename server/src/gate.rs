@@ -32,6 +32,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::desk::Desk;
 use crate::gate::forward::{Body, Forwarder};
 use crate::gate::hold::Holds;
+use crate::gate::meter::Touches;
 use crate::gate::refusal::Ration;
 use crate::gate::route::{Application, RouteFileError};
 use crate::gate::session::CookieRule;
@@ -45,6 +46,7 @@ mod display;
 pub mod forward;
 pub mod hold;
 pub mod meaning;
+mod meter;
 mod notice;
 mod own;
 pub(crate) mod page;
@@ -123,6 +125,7 @@ pub struct Gate {
     reading: Semaphore,
     ration: Ration,
     exchanges: Exchanges,
+    touches: Touches,
     tls: Option<TlsAcceptor>,
 }
 
@@ -206,6 +209,7 @@ impl Gate {
             reading: Semaphore::new(MAX_READING_KIB),
             ration: Ration::new(desk.now()),
             exchanges: Exchanges::start(desk.clone()),
+            touches: Touches::default(),
             desk,
             sites,
             cookies: CookieRule::new(secure),

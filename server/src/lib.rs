@@ -28,6 +28,7 @@ pub mod port;
 pub mod presence;
 pub mod provider;
 pub mod rate;
+pub mod reading;
 pub mod session;
 pub mod store;
 pub mod supervisor;

@@ -14,6 +14,7 @@ pub mod login;
 pub mod metadata;
 pub mod person;
 pub mod presence;
+pub mod reading;
 pub mod session;
 
 use std::time::Duration;
@@ -86,6 +87,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (80, include_str!("../migrations/0080_touch.sql")),
     (65, include_str!("../migrations/0065_provider.sql")),
     (70, include_str!("../migrations/0070_presence.sql")),
+    (22, include_str!("../migrations/0022_reading.sql")),
 ];
 
 /// An open store.

@@ -323,6 +323,12 @@ impl Holds {
         lock(&self.state).landings.get(&action).cloned()
     }
 
+    /// A client was led to the page of this action: where it came from.
+    pub(super) fn lead_back(&self, action: ActionId, from: Option<String>) {
+        let location = None;
+        lock(&self.state).remember(action, Landing { location, from });
+    }
+
     /// The flight of these bytes: the one in the air, or a new one that `start` begins.
     ///
     /// # Errors
@@ -558,13 +564,13 @@ impl Inner {
 }
 
 /// Somebody else must approve: holding the connection does not serve.
-fn nobody_here(record: &ActionRecord) -> bool {
+pub(super) fn nobody_here(record: &ActionRecord) -> bool {
     record.requirement.as_ref().is_some_and(|requirement| {
         requirement.approvers == Approvers::Roles || requirement.approvals > 1
     })
 }
 
-fn reason(settlement: Option<&crate::action::Settlement>) -> String {
+pub(super) fn reason(settlement: Option<&crate::action::Settlement>) -> String {
     settlement.map_or_else(String::new, |settlement| settlement.reason.clone())
 }
 

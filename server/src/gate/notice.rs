@@ -79,7 +79,7 @@ pub(super) fn approval_needed(asked: &Asked<'_>, action: ActionId) -> Response<B
     client::lead(&asked.client, &notice, &page, StatusCode::CONFLICT)
 }
 
-fn failure_notice(failure: &Failure) -> Notice {
+pub(super) fn failure_notice(failure: &Failure) -> Notice {
     let new = Notice::new;
     match failure {
         Failure::Desk(error) => desk_notice(error),

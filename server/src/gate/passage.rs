@@ -32,7 +32,7 @@ use crate::gate::notice::{
 use crate::gate::refusal::Attempt;
 use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site, visitor};
-use crate::gate::{Gate, Site, misdirected, own, refusal, verify, whose};
+use crate::gate::{Gate, Site, meter, misdirected, own, refusal, verify, whose};
 use crate::id::ActionId;
 use crate::session::{Session, SessionState};
 
@@ -167,6 +167,10 @@ async fn pass(asked: &Asked<'_>, parts: Parts, body: Incoming) -> Result<Respons
             Some(Met { route, .. }) if matches!(route.purpose, Purpose::Hold(_)) => {
                 held(asked, parts, Zeroizing::default(), method, met).await
             }
+            Some(Met { route, path }) if method != Method::OPTIONS => match &route.purpose {
+                Purpose::Meter(metered) => meter::answer(asked, parts, metered, path).await,
+                _ => ungated(asked, parts, body, met.as_ref()).await,
+            },
             _ => ungated(asked, parts, body, met.as_ref()).await,
         };
     }
@@ -221,7 +225,7 @@ fn has_body(headers: &HeaderMap) -> bool {
 }
 
 /// Before anybody is prompted: not from another site's page, and with a session that a key has sealed.
-fn may_ask(asked: &Asked<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
+pub(super) fn may_ask(asked: &Asked<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
     if is_cross_site(headers, &asked.base) {
         let fr = "Cette demande vient de la page d’un autre site.";
         let en = "This request comes from another site's page.";
@@ -321,7 +325,7 @@ impl Asked<'_> {
     }
 
     /// An answer that ends with the session that asked.
-    fn guarded(&self, response: Response<Body>) -> Response<Body> {
+    pub(super) fn guarded(&self, response: Response<Body>) -> Response<Body> {
         match self.visitor.active() {
             Some(session) => self.gate.exchanges.guard(session.id, response),
             None => response,
@@ -415,7 +419,7 @@ async fn held(
     let (hold, path) = match met {
         Some(Met { route, path }) => match &route.purpose {
             Purpose::Hold(hold) => (Some(hold.as_ref()), path),
-            Purpose::Free { .. } => (None, path),
+            Purpose::Free { .. } | Purpose::Meter(_) => (None, path),
         },
         None => (None, BTreeMap::new()),
     };

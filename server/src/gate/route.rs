@@ -15,6 +15,7 @@ use http::Method;
 use crate::gate::canon::{NotCanonical, Overrides, Target, folded};
 use crate::gate::creation::Whence;
 use crate::id::ServiceId;
+use crate::reading::Budget;
 
 mod file;
 
@@ -43,6 +44,8 @@ pub struct Application {
     pub forward_auth: bool,
     /// Where the application says whom it takes a caller for.
     pub account: Option<Whose>,
+    /// What a touch opens for reading on metered routes.
+    pub budget: Option<Budget>,
     routes: Vec<Route>,
 }
 
@@ -77,6 +80,45 @@ pub enum Purpose {
     },
     /// Held until the key has sealed it.
     Hold(Box<Hold>),
+    /// Read, and counted.
+    Meter(Box<Metered>),
+}
+
+/// What is counted of a route's answers.
+#[derive(Debug, Clone)]
+pub struct Metered {
+    /// What a record is called: one that several routes show is counted once.
+    pub record: String,
+    /// The ways of counting; the first that fits the answer's type counts.
+    pub countings: Vec<Counting>,
+}
+
+/// A way of counting.
+#[derive(Debug, Clone)]
+pub enum Counting {
+    /// A number at this JSON pointer.
+    Number(String),
+    /// The length of the JSON array there.
+    Length {
+        /// Where.
+        pointer: String,
+        /// What tells its elements apart, a pointer within each.
+        distinct: Option<String>,
+    },
+    /// Elements of a page.
+    Css {
+        /// Which.
+        selector: String,
+        /// What tells them apart, an attribute.
+        distinct: Option<String>,
+    },
+    /// So many, whatever the answer is.
+    Cost {
+        /// How many.
+        records: u64,
+        /// What is read: a template of the path's placeholders; the path when absent.
+        id: Option<Template>,
+    },
 }
 
 /// What a held request means.

@@ -64,6 +64,8 @@ deny = "never"
 [[rule]]
 action = "account.*"
 [[rule]]
+action = "records.read"
+[[rule]]
 action = "http.request"
 "#;
 

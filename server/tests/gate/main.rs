@@ -21,6 +21,8 @@ mod clients;
 mod execution;
 /// What was begotten is known, and falls with its parent at the gate too (attack 14).
 mod lineage;
+/// What is read is counted, and wants touches (attack 12).
+mod meter;
 /// What is not held streams, in bounded memory, with clean headers.
 mod passing;
 mod presence;

@@ -59,10 +59,15 @@ async fn application(State(upstream): State<Upstream>, request: Request) -> Resp
         .await
         .unwrap_or_default();
     let path = parts.uri.path().to_owned();
+    let kind = parts
+        .headers
+        .get_all("accept")
+        .iter()
+        .any(|value| value == "text/html");
     upstream.seen.lock().unwrap().push(Seen {
         method: parts.method.to_string(),
         target: parts.uri.to_string(),
-        headers: parts.headers,
+        headers: parts.headers.clone(),
         body,
     });
     let cookie = [
@@ -74,7 +79,20 @@ async fn application(State(upstream): State<Upstream>, request: Request) -> Resp
         "/die" => panic!("the application dies in the middle, as told"),
         _ => {}
     }
+    let query = |name: &str| {
+        let pairs = parts.uri.query().unwrap_or_default().split('&');
+        let found = pairs
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(n, _)| *n == name);
+        found.map(|(_, value)| value.to_owned())
+    };
     match path.as_str() {
+        "/total" => (
+            [("content-type", "application/json")],
+            format!("{{\"n\":{}}}", query("n").unwrap_or_default()),
+        )
+            .into_response(),
+        "/files" => files(&query, &kind),
         "/accounts" if parts.method == "POST" => {
             let headers = [("location", "/accounts/7"), ("hx-location", "/accounts/7")];
             (
@@ -96,6 +114,32 @@ async fn application(State(upstream): State<Upstream>, request: Request) -> Resp
         )
             .into_response(),
     }
+}
+
+/// `count` files from `from` on, as JSON or a page; or something that cannot be counted.
+fn files(query: &dyn Fn(&str) -> Option<String>, html: &bool) -> Response {
+    let number = |name: &str| query(name).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let ids = number("from")..number("from") + number("count");
+    match query("odd").as_deref() {
+        Some("text") => return "not what the route says".into_response(),
+        Some("gzip") => return ([("content-encoding", "gzip")], "xx").into_response(),
+        Some("huge") => return "x".repeat(9 << 20).into_response(),
+        _ => {}
+    }
+    if *html {
+        let rows: String = ids
+            .map(|id| format!("<tr data-file={id}><td>file {id}</td>"))
+            .collect();
+        return axum::response::Html(format!("<table>{rows}</table>")).into_response();
+    }
+    let list: Vec<_> = ids
+        .map(|id| serde_json::json!({"id": id, "name": format!("file {id}")}))
+        .collect();
+    (
+        [("etag", "\"1\"")],
+        axum::Json(serde_json::json!({ "files": list })),
+    )
+        .into_response()
 }
 
 /// Says a word every 50 ms, for ever.

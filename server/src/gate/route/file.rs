@@ -11,11 +11,13 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Also, Application, Display, Hold, Kind, Param, Purpose, Route, Segment, Source, Template,
-    Upstream, When, Whose,
+    Also, Application, Counting, Display, Hold, Kind, Metered, Param, Purpose, Route, Segment,
+    Source, Template, Upstream, When, Whose,
 };
 use crate::gate::canon::Overrides;
 use crate::gate::creation::Whence;
+use crate::gate::meter::count::is_selector;
+use crate::reading::{Budget, MAX_RECORDS};
 
 /// A fault of a route file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,9 +98,15 @@ pub enum RouteFault {
     /// A condition of `also`.
     #[error("also: a condition is a parameter with either equals or unless")]
     Condition,
-    /// `meter` is read, and refused until budgets exist.
-    #[error("meter is not available yet: remove it, or hold the route")]
-    MeterNotYet,
+    /// How answers are counted.
+    #[error("meter: {0}")]
+    Meter(&'static str),
+    /// What a touch opens.
+    #[error("budget: records between 1 and 20000 for each touch, also of roles")]
+    Budget,
+    /// Routes are metered, and no touch opens anything.
+    #[error("a metered route needs application.budget = {{ records = 50, window = \"30m\" }}")]
+    NoBudget,
     /// Only `hold` is a safe default.
     #[error("default_unsafe must be \"hold\": free routes one by one")]
     DefaultUnsafe,
@@ -157,6 +165,9 @@ impl Application {
             if let Some(twin) = twin {
                 return Err(at(line, RouteFault::Ambiguous(twin.line)));
             }
+            if matches!(route.purpose, Purpose::Meter(_)) && application.budget.is_none() {
+                return Err(at(line, RouteFault::NoBudget));
+            }
             application.routes.push(route);
         }
         application.routes.sort_by_key(Route::rank);
@@ -189,6 +200,7 @@ struct ApplicationToml {
     #[serde(default)]
     forward_auth: bool,
     account: Option<DisplayToml>,
+    budget: Option<BudgetToml>,
 }
 
 #[derive(Deserialize)]
@@ -245,7 +257,8 @@ struct RouteToml {
     also: Vec<AlsoToml>,
     #[serde(default)]
     display: BTreeMap<String, DisplayToml>,
-    meter: Option<MeterToml>,
+    #[serde(default)]
+    meter: MetersToml,
     #[serde(default)]
     bodyless: bool,
     creates: Option<CreatesToml>,
@@ -308,16 +321,48 @@ struct DisplayToml {
     json: Option<String>,
 }
 
-/// How records in an answer are counted. Read so that files can be written now; see [`RouteFault::MeterNotYet`].
-#[derive(Deserialize)]
+/// One way of counting, or one for each type of answer.
+#[derive(Deserialize, Default)]
+#[serde(untagged)]
+enum MetersToml {
+    #[default]
+    None,
+    One(Box<MeterToml>),
+    Many(Vec<MeterToml>),
+}
+
+impl MetersToml {
+    fn list(&self) -> &[MeterToml] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// How records in an answer are counted; exactly one of `json`, `length`, `css`, `cost`.
+#[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "the schema is checked before the feature exists")]
 struct MeterToml {
     json: Option<String>,
     length: Option<String>,
     css: Option<String>,
+    cost: Option<u64>,
     distinct: Option<String>,
-    per: Option<u32>,
+    id: Option<String>,
+    record: Option<String>,
+}
+
+/// What a touch opens.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BudgetToml {
+    records: u64,
+    window: String,
+    #[serde(default)]
+    roles: BTreeMap<String, u64>,
+    action: Option<String>,
 }
 
 fn application(raw: ApplicationToml) -> Result<Application, RouteFault> {
@@ -352,7 +397,40 @@ fn application(raw: ApplicationToml) -> Result<Application, RouteFault> {
         session_always: raw.session == SessionToml::Always,
         forward_auth: raw.forward_auth,
         account: raw.account.map(whose).transpose()?,
+        budget: raw.budget.map(budget).transpose()?,
         routes: Vec::new(),
+    })
+}
+
+fn budget(raw: BudgetToml) -> Result<Budget, RouteFault> {
+    let sound = |records: u64| {
+        if (1..=MAX_RECORDS).contains(&records) {
+            Ok(records)
+        } else {
+            Err(RouteFault::Budget)
+        }
+    };
+    let action = raw.action.unwrap_or_else(|| "records.read".to_owned());
+    let window = match raw.window.strip_suffix('h') {
+        Some(hours) => match hours.parse() {
+            Ok(hours @ 1..=24) => Duration::from_secs(3_600 * hours),
+            _ => return Err(RouteFault::Duration(raw.window)),
+        },
+        None => match raw.window.strip_suffix('m').map(str::parse) {
+            Some(Ok(minutes @ 1..=1_440)) => Duration::from_secs(60 * minutes),
+            _ => return Err(RouteFault::Duration(raw.window)),
+        },
+    };
+    let mut roles = BTreeMap::new();
+    for (role, records) in raw.roles {
+        let role = role.parse().map_err(|_| RouteFault::Budget)?;
+        roles.insert(role, sound(records)?);
+    }
+    Ok(Budget {
+        records: sound(raw.records)?,
+        window: time::Duration::try_from(window).map_err(|_| RouteFault::Budget)?,
+        roles,
+        action: action_type(action)?,
     })
 }
 
@@ -477,15 +555,24 @@ fn route(raw: RouteToml, line: usize) -> Result<Route, RouteFault> {
                     return Err(RouteFault::OnFree(name));
                 }
             }
-            if raw.meter.is_some() {
-                return Err(RouteFault::MeterNotYet);
+            if !raw.meter.list().is_empty() {
+                return Err(RouteFault::OnFree("meter"));
             }
             Purpose::Free {
                 upgrade: raw.upgrade,
             }
         }
         (Some(_), false) => Purpose::Hold(Box::new(hold(raw, &segments)?)),
-        _ if raw.meter.is_some() => return Err(RouteFault::MeterNotYet),
+        (None, false) if !raw.meter.list().is_empty() => {
+            // HEAD is told apart nowhere: it is counted as the GET that it stands for.
+            if methods
+                .as_ref()
+                .is_none_or(|methods| !methods.iter().eq(["GET"]))
+            {
+                return Err(RouteFault::Meter("a metered route has method = \"GET\""));
+            }
+            Purpose::Meter(Box::new(metered(&raw, &segments)?))
+        }
         _ => return Err(RouteFault::Purpose),
     };
     Ok(Route {
@@ -507,17 +594,77 @@ impl OneOrMany {
     }
 }
 
-fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
-    if raw.meter.is_some() {
-        return Err(RouteFault::MeterNotYet);
-    }
-    let action = raw.action.unwrap_or_default();
+fn action_type(action: String) -> Result<String, RouteFault> {
     let plain = action
         .bytes()
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
     if action.is_empty() || !plain {
         return Err(RouteFault::ActionType(action));
     }
+    Ok(action)
+}
+
+fn metered(raw: &RouteToml, segments: &[Segment]) -> Result<Metered, RouteFault> {
+    let pointer = |text: &str| {
+        if text.is_empty() || text.starts_with('/') {
+            Ok(text.to_owned())
+        } else {
+            Err(RouteFault::Meter(
+                "json, length and the distinct of an array are JSON pointers",
+            ))
+        }
+    };
+    let mut countings = Vec::new();
+    let mut record = None;
+    for meter in raw.meter.list() {
+        let distinct = meter.distinct.clone();
+        let counting = match (&meter.json, &meter.length, &meter.css, meter.cost) {
+            (Some(json), None, None, None) if distinct.is_none() => {
+                Counting::Number(pointer(json)?)
+            }
+            (None, Some(length), None, None) => Counting::Length {
+                pointer: pointer(length)?,
+                distinct: distinct.as_deref().map(pointer).transpose()?,
+            },
+            (None, None, Some(css), None) if is_selector(css) => Counting::Css {
+                selector: css.clone(),
+                distinct,
+            },
+            (None, None, None, Some(records @ 1..=MAX_RECORDS)) if distinct.is_none() => {
+                Counting::Cost {
+                    records,
+                    id: match &meter.id {
+                        Some(id) => Some(known(Template::parse(id)?, id, |name| {
+                            segments.iter().any(
+                            |segment| matches!(segment, Segment::Name { name: place, .. } if place == name),
+                        )
+                        })?),
+                        None => None,
+                    },
+                }
+            }
+            _ => {
+                return Err(RouteFault::Meter(
+                    "exactly one of json, length (with distinct), css (a selector, with distinct), cost (with id)",
+                ));
+            }
+        };
+        countings.push(counting);
+        record = record.or_else(|| meter.record.clone());
+    }
+    Ok(Metered {
+        record: record.unwrap_or_else(|| raw.path.clone()),
+        countings,
+    })
+}
+
+fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
+    if !raw.meter.list().is_empty() {
+        return Err(RouteFault::Meter(
+            "a held route is sealed each time: it needs no meter",
+        ));
+    }
+    let action = action_type(raw.action.unwrap_or_default())?;
     let mut params: BTreeMap<String, Param> = BTreeMap::new();
     for segment in segments {
         if let Segment::Name { name, .. } = segment {
@@ -755,10 +902,37 @@ mod tests {
             let text = format!("{hold}[[route.also]]\n{bad}\nfr=\"y\"\n");
             assert_eq!(fault(&text).1, RouteFault::Condition, "{bad}");
         }
-        assert_eq!(
+        assert!(matches!(
             fault(&format!("{hold}meter={{json=\"/n\"}}\n")).1,
-            RouteFault::MeterNotYet
+            RouteFault::Meter(_)
+        ));
+        let read = "[[route]]\nmethod=\"GET\"\npath=\"/a/{id}\"\n";
+        assert_eq!(
+            fault(&format!("{read}meter={{json=\"/n\"}}\n")).1,
+            RouteFault::NoBudget
         );
+        let budget = "budget={records=50,window=\"30m\",roles={auditor=500}}\n";
+        for odd in [
+            "{}",
+            "{json=\"n\"}",
+            "{json=\"/n\",cost=1}",
+            "{css=\"tr[\"}",
+            "{cost=0}",
+            "[{cost=1},{length=\"x\"}]",
+        ] {
+            let text = format!("{budget}{read}meter={odd}\n");
+            assert!(matches!(fault(&text).1, RouteFault::Meter(_)), "{odd}");
+        }
+        let text = format!("{budget}{read}meter={{cost=1,id=\"{{x}}\"}}\n");
+        assert!(matches!(fault(&text).1, RouteFault::Placeholder { .. }));
+        for odd in ["0", "20001"] {
+            let text = budget.replace("50,", &format!("{odd},"));
+            assert_eq!(fault(&text).1, RouteFault::Budget, "{odd}");
+        }
+        let fine = format!(
+            "{budget}{read}meter=[{{length=\"/files\",distinct=\"/id\",record=\"file\"}},{{css=\"tr\"}},{{cost=1,id=\"{{id}}\"}}]\n"
+        );
+        load(&fine).unwrap();
         assert_eq!(
             fault(&format!("{hold}{hold}")),
             (9, RouteFault::Ambiguous(5))

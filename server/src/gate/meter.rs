@@ -1,0 +1,477 @@
+//! Routes that are metered (attack 12): what their answers hold is counted before it is delivered, and after so many records, or so long after the
+//! last touch, the next read is an action of the budget's type that a key seals. docs/gate.md, "Budgets for reading".
+//!
+//! One answer cannot read a million: it is read whole first, bounded, counted in the transaction that grants it ([`crate::desk::Reader`]), and
+//! withheld when it is more than is left. A request that cannot be counted is not answered. Nothing evades by its form: ranges, conditions and
+//! compressions are not passed on, and each record has one name whoever asks for it how.
+//!
+//! One touch serves everybody who waits: all requests of one session at one service share the action. Counting itself is [`count`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE, UPGRADE,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use crate::action::{Caller, NewAction, Outcome, State, Target};
+use crate::desk::{Counted, Desk, DeskError, Reader};
+use crate::gate::client::Notice;
+use crate::gate::client::{self, full};
+use crate::gate::forward::{Body, request_headers};
+use crate::gate::hold::{Failure, incoming, nobody_here, reason};
+use crate::gate::notice::{
+    desk_notice, failure_notice, query_escape, sign_in_first, too_many, upstream_notice,
+};
+use crate::gate::passage::{Asked, Refusal, may_ask, origin_form};
+use crate::gate::route::{Counting, Metered};
+use crate::id::{ActionId, ServiceId, SessionId};
+use crate::reading::{Spent, Standing};
+use crate::session::Session;
+
+pub(crate) mod count;
+
+/// The largest answer that is counted.
+pub(super) const MAX_ANSWER: usize = 8 << 20;
+
+/// How long one look at a pending action lasts.
+const LOOK: Duration = Duration::from_secs(50);
+
+/// Where the touch for a slice stands.
+#[derive(Debug, Clone)]
+enum Phase {
+    Opening,
+    Waiting { action: ActionId, not_here: bool },
+    Ended(Option<ActionId>, Result<(), Failure>),
+}
+
+/// The touches that are being asked for, one for each session at a service.
+#[derive(Debug, Default)]
+pub(super) struct Touches(Mutex<HashMap<(SessionId, ServiceId), watch::Receiver<Phase>>>);
+
+/// Answers a metered request.
+pub(super) async fn answer(
+    asked: &Asked<'_>,
+    parts: Parts,
+    metered: &Metered,
+    path: &BTreeMap<String, String>,
+) -> Result<Response<Body>, Refusal> {
+    let Some(session) = asked.visitor.active() else {
+        let here = (parts.method == Method::GET).then(|| asked.target.path_and_query());
+        return Err(sign_in_first(asked, here).into());
+    };
+    let Some(budget) = asked.site.app.budget.clone() else {
+        return Err(unreadable().answer(&asked.client).into());
+    };
+    let reader = Reader {
+        service: asked.site.app.service.clone(),
+        person: session.person.clone(),
+        session: session.id,
+        budget,
+    };
+    let id = identity(metered, path, asked);
+    let mut touched = false;
+    loop {
+        // Whether the time is over is known before the application is asked for anything.
+        let before = counted(asked, &reader, Vec::new()).await?;
+        let spent = match before.verdict {
+            Err(spent) => (spent, before),
+            Ok(()) => {
+                let (answer, body) = fetch(asked, &parts).await?;
+                let kind = text(answer.headers(), CONTENT_TYPE.as_str()).to_ascii_lowercase();
+                let found = match count::found(metered, &id, &kind, &body) {
+                    _ if !answer.status().is_success() => Vec::new(),
+                    Ok(found) => found,
+                    Err(count::Unreadable) => {
+                        return Err(unreadable().answer(&asked.client).into());
+                    }
+                };
+                let after = counted(asked, &reader, found).await?;
+                match after.verdict {
+                    Ok(()) => {
+                        let body = if parts.method == Method::HEAD {
+                            Bytes::new()
+                        } else {
+                            body
+                        };
+                        return Ok(asked.guarded(answer.map(|_| full(body))));
+                    }
+                    Err(spent) => (spent, after),
+                }
+            }
+        };
+        let (spent, counted) = spent;
+        if touched || spent == Spent::TooMany {
+            let notice = explain(asked, &reader, spent, counted);
+            return Err(notice.answer(&asked.client).into());
+        }
+        touch(asked, &parts, session, &reader, spent, counted).await?;
+        touched = true;
+    }
+}
+
+async fn counted(
+    asked: &Asked<'_>,
+    reader: &Reader,
+    found: Vec<crate::desk::Found>,
+) -> Result<Counted, Refusal> {
+    let desk = &asked.gate.desk;
+    if !found.is_empty() {
+        let counting = desk.count_reading(reader.clone(), found);
+        return counting
+            .await
+            .map_err(|error| desk_notice(&error).answer(&asked.client).into());
+    }
+    // Nothing to write: standing is read without waiting for the writer.
+    let standing = desk
+        .reading(reader)
+        .await
+        .map_err(|error| Refusal::from(desk_notice(&error).answer(&asked.client)))?;
+    Ok(Counted {
+        standing,
+        wanted: 0,
+        verdict: crate::reading::may_read(standing, reader.budget.window, 0, desk.now()),
+    })
+}
+
+/// What a fixed cost is for: what the route names, else the path.
+fn identity(metered: &Metered, path: &BTreeMap<String, String>, asked: &Asked<'_>) -> String {
+    let named = metered
+        .countings
+        .iter()
+        .find_map(|counting| match counting {
+            Counting::Cost { id, .. } => id.as_ref(),
+            _ => None,
+        });
+    match named {
+        Some(template) => template.fill(|name| path.get(name).cloned().unwrap_or_default()),
+        None => asked.target.path_and_query(),
+    }
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
+/// The application's whole answer, as it is without ranges, conditions and compression.
+async fn fetch(asked: &Asked<'_>, parts: &Parts) -> Result<(Response<()>, Bytes), Refusal> {
+    let mut request = Request::new(full(Bytes::new()));
+    // A HEAD is counted by what it stands for.
+    *request.method_mut() = Method::GET;
+    *request.uri_mut() = origin_form(&parts.uri);
+    let mut headers = request_headers(&parts.headers, &asked.origin, asked.person());
+    for name in [
+        ACCEPT_ENCODING,
+        RANGE,
+        IF_RANGE,
+        IF_MATCH,
+        IF_NONE_MATCH,
+        IF_MODIFIED_SINCE,
+        IF_UNMODIFIED_SINCE,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    *request.headers_mut() = headers;
+    let response = match asked.site.forwarder.stream(request).await {
+        Ok(response) => incoming(response),
+        Err(error) => return Err(upstream_notice(error).answer(&asked.client).into()),
+    };
+    let (mut head, body) = response.into_parts();
+    let encoding = text(&head.headers, CONTENT_ENCODING.as_str());
+    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity")
+        || head.status == StatusCode::PARTIAL_CONTENT
+    {
+        return Err(unreadable().answer(&asked.client).into());
+    }
+    let collected = match Limited::new(body, MAX_ANSWER).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            return Err(too_large().answer(&asked.client).into());
+        }
+        Err(_) => {
+            let lost = crate::gate::forward::ForwardError::Lost;
+            return Err(upstream_notice(lost).answer(&asked.client).into());
+        }
+    };
+    // What is counted now is not to be shown again by a cache, to somebody else or later.
+    for name in [ETAG, LAST_MODIFIED, CONTENT_LENGTH] {
+        head.headers.remove(name);
+    }
+    head.headers
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok((Response::from_parts(head, ()), collected))
+}
+
+/// Has the next slice sealed, together with everybody else of this session who waits for it.
+async fn touch(
+    asked: &Asked<'_>,
+    parts: &Parts,
+    session: &Session,
+    reader: &Reader,
+    spent: Spent,
+    counted: Counted,
+) -> Result<(), Refusal> {
+    may_ask(asked, &parts.headers)?;
+    let mut phase = match asked
+        .gate
+        .touches
+        .join(asked, session, reader, counted.standing)
+    {
+        Some(phase) => phase,
+        None => return Err(too_many(None).answer(&asked.client).into()),
+    };
+    let patience = if asked.client.impatient {
+        Duration::ZERO
+    } else {
+        asked.site.app.hold
+    };
+    let deadline = tokio::time::sleep(patience);
+    tokio::pin!(deadline);
+    loop {
+        let now = phase.borrow_and_update().clone();
+        let waiting = match now {
+            Phase::Ended(_, Ok(())) => return Ok(()),
+            Phase::Ended(action, Err(failure)) => {
+                let mut notice = failure_notice(&failure);
+                notice.more.extend(members(reader, spent, counted));
+                if let Some(action) = action {
+                    notice = notice.with("action_id", action.to_string());
+                }
+                return Err(notice.answer(&asked.client).into());
+            }
+            Phase::Waiting { action, not_here } if not_here => Some(action),
+            Phase::Waiting { action, .. } if deadline.is_elapsed() => Some(action),
+            Phase::Waiting { .. } | Phase::Opening => None,
+        };
+        if let Some(action) = waiting {
+            return Err(leave(asked, parts, reader, spent, counted, action).into());
+        }
+        tokio::select! {
+            changed = phase.changed() => if changed.is_err() {
+                return Err(failure_notice(&Failure::Unknown).answer(&asked.client).into());
+            },
+            () = &mut deadline, if !deadline.is_elapsed() => {}
+        }
+    }
+}
+
+/// The client is led to the page where the touch is asked for, and from there back.
+fn leave(
+    asked: &Asked<'_>,
+    parts: &Parts,
+    reader: &Reader,
+    spent: Spent,
+    counted: Counted,
+    action: ActionId,
+) -> Response<Body> {
+    let here = (asked.client.kind == client::ClientKind::Navigation && parts.method == Method::GET)
+        .then(|| asked.target.path_and_query());
+    let from = here.or_else(|| asked.client.from.clone());
+    asked.gate.holds.lead_back(action, from);
+    let page = format!("/.sceau/actions/{action}");
+    let url = format!("{}{page}", asked.base);
+    let notice = explain(asked, reader, spent, counted)
+        .with("action_id", action.to_string())
+        .with("approve_url", url.clone())
+        .with("status_url", url);
+    client::lead(&asked.client, &notice, &page, StatusCode::CONFLICT)
+}
+
+impl Touches {
+    /// The touch that this session waits for at this service; `None` when too many are asked for.
+    fn join(
+        &self,
+        asked: &Asked<'_>,
+        session: &Session,
+        reader: &Reader,
+        standing: Standing,
+    ) -> Option<watch::Receiver<Phase>> {
+        const MOST: usize = 4_096;
+        let key = (session.id, reader.service.clone());
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.retain(|_, phase| !matches!(*phase.borrow(), Phase::Ended(..)));
+        if let Some(phase) = waiting.get(&key) {
+            return Some(phase.clone());
+        }
+        if waiting.len() >= MOST {
+            return None;
+        }
+        let (tell, phase) = watch::channel(Phase::Opening);
+        waiting.insert(key, phase.clone());
+        let (desk, wanted) = (asked.gate.desk.clone(), wanted(asked, reader, standing));
+        let caller = Caller::Gate {
+            service: reader.service.clone(),
+            session: session.id,
+        };
+        tokio::spawn(drive(desk, wanted, caller, tell));
+        Some(phase)
+    }
+}
+
+/// The action that opens the next slice.
+fn wanted(asked: &Asked<'_>, reader: &Reader, standing: Standing) -> NewAction {
+    let minutes = reader.budget.window.whole_minutes();
+    let mut params = Map::new();
+    for (name, value) in [
+        ("records", json!(standing.limit)),
+        ("minutes", json!(minutes)),
+        ("read", json!(standing.used)),
+    ] {
+        params.insert(name.to_owned(), value);
+    }
+    let host = &asked.origin.host;
+    let (limit, used) = (standing.limit, standing.used);
+    NewAction {
+        kind: reader.budget.action.clone(),
+        service: reader.service.clone(),
+        requester: reader.person.clone(),
+        target: Target {
+            kind: "service".to_owned(),
+            id: reader.service.to_string(),
+            display: host.clone(),
+        },
+        params,
+        request: None,
+        words: Some(crate::action::Words {
+            fr: Some(format!(
+                "Lire jusqu’à {limit} enregistrements de plus sur {host}, pendant {minutes} min (déjà lus : {used})"
+            )),
+            en: Some(format!(
+                "Read up to {limit} more records of {host}, for {minutes} min (read so far: {used})"
+            )),
+        }),
+    }
+}
+
+/// From asking to the use of the approval, which opens the slice. Goes on when all clients have left: they find the slice open when they come back.
+async fn drive(desk: Desk, asked: NewAction, caller: Caller, tell: watch::Sender<Phase>) {
+    let mut record = match desk.open_action(asked, caller).await {
+        Ok(record) => record,
+        Err(error) => {
+            tell.send_replace(Phase::Ended(None, Err(Failure::Desk(error))));
+            return;
+        }
+    };
+    let action = record.id;
+    let ended = loop {
+        match record.state {
+            State::Pending => {
+                let not_here = nobody_here(&record);
+                tell.send_if_modified(|phase| {
+                    let opening = matches!(phase, Phase::Opening);
+                    *phase = Phase::Waiting { action, not_here };
+                    opening
+                });
+            }
+            State::Approved => break open(&desk, action).await,
+            State::Denied => break Err(Failure::Denied(reason(record.denial.as_ref()))),
+            State::Refused => break Err(Failure::Refused(reason(record.refusal.as_ref()))),
+            State::Expired => break Err(Failure::Expired),
+            State::Executed | State::Consumed => break Err(Failure::Used),
+        }
+        record = match desk.wait(action, LOOK).await {
+            Ok(Some(record)) => record,
+            Ok(None) => break Err(Failure::Desk(DeskError::NotFound)),
+            Err(error) => break Err(Failure::Desk(error)),
+        };
+    };
+    tell.send_replace(Phase::Ended(Some(action), ended));
+}
+
+/// Uses the approval up: from this moment the slice is open, at every instance.
+async fn open(desk: &Desk, action: ActionId) -> Result<(), Failure> {
+    desk.consume(action).await.map_err(Failure::Desk)?;
+    let outcome = Outcome::Answered {
+        upstream_status: StatusCode::OK.as_u16(),
+    };
+    if let Err(error) = desk.record_execution(action, outcome).await {
+        tracing::error!(%action, %error, "the opening of a slice could not be closed");
+    }
+    Ok(())
+}
+
+fn members(reader: &Reader, spent: Spent, counted: Counted) -> Map<String, Value> {
+    let mut members = Map::new();
+    for (name, value) in [
+        ("budget", json!(spent.as_str())),
+        ("read", json!(counted.standing.used)),
+        ("limit", json!(counted.standing.limit)),
+        ("wanted", json!(counted.wanted)),
+        ("minutes", json!(reader.budget.window.whole_minutes())),
+    ] {
+        members.insert(name.to_owned(), value);
+    }
+    members
+}
+
+/// The refusal that explains itself: how many were read, of how many, and what to do.
+fn explain(asked: &Asked<'_>, reader: &Reader, spent: Spent, counted: Counted) -> Notice {
+    let (used, limit, wanted) = (
+        counted.standing.used,
+        counted.standing.limit,
+        counted.wanted,
+    );
+    let minutes = reader.budget.window.whole_minutes();
+    let (fr, en) = match spent {
+        Spent::Time => (
+            format!(
+                "Votre dernier toucher date de plus de {minutes} min. Touchez votre clé pour lire {limit} enregistrements de plus."
+            ),
+            format!(
+                "Your last touch is more than {minutes} min ago. Touch your key to read {limit} more records."
+            ),
+        ),
+        Spent::Records => (
+            format!(
+                "{used} enregistrements lus sur {limit}, et cette page en montre {wanted} nouveaux. Touchez votre clé pour continuer."
+            ),
+            format!(
+                "{used} of {limit} records were read, and this page shows {wanted} new ones. Touch your key to go on."
+            ),
+        ),
+        Spent::TooMany => (
+            format!(
+                "Cette réponse contient {wanted} enregistrements, un toucher en ouvre {limit}. Demandez-en moins à la fois."
+            ),
+            format!(
+                "This answer holds {wanted} records, a touch opens {limit}. Ask for fewer at a time."
+            ),
+        ),
+    };
+    let mut notice = Notice::new(StatusCode::FORBIDDEN, "budget-spent", &fr, &en);
+    notice.more = members(reader, spent, counted);
+    let page = query_escape(&asked.target.path_and_query());
+    notice.with("page", page)
+}
+
+fn unreadable() -> Notice {
+    Notice::new(
+        StatusCode::BAD_GATEWAY,
+        "answer-not-counted",
+        "La réponse de l’application ne peut pas être comptée : elle n’est pas montrée.",
+        "The application's answer cannot be counted: it is not shown.",
+    )
+}
+
+fn too_large() -> Notice {
+    Notice::new(
+        StatusCode::BAD_GATEWAY,
+        "answer-too-large",
+        "La réponse de l’application est trop grande pour être comptée : elle n’est pas montrée.",
+        "The application's answer is too large to be counted: it is not shown.",
+    )
+    .with("limit", MAX_ANSWER)
+}
