@@ -38,6 +38,8 @@ attacks! {
     attack_08_a_key_pulled_or_swapped_signs_nothing_for_another 8
     attack_09_a_stolen_key_without_its_pin_locks_and_the_server_knows 9
     attack_10_a_cloned_key_is_suspended 10
+    attack_12_reading_in_bulk_ends_where_the_touches_end 12
     attack_13_an_account_created_just_now_is_inert 13
+    attack_14_one_touch_stops_all_that_a_manager_begot 14
     attack_16_neither_pages_nor_other_users_can_talk_to_the_agent 16
 }

@@ -1,6 +1,7 @@
 //! The attacks that must fail (docs/threat-model.md). Each plays against a running house, leaves the people able to work (but for what the
 //! attack rightly cost them), and returns the log entries that it left. Scenarios run each on a stage of its own; the demo plays them in a row.
 
+mod begotten;
 mod relay;
 
 use std::{
@@ -103,6 +104,30 @@ pub const ATTACKS: &[Attack] = &[
         name: ("compte tout juste créé", "account created just now"),
         outcome: ("inerte", "inert"),
         play: new_account,
+    },
+    Attack {
+        number: 12,
+        name: (
+            "lecture en masse de 1,6 million de dossiers",
+            "1.6 million files read in bulk",
+        ),
+        outcome: (
+            "50 lus ; à 50 par toucher : 32 000 touchers d'une clé que l'attaquant n'a pas",
+            "50 read; at 50 a touch: 32,000 touches of a key that the attacker does not have",
+        ),
+        play: begotten::bulk_reading,
+    },
+    Attack {
+        number: 14,
+        name: (
+            "gestionnaire détournée : qu'a-t-elle engendré ?",
+            "hijacked manager: what did she beget?",
+        ),
+        outcome: (
+            "un toucher suspend tout, sessions closes en une seconde ; deux pour défaire",
+            "one touch suspends all of it, sessions end within a second; undoing takes two",
+        ),
+        play: begotten::lineage,
     },
     Attack {
         number: 16,

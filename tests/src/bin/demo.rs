@@ -111,8 +111,8 @@ fn play(options: &Options) -> Result<()> {
     let action = honest_action(&stage, &tell)?;
 
     tell.chapter((
-        "L'intrusion de décembre, et neuf autres",
-        "The breach of December, and nine more",
+        "L'intrusion de décembre, et d'autres",
+        "The breach of December, and more",
     ));
     let (rows, report) = attacks(&mut stage, &tell)?;
 
