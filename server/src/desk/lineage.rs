@@ -34,10 +34,14 @@ impl Desk {
         let known = self.stored(lineage::known(&mut connection, &root).await)?;
         let now = self.now();
         let totals = self.stored(lineage::totals(&mut connection, &root, now).await)?;
-        let descent = self.stored(lineage::descent(&mut connection, &root).await)?;
+        let begotten = edges
+            .iter()
+            .filter(|edge| edge.relation != Relation::Granted)
+            .map(|edge| &edge.child);
+        let sha256 = set_sha256(begotten.chain([&root]));
         let (nodes, left_out) = draw(&root, &edges, &known, limit);
         Ok(Some(Lineage {
-            sha256: hex::encode(set_sha256(&descent)),
+            sha256: hex::encode(sha256),
             totals,
             nodes,
             left_out,

@@ -443,7 +443,7 @@ en = "and verify the whole e-mail domain"
         let (hold, path) = match &met {
             Some(met) => match &met.route.purpose {
                 Purpose::Hold(hold) => (Some(hold.as_ref()), met.path.clone()),
-                Purpose::Free { .. } => panic!("free"),
+                Purpose::Free { .. } | Purpose::Meter(_) => panic!("free"),
             },
             None => (None, BTreeMap::new()),
         };

@@ -123,18 +123,21 @@ async fn counted(
     reader: &Reader,
     found: Vec<crate::desk::Found>,
 ) -> Result<Counted, Refusal> {
-    let desk = &asked.gate.desk;
-    if !found.is_empty() {
-        let counting = desk.count_reading(reader.clone(), found);
-        return counting
-            .await
-            .map_err(|error| desk_notice(&error).answer(&asked.client).into());
+    // Without records there is nothing to write: the standing is read without waiting for the writer.
+    let counted = if found.is_empty() {
+        standing(&asked.gate.desk, reader.clone()).await
+    } else {
+        let (desk, reader) = (asked.gate.desk.clone(), reader.clone());
+        desk.count_reading(reader, found).await
+    };
+    match counted {
+        Ok(counted) => Ok(counted),
+        Err(error) => Err(desk_notice(&error).answer(&asked.client).into()),
     }
-    // Nothing to write: standing is read without waiting for the writer.
-    let standing = desk
-        .reading(reader)
-        .await
-        .map_err(|error| Refusal::from(desk_notice(&error).answer(&asked.client)))?;
+}
+
+async fn standing(desk: &Desk, reader: Reader) -> Result<Counted, DeskError> {
+    let standing = desk.reading(&reader).await?;
     Ok(Counted {
         standing,
         wanted: 0,

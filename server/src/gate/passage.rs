@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
@@ -168,7 +169,11 @@ async fn pass(asked: &Asked<'_>, parts: Parts, body: Incoming) -> Result<Respons
                 held(asked, parts, Zeroizing::default(), method, met).await
             }
             Some(Met { route, path }) if method != Method::OPTIONS => match &route.purpose {
-                Purpose::Meter(metered) => meter::answer(asked, parts, metered, path).await,
+                Purpose::Meter(metered) => {
+                    let answering: BoxFuture<'_, _> =
+                        Box::pin(meter::answer(asked, parts, metered, path));
+                    answering.await
+                }
                 _ => ungated(asked, parts, body, met.as_ref()).await,
             },
             _ => ungated(asked, parts, body, met.as_ref()).await,
