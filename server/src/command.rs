@@ -1,7 +1,8 @@
-//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `keys`, `log`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
+//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `facts`, `keys`, `log`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
 //! input, 3 unavailable.
 
 pub mod check_config;
+pub mod facts;
 pub mod init;
 pub mod keys;
 pub mod log;
@@ -80,6 +81,9 @@ pub enum CommandError {
     /// The desk.
     #[error("{0}")]
     Desk(#[from] DeskError),
+    /// A file of changes; file, line and what is wrong.
+    #[error("{0}")]
+    Malformed(String),
     /// The store has persons already.
     #[error("the store is initialised already")]
     Initialised,
@@ -109,6 +113,8 @@ impl CommandError {
             | Self::Unreadable { .. }
             | Self::Policy { .. }
             | Self::KeyFile(_)
+            | Self::Malformed(_)
+            | Self::Desk(DeskError::UnknownPerson | DeskError::Malformed(_))
             | Self::NotInitialised(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Provider(_) => 2,

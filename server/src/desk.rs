@@ -10,9 +10,11 @@
 
 mod action;
 mod background;
+mod break_glass;
 mod enrolment;
 mod evidence;
 mod execute;
+pub(crate) mod fact;
 mod inbox;
 mod judgement;
 mod lineage;
@@ -142,6 +144,9 @@ pub enum DeskError {
     /// Others were begotten since the lineage was looked at: look again before it is sealed.
     #[error("the lineage has changed")]
     LineageChanged,
+    /// The glass was broken before, and nobody has reviewed that.
+    #[error("the last opening must be reviewed first")]
+    ReviewFirst,
     /// Our own mistake.
     #[error("misuse: {0}")]
     Misuse(&'static str),

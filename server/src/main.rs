@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use clap::{Parser, Subcommand};
 use sceau_server::command::{
-    CommandError, check_config::CheckConfig, init::Init, keys::Keys, log::Log, metadata::Metadata,
-    serve::Serve,
+    CommandError, check_config::CheckConfig, facts::Facts, init::Init, keys::Keys, log::Log,
+    metadata::Metadata, serve::Serve,
 };
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use time::OffsetDateTime;
@@ -29,6 +29,7 @@ enum Command {
     Init(Init),
     Serve(Serve),
     CheckConfig(CheckConfig),
+    Facts(Facts),
     Keys(Keys),
     Log(Log),
     Metadata(Metadata),
@@ -78,6 +79,7 @@ fn run(command: Command) -> Result<(String, bool), CommandError> {
             .block_on(serve.run(ports))
             .map(|()| yes(String::new())),
         Command::CheckConfig(check) => check.run(&ports, language()).map(yes),
+        Command::Facts(facts) => runtime.block_on(facts.run(ports)),
         Command::Keys(keys) => runtime.block_on(keys.run(ports)),
         Command::Log(log) => runtime.block_on(log.run()).map(yes),
         Command::Metadata(metadata) => metadata.run(&ports).map(yes),

@@ -88,6 +88,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (65, include_str!("../migrations/0065_provider.sql")),
     (70, include_str!("../migrations/0070_presence.sql")),
     (22, include_str!("../migrations/0022_reading.sql")),
+    (23, include_str!("../migrations/0023_break_glass.sql")),
 ];
 
 /// An open store.

@@ -359,6 +359,14 @@ async fn transact(
         notices: Vec::new(),
         ended: false,
     };
+    // What has ended by now is ended for every decision in this transaction.
+    match crate::desk::fact::expire(&mut tx).await {
+        Ok(()) => {}
+        Err(Fault::Store(error)) => return Transacted::RolledBack(error),
+        Err(Fault::Refused(_)) => {
+            return Transacted::RolledBack(StoreError::Corrupt("a right that cannot end"));
+        }
+    }
     for job in jobs.iter_mut() {
         if let Err(error) = job.run(&mut tx).await {
             return Transacted::RolledBack(error);

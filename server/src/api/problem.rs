@@ -119,6 +119,7 @@ impl From<DeskError> for Problem {
             }
             DeskError::StillPending => Self::of(StatusCode::CONFLICT, "still-pending"),
             DeskError::LineageChanged => Self::of(StatusCode::CONFLICT, "lineage-changed"),
+            DeskError::ReviewFirst => Self::of(StatusCode::CONFLICT, "review-first"),
             DeskError::AlreadyUsed => Self::of(StatusCode::CONFLICT, "already-used"),
             DeskError::Expired => Self::of(StatusCode::GONE, "expired"),
             DeskError::NotVerified => Self::of(StatusCode::UNPROCESSABLE_ENTITY, "not-verified"),

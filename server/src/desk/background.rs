@@ -129,7 +129,9 @@ impl Desk {
         const LATE: Duration = Duration::from_secs(10);
         let next = async {
             let mut connection = self.reader().await?;
-            self.stored(store::action::next_end(&mut connection).await)
+            let action = self.stored(store::action::next_end(&mut connection).await)?;
+            let right = self.stored(store::fact::next_end(&mut connection).await)?;
+            Ok::<_, DeskError>(action.into_iter().chain(right).min())
         };
         match next.await {
             Ok(Some(end)) if end <= self.now() => {

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::open::about;
 use super::settle::save;
-use super::{DeskError, Shared, lineage};
+use super::{DeskError, Shared, break_glass, fact, lineage};
 use crate::action::{ActionRecord, Standing};
 use crate::id::{EnrolmentId, KeyId, PersonId, Role};
 use crate::key::KeyState;
@@ -118,6 +118,9 @@ pub(super) async fn execute(
         "key.revoke" => Some(revoke(tx, &record, params).await?),
         "person.suspend" => Some(lineage::suspend(tx, shared, &record, params).await?),
         "person.restore" => Some(lineage::restore(tx, &record, params).await?),
+        "facts.record" => Some(fact::seal(tx, &record, params).await?),
+        "break-glass.open" => Some(break_glass::open(tx, shared, &record, params).await?),
+        "break-glass.review" => Some(break_glass::review(tx, &record, params).await?),
         _ => return Err(DeskError::Misuse("no such action of ours").into()),
     };
     executed(tx, shared, record, standing).await

@@ -18,7 +18,7 @@ use http::header::{
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
@@ -199,12 +199,10 @@ async fn fetch(asked: &Asked<'_>, parts: &Parts) -> Result<(Response<()>, Bytes)
     {
         return Err(unreadable().answer(&asked.client).into());
     }
-    let collected = match Limited::new(body, MAX_ANSWER).collect().await {
-        Ok(collected) => collected.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
-            return Err(too_large().answer(&asked.client).into());
-        }
-        Err(_) => {
+    let collected = match whole(body).await {
+        Ok(collected) => collected,
+        Err(Broken::TooLarge) => return Err(too_large().answer(&asked.client).into()),
+        Err(Broken::Lost) => {
             let lost = crate::gate::forward::ForwardError::Lost;
             return Err(upstream_notice(lost).answer(&asked.client).into());
         }
@@ -216,6 +214,28 @@ async fn fetch(asked: &Asked<'_>, parts: &Parts) -> Result<(Response<()>, Bytes)
     head.headers
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok((Response::from_parts(head, ()), collected))
+}
+
+/// Why an answer was not read whole.
+enum Broken {
+    TooLarge,
+    Lost,
+}
+
+async fn whole(mut body: Body) -> Result<Bytes, Broken> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Err(Broken::Lost);
+        };
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() > MAX_ANSWER {
+            return Err(Broken::TooLarge);
+        }
+    }
+    Ok(bytes.into())
 }
 
 /// Has the next slice sealed, together with everybody else of this session who waits for it.

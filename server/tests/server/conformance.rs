@@ -64,6 +64,9 @@ async fn all(mut stores: Stores) {
     evidence_convinces_an_auditor(&mut stores).await;
     crate::lineage::what_was_begotten_falls_with_its_parent(stores.place().await).await;
     crate::lineage::other_instances_hear_of_endings(stores.place().await).await;
+    crate::fact::facts_and_roles_end_by_the_clock(stores.place().await).await;
+    crate::fact::silence_ends_a_recertified_role(stores.place().await).await;
+    crate::fact::the_glass_is_broken_by_a_quorum_and_reviewed(stores.place().await).await;
     crate::lineage::a_service_reports_what_it_made(stores.place().await).await;
     for case in crate::presence::ALL {
         crate::presence::run(case, stores.place().await).await;

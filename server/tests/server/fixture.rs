@@ -69,6 +69,22 @@ action = "key.enroll"
 requester_roles = ["administrator"]
 [[rule]]
 service = "sceau"
+action = "facts.record"
+requester_roles = ["administrator"]
+[[rule]]
+service = "sceau"
+action = "break-glass.open"
+approvals = 2
+approvers = "roles"
+roles = ["administrator"]
+[[rule]]
+service = "sceau"
+action = "break-glass.review"
+approvals = 1
+approvers = "roles"
+roles = ["administrator"]
+[[rule]]
+service = "sceau"
 action = "person.suspend"
 requester_roles = ["administrator"]
 [[rule]]

@@ -22,6 +22,8 @@ mod wire;
 mod api;
 /// One suite, both stores: what the desk promises holds on SQLite and on PostgreSQL, in one instance and in two.
 mod conformance;
+/// What ends by time, and the glass that is broken in need (attack 22).
+mod fact;
 /// The real binary, killed at random points (attack 21).
 mod kill;
 /// Who begot whom, and what falls with a person (attack 14).
