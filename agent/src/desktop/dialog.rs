@@ -214,12 +214,16 @@ fn fitting(head: &str, tail: &str) -> String {
     text + tail
 }
 
-/// What a notification server that knows markup would take for markup.
+/// A text that no notification server takes for markup: some strip what looks like a tag though they say that they know no markup, and with it an
+/// address in angle brackets. The dialog shows the text as it is.
 #[must_use]
-pub fn without_markup(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+pub fn without_markup(text: &str, knows_markup: bool) -> String {
+    let text = text.replace('<', "‹").replace('>', "›");
+    if knows_markup {
+        text.replace('&', "&amp;")
+    } else {
+        text
+    }
 }
 
 #[cfg(test)]
@@ -298,10 +302,15 @@ mod tests {
     }
 
     #[test]
-    fn markup_is_shown_as_text() {
+    fn nothing_in_a_notification_is_taken_for_markup() {
+        let text = "<b>Jean</b> & <j.dupont@ml.example>";
         assert_eq!(
-            without_markup("<b>a</b> & “j.dupont@ml.example”"),
-            "&lt;b&gt;a&lt;/b&gt; &amp; “j.dupont@ml.example”"
+            without_markup(text, true),
+            "‹b›Jean‹/b› &amp; ‹j.dupont@ml.example›"
+        );
+        assert_eq!(
+            without_markup(text, false),
+            "‹b›Jean‹/b› & ‹j.dupont@ml.example›"
         );
     }
 }

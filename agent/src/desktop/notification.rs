@@ -110,11 +110,7 @@ impl Voice {
         if !actions.is_empty() && !can("actions") {
             return None;
         }
-        let body = if can("body-markup") {
-            without_markup(body)
-        } else {
-            body.to_owned()
-        };
+        let body = without_markup(body, can("body-markup"));
         let (level, lasts) = match urgency {
             Urgency::Low => (0_u8, 6000),
             Urgency::Normal => (1, 0),

@@ -123,6 +123,14 @@ const WORDS: &[(&str, &str)] = &[
         "The pinentry to ask with, instead of the session's own",
         "Le pinentry à employer, au lieu de celui de la session",
     ),
+    (
+        "Hands an action over from the server's approval page to the agent; browsers start it by themselves",
+        "Remet à l'agent une action de la page d'approbation du serveur ; les navigateurs le lancent d'eux-mêmes",
+    ),
+    (
+        "Write the extension for the configured server into this folder",
+        "Écrire dans ce dossier l'extension faite pour le serveur configuré",
+    ),
 ];
 
 /// The French of a help text, if there is one.

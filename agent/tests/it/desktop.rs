@@ -349,3 +349,105 @@ fn desktop_refuses_withdraws_and_goes_quiet() {
     );
     assert!(screen.property("Keys").contains("ready"));
 }
+
+/// A real Chromium with the extension, on this page, its window found.
+fn chromium(workstation: &Workstation, screen: &Screen, url: &str) -> Child {
+    let mut command = workstation.command("chromium");
+    let browser = screen
+        .seated(&mut command)
+        .args([
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-position=0,0",
+            "--window-size=900,700",
+            "--password-store=basic",
+            "--disable-features=DisableLoadExtensionCommandLineSwitch",
+        ])
+        .arg(format!(
+            "--user-data-dir={}",
+            workstation.path("browser").display()
+        ))
+        .arg(format!(
+            "--load-extension={}",
+            workstation.path("extension").display()
+        ))
+        .arg(url)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the page", || {
+        screen.has_window("Approval page").then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    browser
+}
+
+#[test]
+fn browsers_page_of_the_server_hands_an_action_over_and_no_other_page_does() {
+    let name = "desktop::browsers_page_of_the_server_hands_an_action_over_and_no_other_page_does";
+    if !with_virtual_keys(name) {
+        return;
+    }
+    let relay = Relay::start();
+    let workstation = enrolled(&relay);
+    let Some(screen) = Screen::start(&workstation, "C.UTF-8") else {
+        return;
+    };
+    let has_browser = std::env::split_paths(&std::env::var_os("PATH").unwrap())
+        .any(|folder| folder.join("chromium").exists());
+    if !has_browser {
+        eprintln!("SKIPPED: {name}: chromium is missing (cargo xtask setup)");
+        return;
+    }
+    let made = workstation
+        .command(env!("CARGO_BIN_EXE_sceau-bridge"))
+        .arg("--extension")
+        .arg(workstation.path("extension"))
+        .status();
+    assert!(made.unwrap().success());
+    let hosts = workstation.path("browser/NativeMessagingHosts");
+    std::fs::create_dir_all(&hosts).unwrap();
+    let manifest = include_str!("../../dist/native-messaging/chromium.json")
+        .replace("/usr/bin/sceau-bridge", env!("CARGO_BIN_EXE_sceau-bridge"));
+    std::fs::write(hosts.join("fr.sceau.agent.json"), manifest).unwrap();
+    let action = propose(&relay, &workstation, 300);
+    let id = action["id"].as_str().unwrap();
+    screen.await_notifications(1);
+    // Another origin of the same host, where the extension's script does run; then a script's click on the server's own page.
+    let evil = Relay::start();
+    for url in [
+        format!("{}/actions/{id}", evil.url()),
+        format!("{}/actions/auto-{id}", relay.url()),
+    ] {
+        let mut browser = chromium(&workstation, &screen, &url);
+        if url.starts_with(&evil.url()) {
+            screen.said("xdotool", &["mousemove", "300", "500", "click", "1"]);
+        }
+        std::thread::sleep(Duration::from_secs(2));
+        let opened = screen.has_window("Sceau: seal");
+        browser.kill().unwrap();
+        browser.wait().unwrap();
+        assert!(!opened, "{url}");
+        eventually("the browser is gone", || {
+            (!screen.has_window("Approval page")).then_some(())
+        });
+    }
+    let mut browser = chromium(
+        &workstation,
+        &screen,
+        &format!("{}/actions/{id}", relay.url()),
+    );
+    screen.said("xdotool", &["mousemove", "300", "500", "click", "1"]);
+    let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        screen.await_window("Sceau: seal")
+    }));
+    screen.picture("10-browser-en");
+    browser.kill().unwrap();
+    browser.wait().unwrap();
+    opened.unwrap();
+}

@@ -218,6 +218,21 @@ impl Relay {
                 self.serve_inbox(wire.get_mut());
                 return;
             }
+            if let Some(id) = path.strip_prefix("/actions/") {
+                let page = page(id);
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {}\r\n\r\n",
+                    page.len()
+                );
+                if wire
+                    .get_mut()
+                    .write_all(format!("{head}{page}").as_bytes())
+                    .is_err()
+                {
+                    return;
+                }
+                continue;
+            }
             let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
             let (status, answer) = self.answer(&method, &path, &body);
             self.with(|state| state.requests.push((path, body)));
@@ -401,6 +416,18 @@ fn verify_by(spki: &[u8], action: &Action, report: &Value) -> Result<(), String>
     piv::verify_signature(&response, &key, &expectation)
         .map(drop)
         .map_err(|e| e.reason().to_owned())
+}
+
+/// An approval page, as a browser sees it: all of it hands the action over when it is clicked; `auto-` before the id: a script clicks.
+fn page(id: &str) -> String {
+    let script = match id.strip_prefix("auto-") {
+        Some(_) => "setInterval(() => document.querySelector('button').click(), 200)",
+        None => "",
+    };
+    let id = id.trim_start_matches("auto-");
+    format!(
+        "<!doctype html><title>Approval page</title><button data-sceau-action=\"{id}\" style=\"position:fixed;inset:0;width:100%\">Agent</button><script>{script}</script>"
+    )
 }
 
 #[allow(clippy::disallowed_methods, reason = "a test's server has a clock")]
