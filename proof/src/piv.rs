@@ -8,6 +8,7 @@
 
 pub mod attestation;
 pub mod issuer;
+pub mod ocsp;
 mod path;
 pub mod presence;
 

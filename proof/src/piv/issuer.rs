@@ -2,11 +2,12 @@
 //!
 //! Such a certificate says who holds the card, not that the key cannot leave it; the evidence says which of the two it was. Checked (RFC 5280 §6): path
 //! to a configured root, validity, the leaf is no authority, keyUsage allows signatures, one of the demanded policies, and revocation by CRL
-//! (§5, §6.3): signed by the certificate's own issuer, fresh, complete. Fail-closed: no fresh CRL, no acceptance.
-//! Deliberately elsewhere: fetching CRLs and keeping them (the caller), OCSP, indirect and delta CRLs (refused by name).
+//! (§5, §6.3): signed by the certificate's own issuer, fresh, complete; or by OCSP ([`super::ocsp`]). Fail-closed: nothing fresh, no acceptance.
+//! Deliberately elsewhere: fetching and keeping either (the caller), indirect and delta CRLs (refused by name).
 
 use time::{Duration, OffsetDateTime};
 
+use super::ocsp::{Answer, Doubt, Question};
 use super::path::{self, PathError, Rules};
 use crate::asn1::{Asn1Error, Element, Reader, Tag};
 use crate::certificate::name::Name;
@@ -33,8 +34,24 @@ pub enum Revocation {
         /// The oldest thisUpdate that still counts.
         max_age: Duration,
     },
+    /// The card's certificate by OCSP: a good answer not past its nextUpdate. Authorities above it by OCSP or, where there is no answer, by CRL.
+    Ocsp {
+        /// The oldest answer (thisUpdate) that still counts.
+        max_age: Duration,
+        /// The oldest list that still counts for an authority.
+        crl_max_age: Duration,
+    },
     /// Weakens acceptance: revoked cards pass.
     DangerNotJudged,
+}
+
+/// What the caller has on revocation, from wherever: not trusted. The right ones are found by issuer and signature.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Statements<'a> {
+    /// Lists of revoked certificates.
+    pub lists: &'a [Crl],
+    /// Answers of OCSP responders.
+    pub answers: &'a [Answer],
 }
 
 /// Why a card's certificate is not accepted.
@@ -67,9 +84,53 @@ pub enum IssuerError {
     /// Rejected: on the list.
     #[error("the certificate was revoked")]
     Revoked,
+    /// Unavailable: no responder said anything of a certificate on the path.
+    #[error("no answer of an OCSP responder about this certificate")]
+    NoOcsp,
+    /// Unavailable: the answer is too old, or not yet of this time.
+    #[error("the OCSP responder's answer is not of this time")]
+    OcspNotFresh,
+    /// Rejected: neither the issuer nor anybody that it appointed answered.
+    #[error("the OCSP responder may not speak for the issuer")]
+    OcspResponder,
+    /// Rejected: the answer is not signed by the responder that it names.
+    #[error("the OCSP responder's answer is not signed by it")]
+    OcspSignature,
+    /// Rejected: the responder does not know the certificate.
+    #[error("the OCSP responder does not know the certificate")]
+    OcspUnknown,
+}
+
+impl From<Doubt> for IssuerError {
+    fn from(doubt: Doubt) -> Self {
+        match doubt {
+            Doubt::Missing => Self::NoOcsp,
+            Doubt::Responder => Self::OcspResponder,
+            Doubt::Signature => Self::OcspSignature,
+            Doubt::NotFresh => Self::OcspNotFresh,
+            Doubt::Unknown => Self::OcspUnknown,
+            Doubt::Revoked => Self::Revoked,
+        }
+    }
 }
 
 impl IssuerError {
+    /// Whether it says nothing of the certificate, only that its standing cannot be known now: refuse the approval, and do not condemn the key.
+    #[must_use]
+    pub fn is_unavailable(self) -> bool {
+        matches!(
+            self,
+            Self::NoCrl
+                | Self::CrlNotFresh
+                | Self::CrlSignature
+                | Self::NoOcsp
+                | Self::OcspNotFresh
+                | Self::OcspResponder
+                | Self::OcspSignature
+                | Self::OcspUnknown
+        )
+    }
+
     /// One stable kebab-case word per check.
     #[must_use]
     pub fn reason(self) -> &'static str {
@@ -83,6 +144,11 @@ impl IssuerError {
             Self::CrlNotFresh => "crl-not-fresh",
             Self::CrlSignature => "crl-signature-invalid",
             Self::Revoked => "certificate-revoked",
+            Self::NoOcsp => "ocsp-missing",
+            Self::OcspNotFresh => "ocsp-not-fresh",
+            Self::OcspResponder => "ocsp-responder-not-authorized",
+            Self::OcspSignature => "ocsp-signature-invalid",
+            Self::OcspUnknown => "certificate-unknown",
         }
     }
 }
@@ -122,7 +188,7 @@ impl VerifiedIssued {
         &self.policies
     }
 
-    /// Whether it was looked for on lists of revoked certificates.
+    /// Whether its revocation was judged.
     #[must_use]
     pub fn revocation_judged(&self) -> bool {
         self.revocation_judged
@@ -154,7 +220,24 @@ fn rules(at: OffsetDateTime) -> Rules {
     }
 }
 
-/// Checks a card's certificate. `crls`: whatever lists the caller has; the right one is found by issuer and signature.
+/// What responders are to be asked for this certificate's path: about the certificate itself, then about the authorities above.
+///
+/// # Errors
+/// [`PathError`].
+pub fn questions(
+    leaf: &Certificate,
+    intermediates: &[Certificate],
+    roots: &[&Certificate],
+    at: OffsetDateTime,
+) -> Result<Vec<Question>, PathError> {
+    let path = path::find(leaf, intermediates, roots, rules(at))?;
+    let links = path.0.iter().zip(path.0.iter().skip(1));
+    Ok(links
+        .map(|(certificate, issuer)| Question::about(certificate, issuer))
+        .collect())
+}
+
+/// Checks a card's certificate.
 ///
 /// # Errors
 /// [`IssuerError`].
@@ -162,7 +245,7 @@ pub fn verify(
     leaf: &Certificate,
     intermediates: &[Certificate],
     roots: &[&Certificate],
-    crls: &[Crl],
+    statements: Statements<'_>,
     rule: &Rule,
     at: OffsetDateTime,
 ) -> Result<VerifiedIssued, IssuerError> {
@@ -180,9 +263,31 @@ pub fn verify(
     if !rule.policies.is_empty() && !policies.iter().any(|policy| rule.policies.contains(policy)) {
         return Err(IssuerError::Policy);
     }
-    if let Revocation::Crl { max_age } = rule.revocation {
-        for (certificate, issuer) in path.0.iter().zip(path.0.iter().skip(1)) {
-            check_revocation(certificate, issuer, crls, max_age, at)?;
+    let links = path.0.iter().zip(path.0.iter().skip(1));
+    for (depth, (certificate, issuer)) in links.enumerate() {
+        match rule.revocation {
+            Revocation::DangerNotJudged => {}
+            Revocation::Crl { max_age } => {
+                check_lists(certificate, issuer, statements.lists, max_age, at)?;
+            }
+            Revocation::Ocsp {
+                max_age,
+                crl_max_age,
+            } => {
+                refuse_listed(certificate, issuer, statements.lists)?;
+                let answered = check_answers(certificate, issuer, statements, max_age, at);
+                match answered {
+                    Err(error) if depth > 0 && error != IssuerError::Revoked => {
+                        let listed =
+                            check_lists(certificate, issuer, statements.lists, crl_max_age, at);
+                        listed.map_err(|other| match other {
+                            IssuerError::NoCrl => error,
+                            other => other,
+                        })?;
+                    }
+                    answered => answered?,
+                }
+            }
         }
     }
     Ok(VerifiedIssued {
@@ -227,7 +332,38 @@ fn policies(leaf: &Certificate) -> Result<Vec<String>, Asn1Error> {
     Ok(policies)
 }
 
-fn check_revocation(
+/// One answer shows that the certificate is good, and none that it is revoked.
+fn check_answers(
+    certificate: &Certificate,
+    issuer: &Certificate,
+    statements: Statements<'_>,
+    max_age: Duration,
+    at: OffsetDateTime,
+) -> Result<(), IssuerError> {
+    let mut good = false;
+    let mut closest = Doubt::Missing;
+    for answer in statements.answers {
+        match answer.judge(certificate, issuer, max_age, at) {
+            // A delegate may itself be revoked.
+            Ok(()) => match answer
+                .delegates()
+                .iter()
+                .all(|delegate| refuse_listed(delegate, issuer, statements.lists).is_ok())
+            {
+                true => good = true,
+                false => closest = closest.max(Doubt::Responder),
+            },
+            Err(doubt) => closest = closest.max(doubt),
+        }
+    }
+    match closest {
+        Doubt::Revoked => Err(IssuerError::Revoked),
+        _ if good => Ok(()),
+        doubt => Err(doubt.into()),
+    }
+}
+
+fn check_lists(
     certificate: &Certificate,
     issuer: &Certificate,
     crls: &[Crl],
@@ -262,13 +398,13 @@ fn check_revocation(
             closest = IssuerError::CrlNotFresh;
             continue;
         }
-        return check_other_lists(certificate, issuer, crls);
+        return refuse_listed(certificate, issuer, crls);
     }
     Err(closest)
 }
 
-/// The rest of the lists, for revocations only.
-fn check_other_lists(
+/// Whatever their age: for revocations only.
+fn refuse_listed(
     certificate: &Certificate,
     issuer: &Certificate,
     crls: &[Crl],

@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's own maker of certificates")]
 
+mod ocsp;
+
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -16,7 +18,7 @@ use sceau_proof::piv::PathError;
 use sceau_proof::piv::attestation::{
     AttestationError, Claim, PinPolicy, TouchPolicy, VerifiedAttestation, Weakness, verify,
 };
-use sceau_proof::piv::issuer::{self, Crl, CrlError, IssuerError, Revocation, Rule};
+use sceau_proof::piv::issuer::{self, Crl, CrlError, IssuerError, Revocation, Rule, Statements};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime, macros::datetime};
 
@@ -739,15 +741,25 @@ impl Administration {
         let crls: Vec<_> = crls.iter().map(|der| Crl::read(der).unwrap()).collect();
         let intermediates = [self.issuing.certificate.clone()];
         let roots = [&self.root.certificate];
-        issuer::verify(&card.certificate, &intermediates, &roots, &crls, rule, NOW).map(
-            |verified| {
-                assert_eq!(
-                    (verified.subject(), verified.anchor()),
-                    ("CN=Camille Durand", "CN=AC Racine")
-                );
-                assert_eq!(verified.public_key(), card.certificate.public_key());
-            },
+        let statements = Statements {
+            lists: &crls,
+            answers: &[],
+        };
+        issuer::verify(
+            &card.certificate,
+            &intermediates,
+            &roots,
+            statements,
+            rule,
+            NOW,
         )
+        .map(|verified| {
+            assert_eq!(
+                (verified.subject(), verified.anchor()),
+                ("CN=Camille Durand", "CN=AC Racine")
+            );
+            assert_eq!(verified.public_key(), card.certificate.public_key());
+        })
     }
 
     fn fresh(&self) -> Vec<Vec<u8>> {
