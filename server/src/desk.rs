@@ -278,6 +278,7 @@ impl Desk {
             judge: settings.judge,
             cards: settings.cards,
             presence: settings.presence,
+            cards: settings.cards.map(|cards| cards.with_ports(ports.clone())),
             alerts: Mutex::new(HashMap::new()),
             blocked: Mutex::new(HashMap::new()),
         });

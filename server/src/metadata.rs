@@ -5,7 +5,7 @@
 //! All of it runs beside the requests: reading, verifying and judging on threads of their own, the writes through the desk. When the
 //! list is overdue beyond its grace nothing is believed any more (`attestation::Judge::blind`).
 
-mod fetch;
+pub(crate) mod fetch;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};

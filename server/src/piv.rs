@@ -2,11 +2,15 @@
 //! certified it; the policies that were attested are good enough; and the key signed the registration's challenge.
 //!
 //! What is genuine is `sceau_proof::piv`'s word; what is good enough is `[piv]`'s. Trusts the roots and issuers that an administrator
-//! configured. The time is an argument; lists of revoked certificates come from `crl`.
+//! configured. The time is an argument; lists of revoked certificates come from `crl`, answers of OCSP responders from `ocsp`; enrolled cards are
+//! judged again by `again`.
 
+mod again;
 pub(crate) mod crl;
+mod ocsp;
 mod reason;
 
+pub use again::KeptCard;
 pub use reason::words;
 
 use std::path::{Path, PathBuf};
@@ -16,14 +20,20 @@ use sceau_proof::certificate::path::MAX_CHAIN;
 use sceau_proof::certificate::{Certificate, CertificateError, PublicKeyInfo};
 use sceau_proof::evidence::PivRegistration;
 use sceau_proof::piv::attestation::{self, PinPolicy, VerifiedAttestation};
-use sceau_proof::piv::issuer::{self, IssuerError, Revocation, Rule, VerifiedIssued};
+use sceau_proof::piv::issuer::{self, IssuerError, Revocation, Rule, Statements, VerifiedIssued};
 use sceau_proof::piv::{Expectation, SignatureResponse, verify_signature};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::config;
-use crate::desk::RegistrationRefused;
+use crate::desk::{Desk, RegistrationRefused};
+use crate::port::Ports;
+use crate::web;
 use crl::Lists;
+use ocsp::Responders;
+
+/// How long one list or answer may take to come.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The slot whose key approves: digital signature (SP 800-73, PIN each time).
 const SIGNATURE_SLOT: u8 = 0x9c;
@@ -46,12 +56,6 @@ pub enum CardsError {
         path: PathBuf,
         /// Why.
         reason: String,
-    },
-    /// A list's address is none.
-    #[error("not an address: a list of `{issuer}`")]
-    Address {
-        /// Whose.
-        issuer: String,
     },
 }
 
@@ -96,6 +100,7 @@ struct Issuer {
     policies: Vec<String>,
     revocation: Revocation,
     lists: Lists,
+    responders: Responders,
 }
 
 /// What registrations of cards are judged by.
@@ -105,6 +110,8 @@ pub struct Cards {
     roots: Vec<Certificate>,
     issuers: Vec<Issuer>,
     origins: Vec<String>,
+    /// For nonces.
+    ports: Option<Ports>,
 }
 
 /// A refusal, with the words that the help-desk reads.
@@ -172,6 +179,17 @@ impl Cards {
     /// [`CardsError`].
     pub fn load(section: &config::Piv, origins: Vec<String>) -> Result<Self, CardsError> {
         let roots = section.roots.as_deref().map(folder).transpose()?;
+        let added = match &section.web_roots {
+            Some(path) => certificates(path)?,
+            None => Vec::new(),
+        };
+        let added: Vec<_> = added.iter().map(|root| root.der().to_vec()).collect();
+        let addresses = section
+            .issuer
+            .iter()
+            .flat_map(|it| it.crl.iter().chain(&it.ocsp));
+        let tls = addresses.into_iter().any(|it| it.starts_with("https:"));
+        let web = web::client("sceau-server", PATIENCE, tls, &added);
         let mut issuers = Vec::new();
         for issuer in &section.issuer {
             issuers.push(Issuer {
@@ -180,14 +198,18 @@ impl Cards {
                 policies: issuer.policies.clone(),
                 revocation: if issuer.danger_revocation_not_judged {
                     Revocation::DangerNotJudged
-                } else {
+                } else if issuer.ocsp.is_empty() {
                     Revocation::Crl {
                         max_age: issuer.crl_max_age.0,
                     }
+                } else {
+                    Revocation::Ocsp {
+                        max_age: issuer.ocsp_max_age.0,
+                        crl_max_age: issuer.crl_max_age.0,
+                    }
                 },
-                lists: Lists::new(&issuer.crl).ok_or_else(|| CardsError::Address {
-                    issuer: issuer.name.clone(),
-                })?,
+                lists: Lists::new(&issuer.crl, section.cache.as_deref(), web.clone()),
+                responders: Responders::new(&issuer.ocsp, issuer.ocsp_nonce, web.clone()),
             });
         }
         Ok(Self {
@@ -195,7 +217,17 @@ impl Cards {
             roots: roots.unwrap_or_default(),
             issuers,
             origins,
+            ports: None,
         })
+    }
+
+    /// With randomness for the nonces of OCSP; without it none is sent.
+    #[must_use]
+    pub fn with_ports(self, ports: Ports) -> Self {
+        Self {
+            ports: Some(ports),
+            ..self
+        }
     }
 
     /// The names of the configured issuers.
@@ -241,6 +273,10 @@ impl Cards {
             let revocation = match issuer.revocation {
                 Revocation::Crl { max_age } => format!(
                     "not revoked by a list at most {} old",
+                    config::Span(max_age)
+                ),
+                Revocation::Ocsp { max_age, .. } => format!(
+                    "not revoked by a responder's answer at most {} old",
                     config::Span(max_age)
                 ),
                 Revocation::DangerNotJudged => "DANGER: revocation not judged".to_owned(),
@@ -337,8 +373,7 @@ impl Cards {
         let verified = attestation::verify(&claim, &roots, Some(at))
             .map_err(|error| refused(error.reason()))?;
         self.good_enough(&verified)?;
-        let [major, minor, patch] = verified.firmware();
-        let firmware = format!("{major}.{minor}.{patch}");
+        let firmware = config::Firmware(verified.firmware()).to_string();
         let serial = verified.serial();
         Ok(AcceptedCard {
             public_key_spki: verified.public_key().der().to_vec(),
@@ -348,7 +383,7 @@ impl Cards {
                 PinPolicy::Always | PinPolicy::MatchAlways
             ),
             registration: parts(Some(leaf), None),
-            model: format!("PIV card, firmware {firmware}"),
+            model: model(&verified),
             verdict: json!({
                 "format": "piv", "type": "attested", "trust": "path-to-anchor", "anchor": verified.anchor(),
                 "pin_policy": verified.pin_policy().as_str(), "touch_policy": verified.touch_policy().as_str(),
@@ -442,14 +477,25 @@ impl Cards {
                 revocation: Revocation::DangerNotJudged,
             };
             // Nothing is fetched for certificates that no list could save.
-            let first = issuer::verify(leaf, intermediates, &roots, &[], &rule, at);
+            let nothing = Statements::default();
+            let first = issuer::verify(leaf, intermediates, &roots, nothing, &rule, at);
             let judged = match (first, issuer.revocation) {
                 (Err(error), _) => Err(error),
                 (Ok(verified), Revocation::DangerNotJudged) => Ok(verified),
-                (Ok(_), by_list) => {
-                    rule.revocation = by_list;
+                (Ok(_), revocation) => {
+                    rule.revocation = revocation;
                     let lists = issuer.lists.current(at).await;
-                    issuer::verify(leaf, intermediates, &roots, &lists, &rule, at)
+                    let mut answers = Vec::new();
+                    if let Revocation::Ocsp { .. } = revocation {
+                        let questions = issuer::questions(leaf, intermediates, &roots, at)?;
+                        let nonce = self.ports.as_ref().and_then(|ports| ports.bytes().ok());
+                        answers = issuer.responders.answers(questions, nonce, at).await;
+                    }
+                    let statements = Statements {
+                        lists: &lists,
+                        answers: &answers,
+                    };
+                    issuer::verify(leaf, intermediates, &roots, statements, &rule, at)
                 }
             };
             match judged {
@@ -463,35 +509,31 @@ impl Cards {
         }
         Err(closest.unwrap_or(IssuerError::NoCrl))
     }
+}
 
-    /// Whether an enrolled card without attestation is still certified: asked at each of its approvals, since cards are revoked and expire.
-    ///
-    /// # Errors
-    /// The reason, kebab-case.
-    pub async fn still_certified(
-        &self,
-        registration: &PivRegistration,
-        at: OffsetDateTime,
-    ) -> Result<(), &'static str> {
-        const MALFORMED: &str = "certificate-malformed";
-        let parse = |text: &String| {
-            let der = base64url::decode(text).map_err(|_| MALFORMED)?;
-            Certificate::from_der(&der).map_err(|_| MALFORMED)
-        };
-        let leaf = registration.certificate.as_ref().ok_or(MALFORMED)?;
-        let intermediates: Vec<Certificate> = registration
-            .intermediates
-            .iter()
-            .map(parse)
-            .collect::<Result<_, _>>()?;
-        if self.issuers.is_empty() {
-            return Err("unknown-root");
+/// How often enrolled cards are judged again.
+const JUDGE: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Judges enrolled cards again at once, and now and then until `stop`.
+pub async fn watch(desk: Desk, stop: impl Future<Output = ()>) {
+    tokio::pin!(stop);
+    loop {
+        match desk.judge_cards().await {
+            Ok(0) => {}
+            Ok(fallen) => tracing::warn!(fallen, "cards are no longer accepted"),
+            Err(error) => tracing::warn!(%error, "judging cards"),
         }
-        self.certified(&parse(leaf)?, &intermediates, at)
-            .await
-            .map(drop)
-            .map_err(IssuerError::reason)
+        tokio::select! {
+            () = &mut stop => return,
+            () = tokio::time::sleep(JUDGE) => {}
+        }
     }
+}
+
+/// How an attested card is called.
+fn model(verified: &VerifiedAttestation) -> String {
+    let firmware = config::Firmware(verified.firmware());
+    format!("PIV card, firmware {firmware}")
 }
 
 /// A key record's registration with its leaf alone.

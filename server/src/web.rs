@@ -30,32 +30,60 @@ pub(crate) fn may_be_asked(url: &str) -> bool {
     loopback || url.starts_with("https://")
 }
 
+/// A client that calls itself `name`, for whole exchanges within `patience`. `added`: roots of web servers beside the system's, DER. Without `tls`
+/// it speaks no https, and no roots are read.
+pub(crate) fn client(name: &str, patience: Duration, tls: bool, added: &[Vec<u8>]) -> ureq::Agent {
+    let mut config = ureq::Agent::config_builder()
+        .timeout_connect(Some(patience.min(Duration::from_secs(10))))
+        .timeout_global(Some(patience))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(format!("{name}/{}", env!("CARGO_PKG_VERSION")));
+    if tls {
+        let system = rustls_native_certs::load_native_certs().certs;
+        let roots: Vec<_> = system
+            .iter()
+            .map(|certificate| Certificate::from_der(certificate).to_owned())
+            .chain(
+                added
+                    .iter()
+                    .map(|der| Certificate::from_der(der).to_owned()),
+            )
+            .collect();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        config = config.tls_config(
+            TlsConfig::builder()
+                .root_certs(RootCerts::Specific(Arc::new(roots)))
+                .unversioned_rustls_crypto_provider(provider)
+                .build(),
+        );
+    }
+    config.build().new_agent()
+}
+
+/// The body of a 200 answer, within the budget.
+///
+/// # Errors
+/// In words, for the administrator.
+pub(crate) fn body(
+    response: Result<http::Response<ureq::Body>, ureq::Error>,
+    budget: usize,
+) -> Result<Vec<u8>, String> {
+    let found = answer(response, u64::try_from(budget).unwrap_or(u64::MAX))?;
+    match found.status {
+        200 => Ok(found.body),
+        status => Err(format!("status {status}")),
+    }
+}
+
 impl Web {
     /// `patience`: for a whole exchange. `name`: what the client calls itself.
     pub(crate) fn new(patience: Duration, name: &str) -> Self {
-        let roots: Vec<_> = rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let agent = ureq::Agent::config_builder()
-            .timeout_connect(Some(patience.min(Duration::from_secs(10))))
-            .timeout_global(Some(patience))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(format!("{name}/{}", env!("CARGO_PKG_VERSION")))
-            .tls_config(
-                TlsConfig::builder()
-                    .root_certs(RootCerts::Specific(Arc::new(roots)))
-                    .unversioned_rustls_crypto_provider(provider)
-                    .build(),
-            )
-            .build()
-            .new_agent();
-        Self { agent }
+        Self {
+            agent: client(name, patience, true, &[]),
+        }
     }
 
     /// `GET`. Blocking.

@@ -166,7 +166,7 @@ fn judge_by(
     };
     issuer::verify(
         &house.card.certificate,
-        &[house.issuing.certificate.clone()],
+        std::slice::from_ref(&house.issuing.certificate),
         &[&house.root.certificate],
         statements,
         &by_ocsp(),
@@ -286,7 +286,7 @@ fn only_the_issuer_and_whom_it_appointed_for_this_may_answer() {
     };
     let judged = issuer::verify(
         &house.card.certificate,
-        &[house.issuing.certificate.clone()],
+        std::slice::from_ref(&house.issuing.certificate),
         &[&house.root.certificate],
         statements,
         &by_ocsp(),
@@ -348,7 +348,7 @@ fn authorities_above_are_judged_by_an_answer_or_a_list() {
     );
     let asked = questions(
         &card.certificate,
-        &[issuing.certificate.clone()],
+        std::slice::from_ref(&issuing.certificate),
         &[&root.certificate],
         NOW,
     );

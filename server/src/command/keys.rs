@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
-use super::{CommandError, ConfigFile, load_config, load_judge, open_store};
+use super::{CommandError, ConfigFile, load_cards, load_config, load_judge, open_store};
 use crate::attestation::{Judge, Standing};
 use crate::desk::REVIEW;
 use crate::key::KeyState;
 use crate::metadata;
+use crate::piv::{Cards, KeptCard};
 use crate::port::Ports;
 use crate::store::judgement::{self, Kept};
 
@@ -28,12 +29,13 @@ enum What {
     Report(Report),
 }
 
-/// List every enrolled key with its model, anchor, standing, age and last use, judged now by the configured policy and the kept metadata.
+/// List every enrolled key with its model, anchor, standing, age and last use, judged now: FIDO2 keys by the configured policy and the kept
+/// metadata, cards by `[piv]`, for which lists of revoked certificates and OCSP responders are asked.
 ///
 /// Exit code 1: a key that counts would not be accepted now; at the next metadata list it is suspended.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sceau-server keys report --config /etc/sceau/sceau.toml\n\nColumns: person, key, state, verdict, model, AAGUID, anchor, status in metadata, age, last use, approvals of the last 90 days."
+    after_help = "Example:\n  sceau-server keys report --config /etc/sceau/sceau.toml\n\nColumns: person, key, state, verdict, model, AAGUID, anchor, status in metadata (of a card: why its revocation cannot be known now), age, last use, approvals of the last 90 days."
 )]
 struct Report {
     #[command(flatten)]
@@ -59,6 +61,7 @@ impl Keys {
         let What::Report(report) = self.what;
         let config = load_config(&report.config)?;
         let judge = load_judge(&config)?;
+        let cards = load_cards(&config)?.map(|cards| cards.with_ports(ports.clone()));
         let now = ports.now();
         if let Some(section) = &config.metadata
             && let Some(list) = metadata::kept(section, now)?
@@ -77,7 +80,10 @@ impl Keys {
                 let approvals = judgement::given(&mut connection, key.id, now - REVIEW)
                     .await?
                     .len();
-                let standing = judged(&judge, &key, now);
+                let standing = match KeptCard::read(&key.record) {
+                    Some(card) => judged_card(cards.as_ref(), &card, now).await,
+                    None => judged(&judge, &key, now),
+                };
                 lines.push(Line {
                     key,
                     standing,
@@ -108,6 +114,18 @@ impl Keys {
 fn judged(judge: &Judge, key: &Kept, now: OffsetDateTime) -> Standing {
     let list = judge.believed();
     judge.judge_again(&key.record, &key.roles, list.as_deref(), now)
+}
+
+async fn judged_card(cards: Option<&Cards>, card: &KeptCard, now: OffsetDateTime) -> Standing {
+    match cards {
+        Some(cards) => cards.judge_again(card, now).await,
+        None => Standing {
+            fallen: Some("cards-not-enrolled"),
+            model: None,
+            anchor: None,
+            status: None,
+        },
+    }
 }
 
 /// Vendors' and people's own words, on one line: no control characters, bounded.
@@ -169,6 +187,7 @@ impl Line {
         let time = |at: OffsetDateTime| at.format(&Rfc3339).ok();
         json!({
             "person": key.person, "key_id": key.id, "label": key.label, "state": key.state, "state_reason": key.state_reason,
+            "kind": if KeptCard::read(&key.record).is_some() { "piv" } else { "fido2" },
             "stands": self.standing.fallen.is_none(), "reason": self.standing.fallen,
             "model": self.standing.model, "aaguid": key.aaguid, "anchor": self.standing.anchor, "status": self.standing.status,
             "enrolled_at": time(key.created_at), "age_days": (now - key.created_at).whole_days(),

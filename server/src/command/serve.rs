@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::listen;
 use crate::metadata::Keeper;
 use crate::metrics::Metrics;
+use crate::piv;
 use crate::port::Ports;
 use crate::provider::{Loaded, Provider};
 use crate::rate::Burst;
@@ -52,6 +53,7 @@ impl Serve {
             }
             None => None,
         };
+        let judged = desk.clone();
         let gate = match &config.gate {
             Some(settings) => Some((
                 Gate::new(desk.clone(), settings)?,
@@ -99,6 +101,7 @@ impl Serve {
             ended.cancel();
         });
         let alive = tokio::spawn(supervisor::alive());
+        let judging = tokio::spawn(piv::watch(judged, stop.clone().cancelled_owned()));
         let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(stop.clone().cancelled_owned())));
         let api = listen::serve(
             listener,
@@ -121,6 +124,7 @@ impl Serve {
         let served = tokio::try_join!(api, gate);
         waiting.abort();
         alive.abort();
+        judging.abort();
         if let Some(keeping) = keeping {
             keeping.abort();
         }

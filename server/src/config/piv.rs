@@ -29,6 +29,12 @@ pub struct Piv {
     /// The serial numbers of the cards that may be enrolled; any when empty.
     #[serde(default)]
     pub serials: Vec<u64>,
+    /// Folder where the last good lists of web addresses are kept; beside the configuration when not given.
+    #[serde(default)]
+    pub cache: Option<PathBuf>,
+    /// Roots of the web servers that give lists and answers, beside the system's (PEM): an administration's own.
+    #[serde(default)]
+    pub web_roots: Option<PathBuf>,
     /// `[[piv.issuer]]`.
     #[serde(default)]
     pub issuer: Vec<PivIssuer>,
@@ -98,12 +104,22 @@ pub struct PivIssuer {
     /// Certificate policies of which a card's certificate asserts one: the issuer's promise that the key was made on a card which asks
     /// for its PIN each time. An issuer without such a policy says `[]`.
     pub policies: Vec<String>,
-    /// Lists of revoked certificates: files, or `http:` addresses (the lists are signed). One for each certificate authority on the path.
+    /// Lists of revoked certificates: files, or web addresses (the lists are signed). One for each certificate authority on the path.
     #[serde(default)]
     pub crl: Vec<String>,
     /// The oldest list that still counts.
     #[serde(default = "one_day")]
     pub crl_max_age: Span,
+    /// OCSP responders, asked in this order. With them a card counts only by a good answer; lists still count against it, and for the
+    /// authorities above it.
+    #[serde(default)]
+    pub ocsp: Vec<String>,
+    /// The oldest answer that still counts.
+    #[serde(default = "one_hour")]
+    pub ocsp_max_age: Span,
+    /// Answers must have our nonce. Many responders sign in advance and have none.
+    #[serde(default)]
+    pub ocsp_nonce: bool,
     /// Revoked cards pass. For tests.
     #[serde(default)]
     pub danger_revocation_not_judged: bool,
@@ -113,9 +129,13 @@ fn one_day() -> Span {
     Span(Duration::days(1))
 }
 
+fn one_hour() -> Span {
+    Span(Duration::hours(1))
+}
+
 /// Whether a list is fetched, rather than read.
 pub(crate) fn is_address(place: &str) -> bool {
-    place.starts_with("http:") || place.starts_with("https:")
+    place.starts_with("http://") || place.starts_with("https://")
 }
 
 const PIN: [&str; 5] = ["never", "once", "always", "match-once", "match-always"];
@@ -125,6 +145,10 @@ impl Piv {
     /// Makes its paths relative to the file's folder.
     pub(super) fn resolve(&mut self, folder: &Path) {
         if let Some(roots) = &mut self.roots {
+            *roots = folder.join(&roots);
+        }
+        self.cache = Some(folder.join(self.cache.as_deref().unwrap_or(Path::new("piv-cache"))));
+        if let Some(roots) = &mut self.web_roots {
             *roots = folder.join(&roots);
         }
         for issuer in &mut self.issuer {
@@ -156,17 +180,29 @@ impl Piv {
             {
                 return reject("piv.issuer.name", "has 1 to 100 characters on one line");
             }
-            if issuer.crl.is_empty() != issuer.danger_revocation_not_judged {
+            let judged = !issuer.crl.is_empty() || !issuer.ocsp.is_empty();
+            if judged == issuer.danger_revocation_not_judged {
                 return reject(
                     "piv.issuer.crl",
-                    "lists files or http addresses, or danger_revocation_not_judged = true stands in its place",
+                    "or ocsp says who judges revocation, or danger_revocation_not_judged = true stands in their place",
                 );
             }
-            if issuer.crl.iter().any(|list| list.starts_with("https:")) {
-                return reject(
-                    "piv.issuer.crl",
-                    "is fetched over http: (lists are signed), or kept as a file by other means",
-                );
+            let is_uri = |place: &String| is_address(place) && place.parse::<http::Uri>().is_ok();
+            if !issuer
+                .crl
+                .iter()
+                .all(|list| is_uri(list) || !list.contains("://"))
+            {
+                return reject("piv.issuer.crl", "lists files, or http and https addresses");
+            }
+            if !issuer.ocsp.iter().all(is_uri) {
+                return reject("piv.issuer.ocsp", "lists http or https addresses");
+            }
+            if issuer.ocsp_nonce && issuer.ocsp.is_empty() {
+                return reject("piv.issuer.ocsp_nonce", "is for those that ask responders");
+            }
+            if issuer.ocsp_max_age.0 <= Duration::ZERO {
+                return reject("piv.issuer.ocsp_max_age", "is longer than nothing");
             }
             if issuer.crl_max_age.0 <= Duration::ZERO {
                 return reject("piv.issuer.crl_max_age", "is longer than nothing");
@@ -249,7 +285,10 @@ mod tests {
             "roots = \"r\"\nminimum_firmware = \"5\"",
             &format!("{ISSUER}policies = []"),
             &format!("{ISSUER}crl = [\"a.crl\"]"),
-            &format!("{ISSUER}policies = []\ncrl = [\"https://crl.example/a\"]"),
+            &format!("{ISSUER}policies = []\ncrl = [\"ldap://crl.example/a\"]"),
+            &format!("{ISSUER}policies = []\nocsp = [\"answers.der\"]"),
+            &format!("{ISSUER}policies = []\ncrl = [\"a.crl\"]\nocsp_nonce = true"),
+            &format!("{ISSUER}policies = []\nocsp = [\"http://o.example\"]\nocsp_max_age = \"0s\""),
         ] {
             assert!(parse(wrong).is_err(), "{wrong}");
         }
@@ -257,12 +296,15 @@ mod tests {
 
     #[test]
     fn lists_are_files_beside_the_configuration_or_addresses() {
-        let text = format!("{ISSUER}policies = []\ncrl = [\"a.crl\", \"http://crl.example/b\"]");
+        let text = format!(
+            "{ISSUER}policies = []\ncrl = [\"a.crl\", \"https://crl.example/b\"]\nocsp = [\"http://ocsp.example\"]"
+        );
         let mut piv = parse(&text).unwrap();
         piv.resolve(Path::new("/etc/sceau"));
         assert_eq!(
             piv.issuer[0].crl,
-            ["/etc/sceau/a.crl", "http://crl.example/b"]
+            ["/etc/sceau/a.crl", "https://crl.example/b"]
         );
+        assert_eq!(piv.cache, Some(PathBuf::from("/etc/sceau/piv-cache")));
     }
 }

@@ -1,4 +1,5 @@
-//! Enrolled keys judged again: at each new metadata list, and whenever a day may have changed what the list says. A key that falls is
+//! Enrolled keys judged again: at each new metadata list, and whenever a day may have changed what the list says; cards besides at each start and
+//! now and then, since `[piv]` may have tightened, and certificates end and are revoked. A key that falls is
 //! suspended in the transaction that makes the list count, with its entry and an alert; what it had approved and nobody has acted on yet
 //! is refused, and what it approved in the last [`REVIEW`] is there to be looked at.
 //!
@@ -19,6 +20,7 @@ use crate::action::{ActionRecord, Settlement, State};
 use crate::id::{ActionId, KeyId, PersonId};
 use crate::key::KeyState;
 use crate::metadata::List;
+use crate::piv::KeptCard;
 use crate::policy::OWN_SERVICE;
 use crate::store::judgement::{self, Given, Kept};
 use crate::store::metadata::{self, Seen};
@@ -30,6 +32,14 @@ pub const REVIEW: Duration = Duration::days(90);
 
 /// Keys judged between two reads of the store.
 const PAGE: i64 = 500;
+
+/// Which keys are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    All,
+    /// PIV cards alone, of which metadata says nothing.
+    Cards,
+}
 
 /// What became of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,11 +118,12 @@ impl Desk {
         &self,
         list: Arc<List>,
     ) -> Result<Result<Believed, Contradiction>, DeskError> {
-        let judged = self.judged(Some(&list)).await?;
+        let judged = self.judged(Some(&list), Scope::All).await?;
         let believed = self
             .run(Judgement {
                 shared: Arc::clone(&self.inner.shared),
                 list: Some(Arc::clone(&list)),
+                scope: Scope::All,
                 judged,
             })
             .await?;
@@ -127,10 +138,22 @@ impl Desk {
     /// # Errors
     /// `Unavailable`, `ClockWentBack`.
     pub async fn judge_keys(&self) -> Result<usize, DeskError> {
-        if self.blind() == Some("metadata-missing") {
-            return Ok(0);
+        match self.blind() {
+            Some("metadata-missing") => self.judge_by_time(Scope::Cards).await,
+            _ => self.judge_by_time(Scope::All).await,
         }
-        let judged = self.judged(None).await?;
+    }
+
+    /// Judges all cards again by `[piv]` as it is now and by what can be known of their revocation. Returns how many fell.
+    ///
+    /// # Errors
+    /// `Unavailable`, `ClockWentBack`.
+    pub async fn judge_cards(&self) -> Result<usize, DeskError> {
+        self.judge_by_time(Scope::Cards).await
+    }
+
+    async fn judge_by_time(&self, scope: Scope) -> Result<usize, DeskError> {
+        let judged = self.judged(None, scope).await?;
         if judged.values().all(Option::is_none) {
             return Ok(0);
         }
@@ -138,6 +161,7 @@ impl Desk {
             .run(Judgement {
                 shared: Arc::clone(&self.inner.shared),
                 list: None,
+                scope,
                 judged,
             })
             .await?;
@@ -172,7 +196,7 @@ impl Desk {
     }
 
     /// Every live key's verdict, by that list or by the one in force.
-    async fn judged(&self, list: Option<&Arc<List>>) -> Result<Verdicts, DeskError> {
+    async fn judged(&self, list: Option<&Arc<List>>, scope: Scope) -> Result<Verdicts, DeskError> {
         let mut verdicts = Verdicts::new();
         let mut after = String::new();
         loop {
@@ -188,8 +212,17 @@ impl Desk {
                 list.map(Arc::clone),
                 self.now(),
             );
+            for key in &page {
+                if let Some(card) = KeptCard::read(&key.record) {
+                    verdicts.insert(key.id, card_verdict(&shared, &card, now).await);
+                }
+            }
+            if scope == Scope::Cards {
+                continue;
+            }
             let judged = tokio::task::spawn_blocking(move || {
                 page.iter()
+                    .filter(|key| KeptCard::read(&key.record).is_none())
                     .map(|key| (key.id, verdict(&shared, list.as_deref(), key, now)))
                     .collect::<Vec<_>>()
             });
@@ -200,7 +233,19 @@ impl Desk {
 
 type Verdicts = HashMap<KeyId, Option<&'static str>>;
 
-/// Why a key may not stay, if so.
+/// Why a card may not stay, if so. Where none is accepted any more, all fall.
+async fn card_verdict(
+    shared: &Shared,
+    card: &KeptCard,
+    now: OffsetDateTime,
+) -> Option<&'static str> {
+    match &shared.cards {
+        Some(cards) => cards.judge_again(card, now).await.fallen,
+        None => Some("cards-not-enrolled"),
+    }
+}
+
+/// Why a FIDO2 key may not stay, if so. (A card stands: it was judged when it was enrolled, a moment ago.)
 fn verdict(
     shared: &Shared,
     list: Option<&List>,
@@ -221,6 +266,7 @@ fn verdict(
 struct Judgement {
     shared: Arc<Shared>,
     list: Option<Arc<List>>,
+    scope: Scope,
     judged: Verdicts,
 }
 
@@ -248,7 +294,7 @@ impl Command for Judgement {
         }
         for id in judgement::live(tx.connection).await? {
             let early = self.judged.get(&id).copied();
-            if early == Some(None) {
+            if early == Some(None) || (early.is_none() && self.scope == Scope::Cards) {
                 continue;
             }
             let Some(key) = judgement::one(tx.connection, id).await? else {

@@ -1,18 +1,15 @@
 //! Bytes from a file or a web address, only when they may be new; bounded in size and time. Blocking.
 //!
-//! TLS is rustls on AWS-LC with the system's certificates. Nothing rests on it: what is fetched must lead to the list's own root.
-//! Redirects are not followed: an administrator names the place.
+//! The web client is `web`'s. Nothing rests on its TLS: what is fetched must lead to the list's own root.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use sceau_proof::metadata::MAX_LENGTH;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
-
 use crate::config::MetadataSource;
+use crate::web;
+use sceau_proof::metadata::MAX_LENGTH;
 
 /// For a whole answer: 10 MB over a slow line.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,31 +42,10 @@ pub(super) struct Fetcher {
 
 impl Fetcher {
     pub(super) fn new(source: MetadataSource) -> Self {
-        let mut config = ureq::Agent::config_builder()
-            .timeout_connect(Some(Duration::from_secs(10)))
-            .timeout_global(Some(PATIENCE))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("sceau-server/", env!("CARGO_PKG_VERSION")));
-        if matches!(&source, MetadataSource::Url(url) if url.starts_with("https:")) {
-            let roots: Vec<_> = rustls_native_certs::load_native_certs()
-                .certs
-                .iter()
-                .map(|certificate| Certificate::from_der(certificate).to_owned())
-                .collect();
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            config = config.tls_config(
-                TlsConfig::builder()
-                    .root_certs(RootCerts::Specific(Arc::new(roots)))
-                    .unversioned_rustls_crypto_provider(provider)
-                    .build(),
-            );
-        }
+        let tls = matches!(&source, MetadataSource::Url(url) if url.starts_with("https:"));
         Self {
+            agent: web::client("sceau-server", PATIENCE, tls, &[]),
             source,
-            agent: config.build().new_agent(),
         }
     }
 
@@ -129,7 +105,7 @@ fn from_file(path: &Path, known: &Validators) -> Result<Fetched, String> {
 }
 
 /// A whole file within the budget; `None` when there is none.
-pub(super) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn read_file(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let described = |error: io::Error| format!("{}: {error}", path.display());
     let file = match File::open(path) {
         Ok(file) => file,

@@ -1,32 +1,35 @@
-//! Lists of revoked certificates: read from files and `http:` addresses, kept, and read again when they may have changed.
+//! Lists of revoked certificates: read from files and web addresses, kept in memory and on the disk, and read again when they may have changed.
 //!
 //! Not trusted: every list is signed, and `sceau_proof::piv::issuer` checks that where it is used, and that it is of this time. What cannot
-//! be read or fetched leaves the list that was there before, until its age ends it: then nothing is accepted.
+//! be read or fetched leaves the list that was there before, until its age or its nextUpdate ends it: then nothing is accepted. The copy on the disk is
+//! for a start while the address does not answer; it is no more trusted than the address.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration as Span, SystemTime};
+use std::time::SystemTime;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::rt::TokioExecutor;
+use sceau_proof::log::entry::sha256;
 use sceau_proof::piv::issuer::{Crl, MAX_CRL};
 use time::{Duration, OffsetDateTime};
 use tokio::sync::Mutex;
 
 use crate::config;
+use crate::file;
+use crate::metadata::fetch::read_file;
+use crate::web;
 
 /// How often an address is asked.
 const FETCH: Duration = Duration::minutes(10);
-/// How long one fetch may take.
-const PATIENCE: Span = Span::from_secs(5);
 
 /// Where one list comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     File(PathBuf),
-    Address(http::Uri),
+    Address {
+        address: String,
+        /// Where the last good list is kept.
+        cache: Option<PathBuf>,
+    },
 }
 
 /// What is known of one place.
@@ -49,28 +52,34 @@ struct Kept {
 #[derive(Debug)]
 pub(crate) struct Lists {
     places: Vec<Place>,
+    web: ureq::Agent,
     kept: Mutex<Kept>,
 }
 
 impl Lists {
-    /// The lists of these places; nothing is read yet. `None` for an address that is none.
-    pub(crate) fn new(places: &[String]) -> Option<Self> {
+    /// The lists of these places; nothing is read yet. `cache`: the folder for what addresses gave.
+    pub(crate) fn new(places: &[String], cache: Option<&Path>, web: ureq::Agent) -> Self {
         let place = |text: &String| {
             if config::is_address(text) {
-                text.parse().ok().map(Place::Address)
+                let name = format!("{}.crl", hex::encode(sha256(text.as_bytes())));
+                Place::Address {
+                    address: text.clone(),
+                    cache: cache.map(|folder| folder.join(name)),
+                }
             } else {
-                Some(Place::File(PathBuf::from(text)))
+                Place::File(PathBuf::from(text))
             }
         };
-        let places: Vec<Place> = places.iter().map(place).collect::<Option<_>>()?;
+        let places: Vec<Place> = places.iter().map(place).collect();
         let slots = places.iter().map(|_| Slot::default()).collect();
-        Some(Self {
+        Self {
             places,
+            web,
             kept: Mutex::new(Kept {
                 slots,
                 lists: Arc::default(),
             }),
-        })
+        }
     }
 
     /// The newest lists that could be had. Waits at most some seconds for each address, once in ten minutes.
@@ -78,11 +87,16 @@ impl Lists {
         let mut kept = self.kept.lock().await;
         let mut changed = false;
         for (place, slot) in self.places.iter().zip(&mut kept.slots) {
-            let found = match place {
-                Place::File(path) => slot.read(path).await,
-                Place::Address(address) => slot.fetch(address, now).await,
+            changed |= match place {
+                Place::File(path) => {
+                    let found = slot.read(path).await;
+                    found.is_some_and(|crl| slot.take(crl))
+                }
+                Place::Address { address, cache } => {
+                    slot.refresh(&self.web, address, cache.as_deref(), now)
+                        .await
+                }
             };
-            changed |= found.is_some_and(|crl| slot.take(crl));
         }
         if changed {
             let lists = kept.slots.iter().filter_map(|slot| slot.crl.clone());
@@ -120,48 +134,74 @@ impl Slot {
             .inspect_err(|error| told(error))
             .ok()?;
         self.stamp = stamp;
-        parse(bytes).await.inspect_err(|error| told(error)).ok()
+        let parsed = blocking(move || parse(&bytes)).await;
+        parsed.inspect_err(|error| told(error)).ok()
     }
 
-    async fn fetch(&mut self, address: &http::Uri, now: OffsetDateTime) -> Option<Crl> {
+    /// Asks an address when that is due, before the first time its kept copy; whether the list is another now.
+    async fn refresh(
+        &mut self,
+        web: &ureq::Agent,
+        address: &str,
+        cache: Option<&Path>,
+        now: OffsetDateTime,
+    ) -> bool {
         if self.asked.is_some_and(|asked| now - asked < FETCH) {
-            return None;
+            return false;
         }
-        self.asked = Some(now);
-        let told = |error: &dyn std::fmt::Display| tracing::warn!(%address, %error, "list of revoked certificates");
-        let bytes = match tokio::time::timeout(PATIENCE, get(address.clone())).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => {
-                told(&error);
-                return None;
+        let first = self.asked.replace(now).is_none();
+        let told = |error: String| tracing::warn!(address, error, "list of revoked certificates");
+        let mut changed = false;
+        if let Some(path) = cache.filter(|_| first).map(Path::to_owned) {
+            match blocking(move || kept(&path)).await {
+                Ok(Some(crl)) => changed |= self.take(crl),
+                Ok(None) => {}
+                Err(error) => told(error),
             }
-            Err(late) => {
-                told(&late);
-                return None;
+        }
+        let (web, from) = (web.clone(), address.to_owned());
+        let fetched = blocking(move || {
+            let bytes = web::body(web.get(&from).call(), MAX_CRL)?;
+            Ok((parse(&bytes)?, bytes))
+        });
+        match fetched.await {
+            Ok((crl, bytes)) => {
+                if self.take(crl) {
+                    changed = true;
+                    if let Some(path) = cache.map(Path::to_owned)
+                        && let Err(error) = blocking(move || keep(&path, &bytes)).await
+                    {
+                        told(error);
+                    }
+                }
             }
-        };
-        parse(bytes).await.inspect_err(|error| told(error)).ok()
+            Err(error) => told(error),
+        }
+        changed
     }
 }
 
-/// Reading eight megabytes takes a while: not on an async thread.
-async fn parse(bytes: Vec<u8>) -> Result<Crl, String> {
-    tokio::task::spawn_blocking(move || Crl::read(&bytes))
-        .await
-        .map_err(|error| error.to_string())?
-        .map_err(|error| error.to_string())
+/// Files, the web client and eight megabytes of DER take a while: not on an async thread.
+async fn blocking<A: Send + 'static>(
+    work: impl FnOnce() -> Result<A, String> + Send + 'static,
+) -> Result<A, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => Err(error.to_string()),
+    }
 }
 
-/// The body of a 200 answer, within the budget. Redirects are not followed.
-async fn get(address: http::Uri) -> Result<Vec<u8>, String> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-    let answer = client
-        .get(address)
-        .await
-        .map_err(|error| error.to_string())?;
-    if answer.status() != http::StatusCode::OK {
-        return Err(format!("status {}", answer.status()));
-    }
-    let body = Limited::new(answer.into_body(), MAX_CRL).collect().await;
-    Ok(body.map_err(|error| error.to_string())?.to_bytes().to_vec())
+fn parse(bytes: &[u8]) -> Result<Crl, String> {
+    Crl::read(bytes).map_err(|error| error.to_string())
+}
+
+fn kept(path: &Path) -> Result<Option<Crl>, String> {
+    read_file(path)?.map(|bytes| parse(&bytes)).transpose()
+}
+
+fn keep(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| file::replace(path, bytes))
+        .map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -2,7 +2,7 @@
 //! docs/piv.md lists them; a test holds it to that.
 
 /// Word, French, English.
-const WORDS: [(&str, &str, &str); 24] = [
+const WORDS: [(&str, &str, &str); 29] = [
     (
         "cards-not-enrolled",
         "ce serveur n’enrôle pas de cartes",
@@ -119,6 +119,31 @@ const WORDS: [(&str, &str, &str); 24] = [
         "the list of revoked certificates is not signed by the issuer",
     ),
     (
+        "ocsp-missing",
+        "aucun répondeur OCSP n’a répondu au sujet de ce certificat",
+        "no OCSP responder gave an answer about this certificate",
+    ),
+    (
+        "ocsp-not-fresh",
+        "la réponse OCSP est trop ancienne",
+        "the OCSP answer is too old",
+    ),
+    (
+        "ocsp-responder-not-authorized",
+        "le répondeur OCSP n’a pas été désigné par l’émetteur",
+        "the OCSP responder was not appointed by the issuer",
+    ),
+    (
+        "ocsp-signature-invalid",
+        "la réponse OCSP n’est pas signée par le répondeur qu’elle nomme",
+        "the OCSP answer is not signed by the responder that it names",
+    ),
+    (
+        "certificate-unknown",
+        "le répondeur OCSP ne connaît pas ce certificat",
+        "the OCSP responder does not know this certificate",
+    ),
+    (
         "leaf-is-authority",
         "le certificat est celui d’une autorité",
         "the certificate is an authority's",
@@ -133,6 +158,13 @@ pub fn words(reason: &str, lang: &str) -> Option<&'static str> {
         Some((_, french, english)) => Some(if lang == "fr" { french } else { english }),
         None => sceau_proof::attestation::words(reason, lang),
     }
+}
+
+/// One of our own words, for good.
+pub(super) fn known(reason: &str) -> Option<&'static str> {
+    WORDS
+        .iter()
+        .find_map(|(word, ..)| (*word == reason).then_some(*word))
 }
 
 #[cfg(test)]

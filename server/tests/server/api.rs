@@ -42,6 +42,24 @@ impl Served {
         change(&mut place);
         let desk = place.desk("a").await.unwrap();
         let (alice, bob) = place.found(&desk).await;
+        let address = Self::listen(desk.clone()).await;
+        Self {
+            place,
+            desk,
+            address,
+            alice,
+            bob,
+            _folder: folder,
+        }
+    }
+
+    /// Another instance on the same store takes the place of the one before.
+    pub(crate) async fn restart(&mut self) {
+        self.desk = self.place.desk("b").await.unwrap();
+        self.address = Self::listen(self.desk.clone()).await;
+    }
+
+    async fn listen(desk: Desk) -> SocketAddr {
         let digest = |token: &str| sceau_proof::log::entry::sha256(token.as_bytes());
         let services = vec![
             ("portal".parse().unwrap(), digest(SERVICE)),
@@ -49,7 +67,7 @@ impl Served {
         ];
         let strangers = Burst::new(5, Duration::seconds(10));
         let api = Api::new(
-            desk.clone(),
+            desk,
             services,
             "Sceau",
             strangers,
@@ -64,14 +82,7 @@ impl Served {
             100,
             std::future::pending(),
         ));
-        Self {
-            place,
-            desk,
-            address,
-            alice,
-            bob,
-            _folder: folder,
-        }
+        address
     }
 
     pub(crate) async fn send(&self, ask: Ask) -> Answer {

@@ -49,7 +49,20 @@ impl Authority {
         }
     }
 
-    fn below(&self, name: &str) -> Self {
+    /// PKCS #8.
+    pub(crate) fn key_pem(&self) -> String {
+        self.key.serialize_pem()
+    }
+
+    /// A web server's certificate and key, DER.
+    pub(crate) fn web_server(&self, address: &str) -> (Vec<u8>, Vec<u8>) {
+        let key = KeyPair::generate().unwrap();
+        let parameters = CertificateParams::new(vec![address.to_owned()]).unwrap();
+        let certificate = parameters.signed_by(&key, &self.issuer()).unwrap();
+        (certificate.der().to_vec(), key.serialize_der())
+    }
+
+    pub(crate) fn below(&self, name: &str) -> Self {
         let (parameters, key) = (authority(name), KeyPair::generate().unwrap());
         let certificate = parameters.signed_by(&key, &self.issuer()).unwrap();
         Self {

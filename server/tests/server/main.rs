@@ -38,3 +38,5 @@ mod piv;
 mod presence;
 /// Keys that know touch alone (U2F).
 mod touch;
+/// Cards whose issuer revokes, by list and by responder; enrolled cards judged again.
+mod revocation;

@@ -18,35 +18,44 @@ use crate::card::{Authority, Card, GOOD, Kind, Maker, POLICY, Says};
 use crate::fixture::{AGENT, Hand, Place, URL};
 use crate::wire::{Answer, Ask};
 
-const NEVER: OffsetDateTime = datetime!(9999-12-31 0:00 UTC);
+pub(crate) const NEVER: OffsetDateTime = datetime!(9999-12-31 0:00 UTC);
 
-fn now() -> OffsetDateTime {
+pub(crate) fn now() -> OffsetDateTime {
     use sceau_server::port::Clock as _;
     Hand::new().now()
 }
 
 /// A server that enrols cards, whose maker and administration are at hand.
-struct House {
-    served: Served,
-    maker: Maker,
-    administration: Authority,
-    folder: tempfile::TempDir,
+pub(crate) struct House {
+    pub(crate) served: Served,
+    pub(crate) maker: Maker,
+    pub(crate) administration: Authority,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 /// A card that was enrolled.
-struct Enrolled {
+pub(crate) struct Enrolled {
     card: Card,
     key: String,
     token: String,
 }
 
 impl House {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with("", |crl| format!("crl = [{crl:?}]")).await
     }
 
     /// With these lines in `[piv]`, and in its issuer, given where the list is.
-    async fn with(lines: &str, issuer: impl FnOnce(&Path) -> String) -> Self {
+    pub(crate) async fn with(lines: &str, issuer: impl FnOnce(&Path) -> String) -> Self {
+        Self::placed(lines, issuer, |_| ()).await
+    }
+
+    /// The same, where the place is another.
+    pub(crate) async fn placed(
+        lines: &str,
+        issuer: impl FnOnce(&Path) -> String,
+        change: impl FnOnce(&mut Place),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (maker, administration) = (Maker::new("Test Cards Root"), Authority::root("AC Cartes"));
         let roots = folder.path().join("roots");
@@ -62,20 +71,29 @@ impl House {
         );
         let piv: config::Piv = toml::from_str(&text).unwrap();
         Self {
-            served: Served::with(|place| place.piv = Some(piv)).await,
+            served: Served::with(|place| {
+                change(place);
+                place.piv = Some(piv);
+            })
+            .await,
             maker,
             administration,
             folder,
         }
     }
 
-    fn revoke(&self, serials: &[i64], at: OffsetDateTime) {
+    /// Another instance, with `[piv]` as the place has it now, in place of the one before.
+    pub(crate) async fn restart(&mut self) {
+        self.served.restart().await;
+    }
+
+    pub(crate) fn revoke(&self, serials: &[i64], at: OffsetDateTime) {
         let list = self.administration.crl(serials, at, 2);
         std::fs::write(self.folder.path().join("cards.crl"), list).unwrap();
     }
 
     /// An invitation for a new person, opened.
-    async fn opened(&self, id: &str, role: &str) -> Opened {
+    pub(crate) async fn opened(&self, id: &str, role: &str) -> Opened {
         let served = &self.served;
         let invite = json!({"person": {"id": id, "display": id, "roles": [role]}});
         let object = served
@@ -110,7 +128,7 @@ impl House {
             .await
     }
 
-    async fn refused(&self, opened: &Opened, response: Value) -> String {
+    pub(crate) async fn refused(&self, opened: &Opened, response: Value) -> String {
         let answer = self.register(opened, response).await;
         problem(&answer, 422, "registration-refused");
         let words = &answer.json()["words"];
@@ -121,7 +139,7 @@ impl House {
         answer.json()["reason"].as_str().unwrap().to_owned()
     }
 
-    async fn enrol(&self, id: &str, role: &str, card: Card) -> Enrolled {
+    pub(crate) async fn enrol(&self, id: &str, role: &str, card: Card) -> Enrolled {
         let opened = self.opened(id, role).await;
         let answer = self
             .register(&opened, shown(&card, &opened.challenge, AGENT))
@@ -140,7 +158,7 @@ impl House {
     }
 
     /// An action of that type at the portal, asked for by a person.
-    async fn wanted(&self, kind: &str, requester: &str) -> Value {
+    pub(crate) async fn wanted(&self, kind: &str, requester: &str) -> Value {
         let body = json!({"type": kind, "requester": requester,
             "target": {"kind": "account", "id": "jd", "display": "Jean Dupont"}, "params": {"email": "jd@ml.example"}});
         let answer = self
@@ -160,12 +178,12 @@ impl House {
     }
 
     /// Signs and sends.
-    async fn seal(&self, by: &Enrolled, action: &Value) -> Answer {
+    pub(crate) async fn seal(&self, by: &Enrolled, action: &Value) -> Answer {
         self.approve(by, action, by.answer(action, AGENT)).await
     }
 
     /// The reason that the log has of the last approval that was rejected.
-    async fn rejected(&self, action: &Value) -> String {
+    pub(crate) async fn rejected(&self, action: &Value) -> String {
         let id = action["action"]["id"].as_str().unwrap().parse().unwrap();
         let bundle = self.served.desk.evidence(id).await.unwrap();
         let entries = bundle.log.entries.iter().rev();
@@ -177,13 +195,13 @@ impl House {
     }
 }
 
-struct Opened {
+pub(crate) struct Opened {
     secret: String,
-    challenge: [u8; 32],
+    pub(crate) challenge: [u8; 32],
     answer: Value,
 }
 
-fn shown(card: &Card, challenge: &[u8; 32], origin: &str) -> Value {
+pub(crate) fn shown(card: &Card, challenge: &[u8; 32], origin: &str) -> Value {
     let text = |der: &Option<Vec<u8>>| der.as_ref().map(base64url::encode);
     json!({"origin": origin, "signature": base64url::encode(card.sign(challenge, origin)), "attestation": text(&card.attestation),
         "certificate": text(&card.certificate), "intermediates": card.intermediates.iter().map(base64url::encode).collect::<Vec<_>>()})
