@@ -245,9 +245,10 @@ pub fn administer(what: &Administer, language: Language) -> Result<String, Admin
             pin,
             new_pin,
         };
-        let program = child::program()?;
+        let program = child::program("sceau-keys-admin")?;
         Ok::<_, AdministrationError>(child::run(
             &program,
+            &std::collections::BTreeMap::new(),
             &request,
             operation.deadline(),
             &mut told,

@@ -176,7 +176,8 @@ fn take_in(agent: &Rc<Agent>, whereabouts: Whereabouts, link: impl Link) -> Opti
         .arrive(&whereabouts, handle.clone());
     if whereabouts.transport == Transport::SmartCard {
         let name = crate::text::one_line(&whereabouts.name, 100);
-        agent.cards.borrow_mut().arrive(id, name, handle.clone());
+        let access = piv::Access::Reader(handle.clone());
+        agent.cards.borrow_mut().arrive(id, name, access);
         tokio::task::spawn_local(piv::ask(Rc::clone(agent), id, handle.clone()));
     }
     tokio::task::spawn_local(ask(Rc::clone(agent), id, handle));

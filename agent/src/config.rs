@@ -12,6 +12,7 @@ use http::Uri;
 use serde::Deserialize;
 
 use crate::locale::Language;
+use crate::piv::module::Module;
 
 /// What a configuration file may not be.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -185,6 +186,8 @@ pub struct Config {
     pub locale: Option<Language>,
     /// Only readers whose name contains one of these; empty: all of them.
     pub readers: Vec<String>,
+    /// A vendor's PKCS #11 module, for cards that are no PIV cards.
+    pub pkcs11: Option<Module>,
     /// What a key's going does here.
     pub presence: PresenceRule,
 }
@@ -243,6 +246,7 @@ struct File {
     readers: Vec<String>,
     #[serde(default)]
     presence: PresenceSection,
+    pkcs11: Option<Module>,
 }
 
 impl Config {
@@ -283,6 +287,7 @@ impl Config {
             locale: file.locale,
             readers: file.readers,
             presence: file.presence.check()?,
+            pkcs11: file.pkcs11,
         })
     }
 }

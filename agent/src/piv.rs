@@ -6,7 +6,8 @@
 //! every time, sent once, within the transaction of the signature that it is for, and to no card but one that has just shown the key; afterwards
 //! the card is told to forget it. Nothing read from a card is trusted: names, dates and policies choose words, the server judges.
 //!
-//! [`seal`]: asking the person, approvals, enrolments · [`presence`]: slot 9E, without the person · [`desk`]: the help-desk's operations · [`command`]: `sceau card` · [`der`].
+//! [`seal`]: asking the person, approvals, enrolments · [`presence`]: slot 9E, without the person · [`desk`]: the help-desk's operations · [`module`]: cards that only a vendor's
+//! module reads · [`command`]: `sceau card` · [`der`].
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -23,11 +24,13 @@ use time::OffsetDateTime;
 use crate::agent::Agent;
 use crate::ceremony::card::Provenance;
 use crate::locale::Language;
+use crate::prompt::Secret;
 use crate::reader::{AuthenticatorError, CardAccess, Handle};
 
 pub mod command;
 pub mod der;
 pub mod desk;
+pub mod module;
 pub mod presence;
 pub mod seal;
 
@@ -166,12 +169,50 @@ pub enum Condition {
 
 /// The PIV cards that are there, by the number of their authenticator.
 #[derive(Default)]
-pub struct Cards(BTreeMap<u64, (String, Handle, Condition)>);
+pub struct Cards(BTreeMap<u64, (String, Access, Condition)>);
+
+/// How a card is reached.
+#[derive(Clone)]
+pub enum Access {
+    /// In a reader, by APDUs.
+    Reader(Handle),
+    /// By a vendor's module.
+    Module(Box<module::Token>),
+}
+
+impl Access {
+    /// [`Handle::run_card`], for cards that are spoken to here.
+    async fn run_card<A: Send + 'static>(
+        &self,
+        limit: Duration,
+        on_progress: &mut dyn FnMut(Keepalive),
+        work: impl FnMut(
+            &mut dyn CardAccess,
+            &mut dyn FnMut(Keepalive),
+        ) -> Result<A, AuthenticatorError>
+        + Send
+        + 'static,
+    ) -> Result<A, AuthenticatorError> {
+        match self {
+            Self::Reader(handle) => handle.run_card(limit, on_progress, work).await,
+            Self::Module(_) => Err(AuthenticatorError::NotAdministered),
+        }
+    }
+}
 
 impl Cards {
     /// A card came; whether it is a PIV card is not known yet.
-    pub fn arrive(&mut self, id: u64, name: String, handle: Handle) {
-        self.0.insert(id, (name, handle, Condition::Reading));
+    pub fn arrive(&mut self, id: u64, name: String, access: Access) {
+        self.0.insert(id, (name, access, Condition::Reading));
+    }
+
+    /// Those that are reached by a vendor's module, which are no authenticators of the list.
+    #[must_use]
+    pub fn of_module(&self) -> Vec<(u64, String)> {
+        let of_module = |(id, (name, access, _)): (&u64, &(String, Access, Condition))| {
+            matches!(access, Access::Module(_)).then(|| (*id, name.clone()))
+        };
+        self.0.iter().filter_map(of_module).collect()
     }
 
     /// It is gone.
@@ -203,7 +244,7 @@ impl Cards {
     /// Those that can be used.
     #[must_use]
     pub fn ready(&self) -> Vec<ReadyCard> {
-        let ready = |(id, (name, handle, condition)): (&u64, &(String, Handle, Condition))| {
+        let ready = |(id, (name, access, condition)): (&u64, &(String, Access, Condition))| {
             let Condition::Ready(info) = condition else {
                 return None;
             };
@@ -211,7 +252,7 @@ impl Cards {
                 id: *id,
                 name: name.clone(),
                 info: info.clone(),
-                handle: handle.clone(),
+                handle: access.clone(),
             })
         };
         self.0.iter().filter_map(ready).collect()
@@ -361,6 +402,8 @@ fn slot_content(
 pub enum PinEntry {
     /// Typed at the person's terminal.
     Typed(PivPin),
+    /// The same, for a card of a vendor's module, whose PINs have rules of their own.
+    Text(Secret),
     /// Typed on the reader's own pad, which shows this language.
     Pad(Language),
 }
@@ -374,10 +417,28 @@ pub struct ReadyCard {
     pub name: String,
     /// What it says of itself.
     pub info: Box<CardInfo>,
-    handle: Handle,
+    handle: Access,
 }
 
 impl ReadyCard {
+    /// Whether its PIN is typed on the reader.
+    #[must_use]
+    pub fn has_pad(&self) -> bool {
+        match &self.handle {
+            Access::Reader(_) => self.info.features.verify.is_some(),
+            Access::Module(token) => token.has_pad(),
+        }
+    }
+
+    /// What was typed, as this card takes it; `None`: no card does.
+    #[must_use]
+    pub fn pin(&self, typed: Secret) -> Option<PinEntry> {
+        match &self.handle {
+            Access::Reader(_) => PivPin::new(typed.expose()).ok().map(PinEntry::Typed),
+            Access::Module(_) => (!typed.expose().is_empty()).then_some(PinEntry::Text(typed)),
+        }
+    }
+
     /// For people: the holder and the reader, one line.
     #[must_use]
     pub fn title(&self) -> String {
@@ -393,6 +454,9 @@ impl ReadyCard {
     /// [`AuthenticatorError::CardPinBlocked`]: none.
     pub async fn tries_left(&self) -> Result<Option<u8>, AuthenticatorError> {
         let reference = self.info.pin;
+        if let Access::Module(_) = self.handle {
+            return Ok(None);
+        }
         let work = move |card: &mut dyn CardAccess, _: &mut dyn FnMut(Keepalive)| {
             let mut card = select(card)?;
             match card.pin_status(reference).map_err(early)? {
@@ -415,6 +479,15 @@ impl ReadyCard {
         pin: PinEntry,
         on_progress: &mut dyn FnMut(Keepalive),
     ) -> Result<Vec<u8>, AuthenticatorError> {
+        if let Access::Module(token) = &self.handle {
+            on_progress(Keepalive::Processing);
+            let pin = match pin {
+                PinEntry::Text(pin) => Some(pin),
+                PinEntry::Pad(_) => None,
+                PinEntry::Typed(_) => return Err(AuthenticatorError::PinUnfit),
+            };
+            return token.sign(digest, pin).await;
+        }
         let (reference, features) = (self.info.pin, self.info.features);
         let work = move |card: &mut dyn CardAccess, told: &mut dyn FnMut(Keepalive)| {
             sign(card, (reference, features), &public_key, digest, &pin, told)
@@ -427,6 +500,10 @@ impl ReadyCard {
     /// # Errors
     /// [`AuthenticatorError::NoAttestation`]: in neither way.
     pub async fn provenance(&self, wanted: bool) -> Result<Provenance, AuthenticatorError> {
+        if let Access::Module(token) = &self.handle {
+            let certificate = token.certificate().map(Provenance::Issued);
+            return certificate.ok_or(AuthenticatorError::NoAttestation);
+        }
         let work = move |card: &mut dyn CardAccess, _: &mut dyn FnMut(Keepalive)| {
             let mut card = select(card)?;
             let attestation = match wanted {
@@ -449,7 +526,9 @@ impl ReadyCard {
 
     /// Asks it again what it is, after something was changed.
     pub async fn refresh(&self, agent: &Rc<Agent>) {
-        ask(Rc::clone(agent), self.id, self.handle.clone()).await;
+        if let Access::Reader(handle) = &self.handle {
+            ask(Rc::clone(agent), self.id, handle.clone()).await;
+        }
     }
 }
 
@@ -502,7 +581,9 @@ fn verify(
             let answer = card.port().control(code, &request).map_err(Error::from)?;
             pin_pad::outcome(&answer)?
         }
-        (PinEntry::Pad(_), None) => return Err(AuthenticatorError::PinUnfit),
+        (PinEntry::Pad(_), None) | (PinEntry::Text(_), _) => {
+            return Err(AuthenticatorError::PinUnfit);
+        }
     };
     match outcome {
         PinOutcome::Accepted => Ok(()),

@@ -542,6 +542,15 @@ async fn keys(agent: &Agent, language: Language) -> Result<Value, Failure> {
         let key = json!({ "id": id, "transport": a.transport.text(), "reader": a.name, "serial": a.serial, "model": null });
         there.push((key, a.condition.clone()));
     }
+    let of_module = agent.cards.borrow().of_module();
+    for (id, name) in of_module {
+        if let Some(mut card) = desk::describe(agent, id, language).await {
+            card["id"] = json!(id);
+            card["transport"] = json!("pkcs11");
+            card["reader"] = json!(name);
+            keys.push(card);
+        }
+    }
     let ready = agent.authenticators.borrow().ready();
     for (mut key, condition) in there {
         let id = key["id"].as_u64().unwrap_or_default();

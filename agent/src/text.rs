@@ -71,6 +71,8 @@ pub fn code(failure: &Failure) -> &'static str {
             AuthenticatorError::CardsNotTaken => "cards-not-taken",
             AuthenticatorError::NoCardKey => "no-card-key",
             AuthenticatorError::NoAttestation => "no-attestation",
+            AuthenticatorError::Module => "pkcs11-module",
+            AuthenticatorError::NotAdministered => "not-administered",
             AuthenticatorError::CardPinBlocked => "pin-blocked",
             AuthenticatorError::WrongPuk => "wrong-puk",
             AuthenticatorError::PukBlocked => "puk-blocked",
@@ -118,6 +120,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
             | AuthenticatorError::NoCard
             | AuthenticatorError::Protocol(_)
             | AuthenticatorError::Reader(_)
+            | AuthenticatorError::Module
             | AuthenticatorError::NoThread,
         ) => 3,
         Failure::Authenticator(AuthenticatorError::SeveralCards) => 2,
@@ -306,6 +309,14 @@ fn authenticator_message(error: AuthenticatorError, language: Language) -> Strin
         E::NoAttestation => pick(
             "Cette carte n'atteste pas sa clé et n'en a pas de certificat : rien ne montre que la clé vit sur une carte.",
             "This card neither attests its key nor has a certificate for it: nothing shows that the key lives on a card.",
+        ),
+        E::Module => pick(
+            "Le module PKCS #11 de la carte a échoué ; rien n'a été signé. Le journal de l'agent dit pourquoi.",
+            "The card's PKCS #11 module failed; nothing was signed. The agent's log says why.",
+        ),
+        E::NotAdministered => pick(
+            "Cette carte est lue par le module de son fabricant : elle s'administre avec les outils de celui-ci.",
+            "This card is read by its vendor's module: it is administered with the vendor's tools.",
         ),
         E::CardPinBlocked => pick(
             "Code PIN de la carte bloqué : plus d'essai. Rien n'a été signé. Le service d'assistance le débloque par « sceau card pin unblock » (code PUK).",

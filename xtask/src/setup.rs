@@ -159,6 +159,12 @@ const PACKAGES: &[Package] = &[
         instead: None,
     },
     Package {
+        name: "softhsm2",
+        purpose: "a PKCS #11 module that we did not write",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
         name: "qemu-system-x86",
         purpose: "a kernel with a USB bus for virtual keys",
         need: Need::Test,

@@ -1,9 +1,11 @@
-//! The child process `sceau-keys-admin`, seen from its parent: one request, one answer, a deadline.
+//! The child process `sceau-keys-admin`, seen from its parent: one request, one answer, a deadline. `sceau-pkcs11` is run in the same way
+//! ([`crate::piv::module`]).
 //!
 //! The library in it (ctap-hid-fido2) waits for ever on a key that is frozen, checks neither channel nor sequence of what it reads, and panics on
 //! malformed replies (docs/decisions.md). So it runs in a process of its own, with an empty environment, nothing on its command line, and ends
 //! when the parent says so; what happened to it is told, and nothing else of the agent is touched.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -91,28 +93,27 @@ pub enum ChildError {
     Failed(String),
 }
 
-/// The child's program: beside this one, or where packages put it (`lib/sceau` or `libexec/sceau` beside the folder of this one).
+/// The child's program of that name: beside this one, or where packages put it (`lib/sceau` or `libexec/sceau` beside the folder of this one).
 ///
 /// # Errors
 /// [`ChildError::Absent`].
-pub fn program() -> Result<PathBuf, ChildError> {
+pub fn program(name: &str) -> Result<PathBuf, ChildError> {
     let own = std::env::current_exe().map_err(|e| ChildError::System(e.to_string()))?;
-    let places = places(&own);
+    let places = places(&own, name);
     let found = places.iter().find(|place| place.is_file()).cloned();
     found.ok_or(ChildError::Absent(places))
 }
 
 /// Where the child's program may be when this one is `own`, best first. Never a place that the environment names: PINs go to it.
-fn places(own: &Path) -> Vec<PathBuf> {
-    const NAME: &str = "sceau-keys-admin";
+fn places(own: &Path, name: &str) -> Vec<PathBuf> {
     let prefix = own.parent().and_then(Path::parent);
     let packaged = ["libexec/sceau", "lib/sceau"];
     let packaged = packaged
         .iter()
-        .filter_map(|folder| Some(prefix?.join(folder).join(NAME)));
-    let mut places = vec![own.with_file_name(NAME)];
+        .filter_map(|folder| Some(prefix?.join(folder).join(name)));
+    let mut places = vec![own.with_file_name(name)];
     places.extend(packaged);
-    let usual = Path::new("/usr/libexec/sceau").join(NAME);
+    let usual = Path::new("/usr/libexec/sceau").join(name);
     if !places.contains(&usual) {
         places.push(usual);
     }
@@ -127,13 +128,14 @@ fn listed(places: &[PathBuf]) -> String {
     places.join(" nor ")
 }
 
-/// Runs one request; `told` hears of progress.
+/// Runs one request in this environment and nothing of ours; `told` hears of progress.
 ///
 /// # Errors
 /// [`ChildError`]; the child has ended then, too.
 pub fn run(
     program: &Path,
-    request: &Request,
+    environment: &BTreeMap<String, String>,
+    request: &impl Serialize,
     deadline: Duration,
     told: &mut dyn FnMut(&Value),
 ) -> Result<Value, ChildError> {
@@ -141,6 +143,7 @@ pub fn run(
     let mut child = Ending(
         Command::new(program)
             .env_clear()
+            .envs(environment)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -248,7 +251,7 @@ mod tests {
             pin: Some(Secret::new("1234-old".into())),
             new_pin: Some(Secret::new("1234-new".into())),
         };
-        run(&program, &request, deadline, &mut |_| {})
+        run(&program, &BTreeMap::new(), &request, deadline, &mut |_| {})
     }
 
     #[test]
@@ -266,7 +269,7 @@ echo '{"done":{"ok":true}}'"#;
     #[test]
     fn the_program_is_looked_for_beside_this_one_and_where_packages_put_it() {
         let paths = |own: &str| -> Vec<String> {
-            let places = places(Path::new(own));
+            let places = places(Path::new(own), "sceau-keys-admin");
             places
                 .iter()
                 .map(|place| place.display().to_string())
@@ -286,7 +289,8 @@ echo '{"done":{"ok":true}}'"#;
                 "/usr/libexec/sceau/sceau-keys-admin",
             ]
         );
-        let absent = ChildError::Absent(places(Path::new("/usr/bin/sceau"))).to_string();
+        let absent =
+            ChildError::Absent(places(Path::new("/usr/bin/sceau"), "sceau-keys-admin")).to_string();
         assert!(
             packaged.iter().all(|place| absent.contains(place)),
             "{absent}"

@@ -145,6 +145,7 @@ async fn serve(
     tokio::select! {
         () = agent::follow_readers(std::rc::Rc::clone(&agent), events) => {}
         () = usb_ends => {}
+        () = sceau_agent::piv::module::follow(std::rc::Rc::clone(&agent)) => {}
         () = agent.follow_inbox() => {}
         () = presence_ends => {}
         () = socket.serve(&agent) => {}

@@ -1,7 +1,6 @@
 //! A person's PIV card at a ceremony: the PIN, asked for with the tries that are left or typed on the reader's own pad, and the signature.
 
 use sceau_ctap::Keepalive;
-use sceau_ctap::piv::PivPin;
 
 use super::{PinEntry, ReadyCard};
 use crate::agent::{Agent, Failure};
@@ -25,7 +24,7 @@ pub async fn sign(
     let mut again = None;
     loop {
         let tries_left = card.tries_left().await?;
-        let pin = if card.info.features.verify.is_some() {
+        let pin = if card.has_pad() {
             pad(prompt, language, card, tries_left, again).await?
         } else {
             let question = Question::CardSecret {
@@ -37,9 +36,9 @@ pub async fn sign(
             let Answer::Pin(typed) = prompt.ask(question).await else {
                 return Err(Failure::Declined { reported: false });
             };
-            match PivPin::new(typed.expose()) {
-                Ok(pin) => PinEntry::Typed(pin),
-                Err(_) => {
+            match card.pin(typed) {
+                Some(pin) => pin,
+                None => {
                     again = Some(Again::Unfit);
                     continue;
                 }

@@ -94,6 +94,12 @@ pub enum AuthenticatorError {
     /// Anything else that the protocol knows.
     #[error("{0}")]
     Protocol(Error),
+    /// The vendor's PKCS #11 module failed.
+    #[error("the PKCS #11 module failed")]
+    Module,
+    /// A card that only a vendor's module reads cannot do this by us.
+    #[error("this card is not administered here")]
+    NotAdministered,
     /// Anything else that PC/SC knows.
     #[error("PC/SC failed (code {0:#x})")]
     Reader(u32),

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use crate::relay::{Relay, action};
 use crate::workstation::{Workstation, eventually, with_virtual_keys};
 
-const PIN: &str = "123456";
+pub(crate) const PIN: &str = "123456";
 const PUK: &str = "12345678";
 const ATTESTED: [&str; 4] = ["--piv-attestation", "piv", "--serial", "26000001"];
 
-fn config(relay: &Relay) -> String {
+pub(crate) fn config(relay: &Relay) -> String {
     format!("server = \"{}\"\nperson = \"alice\"", relay.url())
 }
 
@@ -27,7 +27,7 @@ fn workstation(relay: &Relay) -> Workstation {
     workstation
 }
 
-fn end(mut terminal: PtySession) -> (i32, String) {
+pub(crate) fn end(mut terminal: PtySession) -> (i32, String) {
     let rest = terminal.exp_eof().unwrap();
     match terminal.process().wait().unwrap() {
         WaitStatus::Exited(_, code) => (code, rest),
@@ -40,7 +40,7 @@ fn insert(workstation: &Workstation, name: &str) {
     cards(workstation, 1);
 }
 
-fn cards(workstation: &Workstation, count: u64) {
+pub(crate) fn cards(workstation: &Workstation, count: u64) {
     workstation.await_status("the card is read", |status| status["cards"] == count);
 }
 
@@ -50,7 +50,7 @@ fn certificate(workstation: &Workstation, name: &str) -> Certificate {
     Certificate::from_pem(&pem).unwrap().remove(0)
 }
 
-fn enroll(workstation: &Workstation, more: &[&str]) {
+pub(crate) fn enroll(workstation: &Workstation, more: &[&str]) {
     let file = workstation.path("invitation");
     std::fs::write(&file, "c2VjcmV0LWludml0YXRpb24\n").unwrap();
     let words = ["enroll", "--invitation-file", file.to_str().unwrap()];
@@ -69,7 +69,7 @@ fn enroll(workstation: &Workstation, more: &[&str]) {
     );
 }
 
-fn propose(relay: &Relay, workstation: &Workstation, seconds: i64) -> Value {
+pub(crate) fn propose(relay: &Relay, workstation: &Workstation, seconds: i64) -> Value {
     let action = action("account.create", "alice", seconds, json!({}));
     relay.propose(&action);
     workstation.await_status("the action waits", |status| {
@@ -80,11 +80,11 @@ fn propose(relay: &Relay, workstation: &Workstation, seconds: i64) -> Value {
     action
 }
 
-fn approvals(action: &Value) -> String {
+pub(crate) fn approvals(action: &Value) -> String {
     format!("/v1/actions/{}/approvals", action["id"].as_str().unwrap())
 }
 
-fn consent(workstation: &Workstation) -> PtySession {
+pub(crate) fn consent(workstation: &Workstation) -> PtySession {
     let mut terminal = workstation.terminal(&["approve"]);
     terminal.exp_string("Seal this action?").unwrap();
     terminal.send_line("y").unwrap();
@@ -97,7 +97,7 @@ fn pin(terminal: &mut PtySession, typed: &str) {
 }
 
 /// Approves one action with the card that is in; its seal must verify.
-fn approve(relay: &Relay, workstation: &Workstation) {
+pub(crate) fn approve(relay: &Relay, workstation: &Workstation) {
     let action = propose(relay, workstation, 60);
     let mut terminal = consent(workstation);
     pin(&mut terminal, PIN);
@@ -108,7 +108,7 @@ fn approve(relay: &Relay, workstation: &Workstation) {
     relay.verify_card(&action, &report).unwrap();
 }
 
-fn pending(workstation: &Workstation) -> usize {
+pub(crate) fn pending(workstation: &Workstation) -> usize {
     let status = workstation.json(&["status", "--json"]);
     status["pending"].as_array().map_or(0, Vec::len)
 }
@@ -620,8 +620,8 @@ fn help_desk_makes_a_key_requests_its_certificate_and_changes_the_management_key
         "--factory-management-key",
         "--json",
     ];
-    let (code, rest) = end(workstation.terminal(&change));
-    assert_eq!(code, 0, "{rest}");
+    let (code, changed) = end(workstation.terminal(&change));
+    assert_eq!(code, 0, "{changed}");
     let refused = workstation.terminal(&["card", "generate", "--factory-management-key"]);
     let mut refused = refused;
     refused.exp_string("Replace it?").unwrap();
@@ -629,4 +629,20 @@ fn help_desk_makes_a_key_requests_its_certificate_and_changes_the_management_key
     let (code, rest) = end(refused);
     assert_eq!(code, 1, "{rest}");
     assert!(rest.contains("Wrong management key"), "{rest}");
+
+    // The key of the management that the help-desk keeps now makes keys, and nothing is to be warned of.
+    let line = changed.lines().find(|line| line.starts_with('{')).unwrap();
+    let changed: Value = serde_json::from_str(line).unwrap();
+    let management = changed["management_key"].as_str().unwrap();
+    let mut terminal = workstation.terminal(&["card", "generate", "--touch", "never"]);
+    terminal.exp_string("Replace it?").unwrap();
+    terminal.send_line("y").unwrap();
+    terminal.exp_string("Management key").unwrap();
+    terminal.send_line(management).unwrap();
+    let (code, rest) = end(terminal);
+    assert_eq!(code, 0, "{rest}");
+    assert!(
+        !rest.contains("factory") && !rest.contains(management),
+        "{rest}"
+    );
 }

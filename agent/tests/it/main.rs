@@ -7,6 +7,8 @@ mod desktop;
 mod doctor;
 mod identity;
 mod life;
+#[cfg(feature = "pkcs11")]
+mod module;
 mod relay;
 mod socket;
 mod workstation;

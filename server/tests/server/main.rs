@@ -36,7 +36,7 @@ mod metadata;
 mod piv;
 /// Sessions that need their key: kept alive, lost, regained, and every lie about it.
 mod presence;
-/// Keys that know touch alone (U2F).
-mod touch;
 /// Cards whose issuer revokes, by list and by responder; enrolled cards judged again.
 mod revocation;
+/// Keys that know touch alone (U2F).
+mod touch;
