@@ -23,10 +23,11 @@ use crate::{
 };
 
 /// A package, the crate that its binaries come from.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 4] = [
     ("sceau-agent", "sceau-agent"),
     ("sceau-server", "sceau-server"),
     ("sceau-verify", "sceau-proof"),
+    ("sceau-witness", "sceau-server"),
 ];
 
 /// What a person asked for.

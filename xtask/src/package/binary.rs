@@ -2,6 +2,7 @@
 //! stripped, the time is the changelog's. Trusts the compiler of `rust-version` and the C compiler: other ones give other bytes.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
@@ -46,7 +47,8 @@ pub(super) fn build(here: &Run) -> Result<PathBuf> {
         .env("CFLAGS", c.join(" "))
         .env("CXXFLAGS", c.join(" "))
         .env_remove("RUSTFLAGS");
-    for (_, from) in PACKAGES {
+    let crates: BTreeSet<&str> = PACKAGES.iter().map(|(_, from)| *from).collect();
+    for from in crates {
         command.args(["-p", from]);
     }
     run(&mut command)?;
