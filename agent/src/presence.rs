@@ -299,6 +299,11 @@ pub async fn follow(agent: Rc<Agent>) {
     };
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(asked) = questions.recv().await {
+        if is_card(&agent.keys(), asked.key_id) {
+            let agent = Rc::clone(&agent);
+            tokio::task::spawn_local(async move { disclaim_card(&agent, &asked).await });
+            continue;
+        }
         let origin = agent.config.rp_id.origin();
         let Some(request) = Request::read(asked, &agent.keys(), &origin) else {
             tracing::debug!("a question of presence was not taken up");
@@ -319,6 +324,24 @@ pub async fn follow(agent: Rc<Agent>) {
             }
             drop(place);
         });
+    }
+}
+
+/// Whether it is a card of the person's: this agent knows no silent proof of a card that the server could tie to the key that sealed.
+fn is_card(keys: &[EnrolledKey], id: Uuid) -> bool {
+    let name = id.to_string();
+    keys.iter()
+        .any(|key| key.key_id == name && key.kind == "piv")
+}
+
+async fn disclaim_card(agent: &Agent, asked: &Asked) {
+    let Ok(token) = agent.token() else { return };
+    let body = json!({ "nonce": asked.nonce, "reason": "card" });
+    let told = agent
+        .server
+        .post::<Value>("/v1/presence/inabilities", Some(&token), &body);
+    if let Err(error) = told.await {
+        tracing::debug!(%error, "the server could not be told that a card proves no presence");
     }
 }
 
@@ -468,16 +491,16 @@ pub fn departed(agent: &Rc<Agent>, id: u64, transport: Transport) {
 
 async fn leave(agent: &Agent, key: Uuid, transport: Transport) {
     tokio::time::sleep(agent.config.presence.grace).await;
-    if transport == Transport::SmartCard && !agent.smart_cards.get() {
+    let restarted = transport == Transport::SmartCard && !agent.smart_cards.get();
+    if restarted {
         let back = agent.until(|agent| agent.smart_cards.get().then_some(()));
         if tokio::time::timeout(SERVICE_RETURNS, back).await.is_err() {
             // Whether the key is there cannot be known: the server hears nothing, and draws its own conclusion.
             tracing::warn!(%key, "pcscd is gone, and with it a key's presence");
             return;
         }
-        tokio::time::sleep(agent.config.presence.grace).await;
     }
-    if is_back(agent, key).await {
+    if is_back(agent, key, restarted).await {
         tracing::info!(%key, "a key went and came back");
         return;
     }
@@ -495,8 +518,9 @@ async fn leave(agent: &Agent, key: Uuid, transport: Transport) {
     }
 }
 
-/// Whether some authenticator holds the key (again), once all of them have said what they are.
-async fn is_back(agent: &Agent, key: Uuid) -> bool {
+/// Whether some authenticator holds the key (again), once all of them have said what they are; after a restart of pcscd, whose readers come one by
+/// one, for as long as that may take.
+async fn is_back(agent: &Agent, key: Uuid, restarted: bool) -> bool {
     let name = key.to_string();
     let credential = agent
         .keys()
@@ -520,7 +544,7 @@ async fn is_back(agent: &Agent, key: Uuid) -> bool {
                     let unsettled = there.iter().any(|(_, one)| is_unsettled(&one.condition));
                     match fresh {
                         Some(fresh) => Some(Some(fresh)),
-                        None if unsettled => None,
+                        None if unsettled || restarted => None,
                         None => Some(None),
                     }
                 })
