@@ -90,7 +90,10 @@ impl Steps {
 }
 
 /// What `systemd-analyze security` may say of each unit, at most.
-const UNITS: [(&str, f64); 1] = [("server/dist/sceau-server.service", 1.5)];
+const UNITS: [(&str, f64); 2] = [
+    ("server/dist/sceau-server.service", 1.5),
+    ("agent/dist/systemd/user/sceau-agent.service", 2.0),
+];
 
 #[test]
 fn units_are_closed_to_what_they_do_not_need() -> Result<()> {
@@ -557,7 +560,8 @@ fn purged(log_key: &str) -> Result<()> {
         "--plain",
     ])?;
     ensure!(failed.trim().is_empty(), "{failed}");
-    let told = run(&["systemctl", "list-unit-files", "--no-legend", "sceau*"]);
-    ensure!(told.map_or(true, |said| said.trim().is_empty()), "units");
+    let ours = ["sceau-agent*", "sceau-server*"];
+    let (_, told) = tried(&[&["systemctl", "list-unit-files", "--no-legend"], &ours[..]].concat())?;
+    ensure!(told.trim().is_empty(), "{told}");
     Ok(())
 }
