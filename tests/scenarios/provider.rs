@@ -239,6 +239,7 @@ fn eidas3_takes_a_touch_for_that_very_request_and_nothing_less_is_called_so() ->
     let path = federation.begin(
         json!({"essential": true, "values": ["eidas1", "eidas2"]}),
         "portal",
+        ALICE,
     )?;
     let at_once = browser.get(&path)?;
     let signed = federation.finish(&at_once)?;
