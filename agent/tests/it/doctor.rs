@@ -300,9 +300,9 @@ fn session_bus() -> Option<(std::process::Child, String)> {
         .spawn()
         .ok()?;
     let mut line = String::new();
-    std::io::BufReader::new(bus.stdout.as_mut()?)
+    std::io::BufReader::new(bus.stdout.as_mut().unwrap())
         .read_line(&mut line)
-        .ok()?;
+        .unwrap();
     Some((bus, line.trim().to_owned()))
 }
 
