@@ -125,7 +125,44 @@ impl Cards {
             .output()?;
         let verdict: Value = serde_json::from_slice(&out.stdout)?;
         ensure!(verdict["verdict"] == "accepted", "{verdict:#}");
+        self.second_opinion(&bundle, &roots)?;
         Ok(evidence.json())
+    }
+
+    /// The checker that was written from the document alone says the same, and no to another signature.
+    fn second_opinion(&self, bundle: &Path, roots: &Path) -> Result<()> {
+        let ready = Command::new("python3")
+            .args(["-c", "import cryptography"])
+            .output();
+        if !ready.is_ok_and(|out| out.status.success()) {
+            eprintln!("SKIPPED: python3 with the package `cryptography` is not there");
+            return Ok(());
+        }
+        let key = fs::read_to_string(self.stage.house.file("log.vkey"))?;
+        let check = |bundle: &Path| {
+            Command::new("python3")
+                .arg(place::root().join("tests/peers/evidence_check.py"))
+                .arg(bundle)
+                .args(["--log-key", key.trim(), "--roots"])
+                .arg(roots)
+                .output()
+        };
+        let out = check(bundle)?;
+        ensure!(out.status.success(), "{out:?}");
+        let mut forged: Value = serde_json::from_slice(&fs::read(bundle)?)?;
+        let approvals = forged["approvals"].as_array_mut().context("approvals")?;
+        for approval in approvals {
+            let other = approval["key"]["registration"]["signature"].clone();
+            if approval["key"]["kind"] == "piv" {
+                approval["response"]["signature"] = other;
+                let place = self.stage.path("forged.json");
+                fs::write(&place, serde_json::to_vec(&forged)?)?;
+                let out = check(&place)?;
+                ensure!(!out.status.success(), "another signature: {out:?}");
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ fn everything(steps: &mut Steps) -> Result<()> {
     build(steps)?;
     check::check(steps)?;
     steps.step("tests of the rooms", || rooms(None))?;
+    steps.step("cards of a PKCS #11 module", modules)?;
     steps.step("end to end", || end_to_end(None))?;
     steps.step("USB, in a guest", || guest::scenarios(None, true))
 }
@@ -87,6 +88,22 @@ fn rooms(filter: Option<&str>) -> Result<()> {
         filter,
         false,
     )
+}
+
+/// The agent's optional feature, built and tried once. It costs the agent's own crate a second time (about a minute) and `cryptoki`; the other
+/// builds stay without.
+fn modules() -> Result<()> {
+    run(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--locked",
+        "--workspace",
+        "--features",
+        "sceau-agent/pkcs11",
+        "--test",
+        "it",
+        "module::",
+    ]))
 }
 
 fn end_to_end(filter: Option<&str>) -> Result<()> {
