@@ -276,7 +276,6 @@ impl Desk {
             permit_key: settings.permit_key,
             log_origin: settings.log_key.verifying_key().name().to_owned(),
             judge: settings.judge,
-            cards: settings.cards,
             presence: settings.presence,
             cards: settings.cards.map(|cards| cards.with_ports(ports.clone())),
             alerts: Mutex::new(HashMap::new()),
