@@ -20,7 +20,7 @@ in
     };
     policy = lib.mkOption {
       type = lib.types.path;
-      description = "Which actions need what. See server/policy.example.toml.";
+      description = "Folder of policies: who may do what, sealed how, by how many. See docs/policy.md; server/policy is the shipped set.";
     };
     anchors = lib.mkOption {
       type = lib.types.path;
@@ -34,7 +34,7 @@ in
       keys.permit = lib.mkDefault "/etc/sceau/credentials/permit.pem";
       keys.log = lib.mkDefault "/etc/sceau/credentials/log.key";
       keys.log_vkey = lib.mkDefault "/var/lib/sceau/log.vkey";
-      policy.file = lib.mkDefault "${cfg.policy}";
+      policy.folder = lib.mkDefault "${cfg.policy}";
       attestation.anchors = lib.mkDefault "${cfg.anchors}";
     };
     environment.systemPackages = [ cfg.package ];

@@ -23,7 +23,8 @@ use crate::attestation::AttestationType;
 use crate::authenticator_data::Aaguid;
 use crate::certificate::Certificate;
 use crate::certificate::path::PathError;
-use status::{Report, Standing};
+use status::Report;
+pub use status::{Certification, Standing};
 
 /// The largest BLOB that is read, in bytes.
 pub const MAX_LENGTH: usize = 64 << 20;

@@ -37,7 +37,7 @@ use sceau_server::desk::{Desk, RegistrationClaim, Settings};
 use sceau_server::id::KeyId;
 use sceau_server::metrics::Metrics;
 use sceau_server::person::{Person, PersonState};
-use sceau_server::policy::Policy;
+use sceau_server::policy::{Policy, Source};
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use sceau_server::rate::{Burst, Limits};
 use sceau_server::store::{Durability, Store, StoreOptions};
@@ -50,7 +50,14 @@ use authenticator::{Credential, Manufacturer};
 const RP_ID: &str = "sceau.example";
 const URL: &str = "https://sceau.example";
 const AGENT: &str = "sceau-agent://sceau.example";
-const POLICY: &str = "[[rule]]\naction = \"account.create\"\nlifetime = \"12h\"";
+const SCHEMA: &str = r#"action "account.create" appliesTo { principal: Person, resource: Account, context: Facts };"#;
+const POLICY: &str = r#"
+@id("seal")
+@lifetime("12h")
+permit (principal, action == Action::"account.create", resource);
+@id("own")
+permit (principal, action in [Action::"session.open", Action::"key.register"], resource);
+"#;
 /// Callers, and approvals of each.
 const RUNS: [(usize, usize); 3] = [(1, 400), (8, 100), (64, 60)];
 const GOAL: f64 = 0.6;
@@ -215,8 +222,11 @@ async fn desk(folder: &Path, durability: Durability, manufacturer: &Manufacturer
     let pkcs8 = PermitKey::generate_pkcs8(&aws_lc_rs::rand::SystemRandom::new()).unwrap();
     let many = 1_000_000;
     let settings = Settings {
-        policy: Policy::parse(POLICY).unwrap(),
-        policy_text: POLICY.to_owned(),
+        policy: Policy::parse(&[
+            Source::new("actions.cedarschema", SCHEMA),
+            Source::new("bench.cedar", POLICY),
+        ])
+        .unwrap(),
         limits: Limits {
             pending: many,
             asked: many,

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::id::{ActionId, KeyId, PersonId, Role, ServiceId, SessionId};
@@ -117,12 +117,31 @@ pub enum KeyKind {
     AttestedHardware,
     /// The same, or a card that cannot attest its key and that a configured issuer certified.
     AttestedOrIssued,
+    /// An attested FIDO2 key.
+    Fido2,
+    /// An attested FIDO2 key whose model the metadata list certifies at level 1 or better, now.
+    FidoL1,
+    /// At level 2 or better.
+    FidoL2,
+    /// At level 3 or better.
+    FidoL3,
+    /// A card that attested its key, which asks for a touch each time.
+    PivTouch,
+}
+
+/// Approvers of whom so many are needed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Group {
+    /// Holders of any of these.
+    pub roles: BTreeSet<Role>,
+    /// How many of them, at least one.
+    pub approvals: u32,
 }
 
 /// What an action needs before it may be done. Made by the policy alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
-    /// How many approvals by `approvers`, at least one.
+    /// How many approvals by `approvers`; none when the policy allows it without a key.
     pub approvals: u32,
     /// Who they are.
     pub approvers: Approvers,
@@ -135,6 +154,29 @@ pub struct Requirement {
     pub verification: Verification,
     /// Which keys count.
     pub key: KeyKind,
+    /// The groups of approvers, all of which have to approve, each person for one of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+    /// Seconds after the last approval within which it has to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<u32>,
+    /// Approvers sit at workstations that differ from the requester's and from each other's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub other_workstation: bool,
+    /// So many witnesses have cosigned the log before a permit is issued.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cosignatures: u32,
+    /// The reading budget that it fills up again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<String>,
+    /// Names of the policies that ask for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// States of CONTRACT.md.
@@ -221,12 +263,39 @@ pub struct Standing {
     started_at: Option<OffsetDateTime>,
 }
 
+impl ActionRecord {
+    /// What the policy said, as docs/evidence.md has it: its digest is in the action's first entry.
+    #[must_use]
+    pub fn decision(&self) -> Value {
+        if let Some(requirement) = &self.requirement {
+            return json!({ "requirement": requirement });
+        }
+        let mut denial =
+            json!({ "reason": self.denial.as_ref().map(|denial| denial.reason.as_str()) });
+        let policies = self.decided.iter().map(|decided| &decided.policies);
+        for policies in policies.filter(|policies| !policies.is_empty()) {
+            denial["policies"] = json!(policies);
+        }
+        json!({ "denial": denial })
+    }
+}
+
 impl Standing {
     /// A new action that waits.
     #[must_use]
     pub fn pending(expires_at: OffsetDateTime) -> Self {
         Self {
             state: State::Pending,
+            expires_at,
+            started_at: None,
+        }
+    }
+
+    /// A new action that the policy allows without a key.
+    #[must_use]
+    pub fn allowed(expires_at: OffsetDateTime) -> Self {
+        Self {
+            state: State::Approved,
             expires_at,
             started_at: None,
         }
@@ -413,6 +482,18 @@ pub struct Settlement {
     pub text: Option<String>,
 }
 
+/// How the policy came to its decision, as it is kept with the action.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// Names of the policies that decided; none when no policy did.
+    pub policies: Vec<String>,
+    /// The words of the `forbid` that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Words>,
+    /// What was known then.
+    pub facts: crate::policy::Facts,
+}
+
 /// What is known of the execution.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Execution {
@@ -470,6 +551,8 @@ pub struct ActionRecord {
     pub refusal: Option<Settlement>,
     /// Why the policy denied it.
     pub denial: Option<Settlement>,
+    /// How the policy decided; `None` of actions that are older than these records.
+    pub decided: Option<DecisionRecord>,
     /// The first permit, made with the last approval; for the service (and gate) alone.
     pub permit: Option<String>,
     /// What is known of its execution.

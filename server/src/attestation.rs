@@ -14,7 +14,7 @@ use sceau_proof::attestation::second_opinion::Opinion;
 use sceau_proof::attestation::trust::{Anchor, Sources, TrustVerdict};
 use sceau_proof::attestation::{RegistrationExpectation, VerifiedRegistration};
 use sceau_proof::evidence::{EnrolledKey, KeyRecord};
-use sceau_proof::metadata::Metadata;
+use sceau_proof::metadata::{self, Metadata};
 use sceau_proof::model::{self, ModelPolicy, ModelVerdict, Occasion, StoredRegistration};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, UtcOffset};
@@ -255,6 +255,20 @@ impl Judge {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// How far the list in force certifies a model at that time; `None` when it does not know the model or speaks against it.
+    #[must_use]
+    pub fn certification(
+        &self,
+        aaguid: &str,
+        at: OffsetDateTime,
+    ) -> Option<metadata::Certification> {
+        let metadata = self.believed()?;
+        match metadata.by_aaguid(aaguid.parse().ok()?)?.standing(at, &[]) {
+            metadata::Standing::Acceptable { certification, .. } => Some(certification),
+            metadata::Standing::Fatal(_) | metadata::Standing::Unknown(_) => None,
+        }
     }
 
     /// Why nothing may be believed at that time, if so: `metadata-missing`, `metadata-stale`.

@@ -1,4 +1,5 @@
 //! The commands of `sceau-server`: `init`, `serve`, `check-config`, `facts`, `keys`, `log`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
+//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `keys`, `log`, `metadata`, `policy`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
 //! input, 3 unavailable.
 
 pub mod check_config;
@@ -7,6 +8,7 @@ pub mod init;
 pub mod keys;
 pub mod log;
 pub mod metadata;
+pub mod policy;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -16,7 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError, Settings};
 use crate::export::ExportError;
 use crate::keyfile::{self, KeyFileError};
-use crate::policy::{Policy, PolicyError};
+use crate::policy::{MalformedTable, Policy, PolicyError};
 use crate::port::Ports;
 use crate::store::{Durability, Store, StoreError, StoreOptions};
 use crate::{attestation, gate, listen, piv};
@@ -44,12 +46,15 @@ pub enum CommandError {
         error: std::io::Error,
     },
     /// The policy: without one nothing is decided.
+    #[error("policy:\n{0}")]
+    Policy(#[from] PolicyError),
+    /// A table of expected decisions.
     #[error("{path}: {error}")]
-    Policy {
+    Table {
         /// Which file.
         path: PathBuf,
         /// Why.
-        error: PolicyError,
+        error: MalformedTable,
     },
     /// Nothing was founded here yet.
     #[error("not initialised: {} is missing; run `sceau-server init` once, as root", .0.display())]
@@ -111,7 +116,8 @@ impl CommandError {
             Self::Initialised | Self::Metadata(crate::metadata::RefreshError::Refused(_)) => 1,
             Self::Config(_)
             | Self::Unreadable { .. }
-            | Self::Policy { .. }
+            | Self::Policy(_)
+            | Self::Table { .. }
             | Self::KeyFile(_)
             | Self::Malformed(_)
             | Self::Desk(DeskError::UnknownPerson | DeskError::Malformed(_))
@@ -132,18 +138,13 @@ fn load_config(file: &ConfigFile) -> Result<Config, CommandError> {
     Ok(Config::load(&file.config, std::env::vars())?)
 }
 
-/// The policy and its text.
-fn load_policy(config: &Config) -> Result<(Policy, String), CommandError> {
-    let path = &config.policy.file;
-    let text = std::fs::read_to_string(path).map_err(|error| CommandError::Unreadable {
-        path: path.clone(),
-        error,
-    })?;
-    let policy = Policy::parse(&text).map_err(|error| CommandError::Policy {
-        path: path.clone(),
-        error,
-    })?;
-    Ok((policy, text))
+/// The policy of the configuration's folder, or files.
+fn load_policy(config: &Config) -> Result<Policy, CommandError> {
+    let mut sources = Vec::new();
+    for path in config.policy.paths() {
+        sources.extend(crate::policy::read(&path)?);
+    }
+    Ok(Policy::parse(&sources)?)
 }
 
 fn origins(config: &Config) -> Vec<String> {
@@ -173,10 +174,8 @@ fn missing(error: KeyFileError) -> CommandError {
 }
 
 fn settings(config: &Config) -> Result<Settings, CommandError> {
-    let (policy, policy_text) = load_policy(config)?;
     Ok(Settings {
-        policy,
-        policy_text,
+        policy: load_policy(config)?,
         limits: config.limit,
         rp_id: config.server.rp_id.clone(),
         origins: origins(config),

@@ -165,8 +165,20 @@ pub struct Keys {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PolicySection {
-    /// The rules.
-    pub file: PathBuf,
+    /// A folder of `*.cedar`, `*.cedarschema` and `roles.toml`.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// Files of these kinds, in the place of a folder or besides.
+    #[serde(default)]
+    pub files: Vec<PathBuf>,
+}
+
+impl PolicySection {
+    /// Where the policy lies.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.folder.iter().chain(&self.files).cloned().collect()
+    }
 }
 
 /// `[attestation]`.
@@ -380,7 +392,7 @@ impl Config {
             Some(&mut self.keys.permit),
             Some(&mut self.keys.log),
             Some(&mut self.keys.log_vkey),
-            Some(&mut self.policy.file),
+            self.policy.folder.as_mut(),
             Some(&mut self.attestation.anchors),
             self.attestation.models.as_mut(),
             self.server.tls_cert.as_mut(),
@@ -563,7 +575,7 @@ mod tests {
         log_vkey = "log.vkey"
         log_origin = "sceau.example/log"
         [policy]
-        file = "policy.toml"
+        folder = "policy"
         [attestation]
         anchors = "anchors"
     "#;

@@ -11,12 +11,14 @@
 mod action;
 mod background;
 mod break_glass;
+mod eligible;
 mod enrolment;
 mod evidence;
 mod execute;
 pub(crate) mod fact;
 mod inbox;
 mod judgement;
+mod known;
 mod lineage;
 mod login;
 mod new_key;
@@ -52,6 +54,7 @@ use crate::rate::Limits;
 use crate::store::{self, Store, StoreError};
 use crate::writer::{Command, Writer};
 
+pub use eligible::{AwaitedGroup, AwaitedPerson};
 pub use enrolment::{OpenedEnrolment, Registered, RegistrationClaim, RegistrationRefused};
 pub use execute::Consumed;
 pub use inbox::{Inbox, InboxEvent};
@@ -154,10 +157,8 @@ pub enum DeskError {
 
 /// What the desk decides with; fixed while it runs.
 pub struct Settings {
-    /// The policy, and the text that it was read from.
+    /// The policy.
     pub policy: Policy,
-    /// Its text.
-    pub policy_text: String,
     /// Prompt-fatigue limits.
     pub limits: Limits,
     /// WebAuthn's relying party id.
@@ -186,6 +187,7 @@ pub struct Settings {
 
 /// What commands share.
 pub(crate) struct Shared {
+    hub: Arc<Hub>,
     policy: Policy,
     policy_sha256: [u8; 32],
     limits: Limits,
@@ -264,7 +266,8 @@ impl Desk {
         let hub = Arc::new(Hub::default());
         let writer = Writer::start(store.clone(), ports.clone(), Arc::clone(&hub));
         let shared = Arc::new(Shared {
-            policy_sha256: sha256(settings.policy_text.as_bytes()),
+            hub: Arc::clone(&hub),
+            policy_sha256: sha256(settings.policy.text().as_bytes()),
             policy: settings.policy,
             limits: settings.limits,
             rp_id: settings.rp_id,
@@ -301,7 +304,6 @@ impl Desk {
         desk.inner.hub.read_to(size);
         desk.run(background::Started {
             shared: Arc::clone(&shared),
-            policy_text: settings.policy_text,
         })
         .await?;
         desk.run(settle::Sweep {

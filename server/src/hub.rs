@@ -82,6 +82,14 @@ impl Hub {
         receiver
     }
 
+    /// Whether an inbox of this person is open in this instance.
+    pub(crate) fn listens(&self, person: &PersonId) -> bool {
+        self.board()
+            .inboxes
+            .get(person)
+            .is_some_and(|sender| sender.receiver_count() > 0)
+    }
+
     /// Forgets an inbox that nobody reads any more.
     pub(crate) fn leave(&self, person: &PersonId) {
         let mut board = self.board();

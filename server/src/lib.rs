@@ -34,4 +34,5 @@ pub mod store;
 pub mod supervisor;
 mod web;
 pub mod witness;
+pub mod workstation;
 mod writer;

@@ -1,154 +1,133 @@
-//! Which actions need what: typed rules behind one pure function. What no rule names is denied.
+//! Who may do what, sealed how, by how many: Cedar policies behind one pure function, [`Policy::decide`]: verified facts in, a denial, or what
+//! is required, out. What no `permit` covers is denied; one `forbid` that applies denies.
 //!
-//! The first rule that matches decides. Rules may ask for approvals, or deny with a reason of their own; no rule can loosen what
-//! the server's own ceremonies need ([`Requirement`] of `session.open`), nor make a requester or someone whom the requester
-//! begot count as the second person.
-//! Trusts the policy file (an administrator wrote it) and the persons that it is given (the store's). Elsewhere: verifying that
-//! an approval is genuine (`desk`), the action's life (`action`).
+//! Policies loosen nothing that is the server's own: who is inert or suspended may do nothing, nobody touches a person of a higher role,
+//! signing in and registering a key are sealed by their own person with PIN, a requester is never their own second person
+//! ([`requirement`]). When several permits apply, the strictest of each holds ([`requirement::strictest`]).
+//!
+//! Trusts the policy files (administrators wrote them; their digest is in the log) and the facts (the desk loaded them). Elsewhere: verifying
+//! that an approval is genuine (`desk`), the action's life (`action`).
 
-use std::collections::BTreeSet;
+mod annotation;
+mod cedar;
+mod compile;
+mod fact;
+mod requirement;
+mod scenario;
+mod source;
 
-use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use cedar_policy::{
+    Authorizer, Effect, Entity, PolicySet, PrincipalConstraint, ResourceConstraint,
+};
+use serde::Serialize;
 use time::Duration;
 
-use crate::action::{Approvers, KeyKind, Requirement, Verification};
+use crate::action::{Approvers, Requirement, Verification, Words};
 use crate::config::Span;
-use crate::id::{PersonId, Role, ServiceId};
-use crate::key::Credential;
-use crate::person::{Person, PersonState};
+use crate::id::Role;
+use crate::person::PersonState;
+
+pub use annotation::{DEFAULT_LIFETIME, Demand, MAX_LIFETIME};
+pub use fact::{Facts, KeysAtHand, PersonFacts, SessionFacts, TargetFacts, Training, Window};
+pub use requirement::{
+    Awaited, Counted, NotCounted, awaited, by_own_key, counts, key_counts, met, strictest,
+};
+pub use scenario::{Failure, MalformedTable, Tested};
+pub use source::{Fault, PolicyError, Source, read, unbundle};
 
 /// The service id of the server itself.
 pub const OWN_SERVICE: &str = "sceau";
 
-/// Longest life of an action (`sceau_proof::action` refuses more).
-pub const MAX_LIFETIME: Duration = Duration::hours(24);
+/// How long a sign-in and the registration of a key may wait at most.
+const SIGN_IN_LIFETIME: Duration = Duration::minutes(2);
+const REGISTRATION_LIFETIME: Duration = Duration::minutes(10);
 
-/// One rule, as written.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rule {
-    /// `account.create`, or `account.*` for every type that begins with `account.`, or `*`.
-    pub action: String,
-    /// Where; when absent every service but the server itself.
-    #[serde(default)]
-    pub service: Option<ServiceId>,
-    /// The requester must hold one of these; when empty any active person.
-    #[serde(default)]
-    pub requester_roles: BTreeSet<Role>,
-    /// Only when the person whom a server's own action is about holds, or would get, one of these.
-    #[serde(default)]
-    pub target_roles: BTreeSet<Role>,
-    /// Denies, with this reason; nothing below is read then.
-    #[serde(default)]
-    pub deny: Option<String>,
-    /// How many approvals.
-    #[serde(default = "one")]
-    pub approvals: u32,
-    /// By whom.
-    #[serde(default = "requester")]
-    pub approvers: Approvers,
-    /// The roles, when by roles.
-    #[serde(default)]
-    pub roles: BTreeSet<Role>,
-    /// The requester's own key besides.
-    #[serde(default)]
-    pub requester_also: bool,
-    /// How each approver is verified.
-    #[serde(default = "pin")]
-    pub verification: Verification,
-    /// Which keys count.
-    #[serde(default = "attested")]
-    pub key: KeyKind,
-    /// How long the action lives.
-    #[serde(default = "five_minutes")]
-    pub lifetime: Span,
+/// The policies that may decide about one action type.
+#[derive(Debug, Clone)]
+struct Slice {
+    set: PolicySet,
+    action: Entity,
+    own: bool,
+    resources: BTreeSet<String>,
 }
 
-fn one() -> u32 {
-    1
-}
-fn requester() -> Approvers {
-    Approvers::Requester
-}
-fn pin() -> Verification {
-    Verification::Pin
-}
-fn attested() -> KeyKind {
-    KeyKind::AttestedHardware
-}
-fn five_minutes() -> Span {
-    Span(Duration::minutes(5))
+/// What one policy says beside its condition, and where it stands.
+#[derive(Debug, Clone)]
+struct Stated {
+    action: String,
+    demand: Option<Demand>,
+    reason: String,
+    words: Words,
+    file: String,
+    line: usize,
 }
 
-/// The rules, in order, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The policies, checked, cut by action type.
+#[derive(Debug, Clone)]
 pub struct Policy {
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PolicyFile {
-    #[serde(default)]
-    rule: Vec<Rule>,
-}
-
-/// The policy file cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PolicyError {
-    /// Does not parse.
-    #[error("policy does not parse: {0}")]
-    Malformed(String),
-    /// Parses, and one rule makes no sense. Rules count from 1.
-    #[error("policy rule {rule}: {problem}")]
-    Rule {
-        /// Which.
-        rule: usize,
-        /// Why.
-        problem: &'static str,
-    },
-    /// Nothing could ever be approved.
-    #[error("policy has no rule")]
-    Empty,
-}
-
-/// What is asked of the policy.
-#[derive(Debug, Clone, Copy)]
-pub struct Question<'a> {
-    /// Action type.
-    pub kind: &'a str,
-    /// Where.
-    pub service: &'a ServiceId,
-    /// Who wants it.
-    pub requester: &'a Person,
-    /// Roles of the person whom it is about, for the server's own actions.
-    pub target_roles: &'a BTreeSet<Role>,
+    names: cedar::Names,
+    slices: HashMap<String, Slice>,
+    ranks: Option<BTreeMap<Role, i64>>,
+    stated: BTreeMap<String, Stated>,
+    text: String,
 }
 
 /// Why the policy says no. A value, not an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// No rule names this action type at this service.
+    /// No permit names this action type at this service.
     NoRule,
-    /// Rules name it, for other roles.
+    /// Permits name it, for others.
     RequesterRole,
+    /// Permits name it for this person, and their conditions do not hold.
+    Condition,
     /// The requester has no key yet.
     RequesterInert,
     /// The requester is suspended.
     RequesterSuspended,
-    /// A rule says so.
+    /// It is about a person whose role stands higher than the requester's.
+    HigherRole,
+    /// The permits that apply ask for keys that cannot exist together.
+    Contradiction,
+    /// A policy could not be evaluated: nothing is allowed by the rest.
+    Broken,
+    /// A `forbid` says so.
     Rule(String),
 }
 
 impl Reason {
+    /// Reads [`Reason::as_str`] back.
+    #[must_use]
+    pub fn of_word(word: &str) -> Self {
+        let own = [
+            Self::NoRule,
+            Self::RequesterRole,
+            Self::Condition,
+            Self::RequesterInert,
+            Self::RequesterSuspended,
+            Self::HigherRole,
+            Self::Contradiction,
+            Self::Broken,
+        ];
+        let known = own.into_iter().find(|reason| reason.as_str() == word);
+        known.unwrap_or_else(|| Self::Rule(word.to_owned()))
+    }
+
     /// Kebab-case, for `denial.reason`.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
             Self::NoRule => "no-rule",
             Self::RequesterRole => "requester-role",
+            Self::Condition => "condition-not-met",
             Self::RequesterInert => "requester-inert",
             Self::RequesterSuspended => "requester-suspended",
+            Self::HigherRole => "higher-role",
+            Self::Contradiction => "policies-contradict",
+            Self::Broken => "policy-error",
             Self::Rule(word) => word,
         }
     }
@@ -159,553 +138,335 @@ impl Reason {
 pub enum Decision {
     /// No.
     Deny(Reason),
+    /// Yes, and nobody has to touch anything; within this time.
+    Allow(Requirement, Duration),
     /// Once this is met, and within this time.
     Require(Requirement, Duration),
 }
 
+/// A decision, and what decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decided {
+    /// What.
+    pub decision: Decision,
+    /// Names of the policies that decided, in order; none when no policy did.
+    pub policies: Vec<String>,
+    /// The words of the `forbid` that decided.
+    pub words: Option<Words>,
+}
+
+impl Decided {
+    fn deny(reason: Reason) -> Self {
+        Self {
+            decision: Decision::Deny(reason),
+            policies: Vec::new(),
+            words: None,
+        }
+    }
+
+    /// What the server's own ceremony needs, where no policy is asked.
+    #[must_use]
+    pub fn ceremony(lifetime: Duration) -> Self {
+        Self {
+            decision: Decision::Require(by_own_key(), lifetime),
+            policies: Vec::new(),
+            words: None,
+        }
+    }
+}
+
 impl Policy {
-    /// Reads and checks a policy file.
+    /// Checks policy files and makes them decide.
+    ///
+    /// # Errors
+    /// [`PolicyError`]: every fault, with its place.
+    pub fn parse(sources: &[Source]) -> Result<Self, PolicyError> {
+        compile::compile(sources)
+    }
+
+    /// Reads and checks a folder's policy files, or one file.
     ///
     /// # Errors
     /// [`PolicyError`].
-    pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let file: PolicyFile =
-            toml::from_str(text).map_err(|error| PolicyError::Malformed(error.to_string()))?;
-        if file.rule.is_empty() {
-            return Err(PolicyError::Empty);
-        }
-        for (rule, at) in file.rule.iter().zip(1..) {
-            check(rule).map_err(|problem| PolicyError::Rule { rule: at, problem })?;
-        }
-        for (at, rule) in file.rule.iter().enumerate() {
-            if file
-                .rule
-                .iter()
-                .take(at)
-                .any(|earlier| shadows(earlier, rule))
-            {
-                return Err(PolicyError::Rule {
-                    rule: at + 1,
-                    problem: "an earlier rule always decides first",
-                });
-            }
-        }
-        Ok(Self { rules: file.rule })
+    pub fn load(path: &Path) -> Result<Self, PolicyError> {
+        Self::parse(&read(path)?)
     }
 
-    /// The rules, for being explained.
+    /// All that it was read from, the built-in words included: what the log's digest is over.
     #[must_use]
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
-    /// Denies, or says what is needed.
+    /// How many policies there are.
     #[must_use]
-    pub fn decide(&self, question: Question<'_>) -> Decision {
-        match question.requester.state {
+    pub fn len(&self) -> usize {
+        self.stated.len()
+    }
+
+    /// Whether there is none: everything is denied.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stated.is_empty()
+    }
+
+    /// The action types that are declared.
+    pub fn kinds(&self) -> impl Iterator<Item = &str> {
+        self.slices.keys().map(String::as_str)
+    }
+
+    /// How high somebody with these roles stands: as their highest role; 0 without one. A role that roles.toml does not declare has no rank,
+    /// and no power either, since no policy can name it.
+    #[must_use]
+    pub fn rank(&self, roles: &BTreeSet<Role>) -> i64 {
+        let ranks = self
+            .ranks
+            .iter()
+            .flat_map(|ranks| roles.iter().filter_map(|role| ranks.get(role)));
+        ranks.max().copied().unwrap_or(0)
+    }
+
+    /// Denies, allows, or says what is needed. The same facts always give the same answer.
+    #[must_use]
+    pub fn decide(&self, facts: &Facts) -> Decided {
+        let own = facts.service.as_str() == OWN_SERVICE;
+        match facts.requester.state {
             PersonState::Active => {}
-            PersonState::Inert => return Decision::Deny(Reason::RequesterInert),
-            PersonState::Suspended => return Decision::Deny(Reason::RequesterSuspended),
+            // The one thing that somebody without a key can do is to register one.
+            PersonState::Inert if own && facts.action == "key.register" => {}
+            PersonState::Inert => return Decided::deny(Reason::RequesterInert),
+            PersonState::Suspended => return Decided::deny(Reason::RequesterSuspended),
         }
-        let own = question.service.as_str() == OWN_SERVICE;
-        if own && question.kind == "session.open" {
-            return Decision::Require(by_own_key(), Duration::minutes(2));
+        let Some(slice) = self
+            .slices
+            .get(&facts.action)
+            .filter(|slice| slice.own == own)
+        else {
+            return Decided::deny(Reason::NoRule);
+        };
+        let about = match &facts.target {
+            TargetFacts::Person(person) | TargetFacts::Key { owner: person, .. } => Some(person),
+            TargetFacts::Thing { .. } => None,
+        };
+        if let Some(person) = about
+            && person.id != facts.requester.id
+            && self.rank(&person.roles) > self.rank(&facts.requester.roles)
+        {
+            return Decided::deny(Reason::HigherRole);
         }
+        let Ok((request, entities)) = self.request(facts, slice) else {
+            return Decided::deny(Reason::Broken);
+        };
+        let response = Authorizer::new().is_authorized(&request, &slice.set, &entities);
+        // Cedar goes on without a policy that fails; that might be the one that forbids.
+        if response.diagnostics().errors().next().is_some() {
+            return Decided::deny(Reason::Broken);
+        }
+        let mut policies: Vec<String> = response
+            .diagnostics()
+            .reason()
+            .map(|id| AsRef::<str>::as_ref(id).to_owned())
+            .collect();
+        policies.sort();
+        match response.decision() {
+            cedar_policy::Decision::Deny if policies.is_empty() => {
+                Decided::deny(self.why_not(facts, slice))
+            }
+            cedar_policy::Decision::Deny => self.forbidden(policies),
+            cedar_policy::Decision::Allow => self.required(facts, own, policies),
+        }
+    }
+
+    fn forbidden(&self, policies: Vec<String>) -> Decided {
+        let first = policies.first().and_then(|id| self.stated.get(id));
+        Decided {
+            decision: Decision::Deny(
+                first.map_or(Reason::Broken, |stated| Reason::Rule(stated.reason.clone())),
+            ),
+            words: first
+                .map(|stated| stated.words.clone())
+                .filter(|words| words.fr.is_some() || words.en.is_some()),
+            policies,
+        }
+    }
+
+    fn required(&self, facts: &Facts, own: bool, policies: Vec<String>) -> Decided {
+        let said = policies
+            .iter()
+            .filter_map(|id| self.stated.get(id)?.demand.clone());
+        let ceremony = match facts.action.as_str() {
+            "session.open" if own => Some(SIGN_IN_LIFETIME),
+            "key.register" if own => Some(REGISTRATION_LIFETIME),
+            _ => None,
+        };
+        let ceremony = ceremony.map(|lifetime| Demand {
+            requirement: by_own_key(),
+            lifetime,
+        });
+        let within = ceremony.as_ref().map(|ceremony| ceremony.lifetime);
+        let decision = match strictest(said.chain(ceremony)) {
+            None => Decision::Deny(Reason::Contradiction),
+            Some(demand) if demand.requirement.approvals == 0 && !own => {
+                Decision::Allow(demand.requirement, demand.lifetime)
+            }
+            // A ceremony's time is its own: a policy that is about all actions says nothing of it.
+            Some(demand) => {
+                Decision::Require(demand.requirement, within.unwrap_or(demand.lifetime))
+            }
+        };
+        Decided {
+            decision,
+            policies,
+            words: None,
+        }
+    }
+
+    /// Why no permit applies, as far as scopes say.
+    fn why_not(&self, facts: &Facts, slice: &Slice) -> Reason {
         let mut named = false;
-        for rule in &self.rules {
-            let here = match &rule.service {
-                Some(service) => service == question.service,
-                None => !own,
+        for policy in slice
+            .set
+            .policies()
+            .filter(|policy| policy.effect() == Effect::Permit)
+        {
+            let here = match policy.resource_constraint() {
+                ResourceConstraint::In(uid) if uid.type_name().basename() == "Service" => {
+                    uid.id().unescaped() == facts.service.as_str()
+                }
+                _ => true,
             };
-            let about = rule.target_roles.is_empty()
-                || !rule.target_roles.is_disjoint(question.target_roles);
-            if !here || !about || !names(&rule.action, question.kind) {
-                continue;
+            let theirs = match policy.principal_constraint() {
+                PrincipalConstraint::In(uid) | PrincipalConstraint::IsIn(_, uid) => {
+                    let id = uid.id().unescaped();
+                    facts.requester.roles.iter().any(|role| role.as_str() == id)
+                        || facts.requester.organisation.as_deref() == Some(id)
+                }
+                PrincipalConstraint::Eq(uid) => uid.id().unescaped() == facts.requester.id.as_str(),
+                PrincipalConstraint::Any | PrincipalConstraint::Is(_) => true,
+            };
+            if here && theirs {
+                return Reason::Condition;
             }
-            named = true;
-            if !rule.requester_roles.is_empty()
-                && rule.requester_roles.is_disjoint(&question.requester.roles)
-            {
-                continue;
-            }
-            if let Some(word) = &rule.deny {
-                return Decision::Deny(Reason::Rule(word.clone()));
-            }
-            return Decision::Require(requirement(rule), rule.lifetime.0);
+            named |= here;
         }
-        Decision::Deny(if named {
+        if named {
             Reason::RequesterRole
         } else {
             Reason::NoRule
-        })
-    }
-}
-
-fn requirement(rule: &Rule) -> Requirement {
-    Requirement {
-        approvals: rule.approvals,
-        approvers: rule.approvers,
-        roles: rule.roles.clone(),
-        requester_also: rule.requester_also,
-        verification: rule.verification,
-        key: rule.key,
-    }
-}
-
-/// What sealing one's own sign-in or registration needs.
-#[must_use]
-pub fn by_own_key() -> Requirement {
-    Requirement {
-        approvals: 1,
-        approvers: Approvers::Requester,
-        roles: BTreeSet::new(),
-        requester_also: false,
-        verification: Verification::Pin,
-        // A session opens nothing: what it may then approve, each action's rule says.
-        key: KeyKind::AttestedOrIssued,
-    }
-}
-
-/// Whether a key counts for what is required, by what its enrolment showed. A FIDO2 signature says itself whether it was verified, and counts so
-/// only when the key's enrolment proved that it can; a card's says nothing, so that its key must be one that asks each time.
-///
-/// # Errors
-/// Why not, kebab-case.
-pub fn key_counts(requirement: &Requirement, credential: &Credential) -> Result<(), &'static str> {
-    match credential {
-        Credential::Piv {
-            attested: false, ..
-        } if requirement.key == KeyKind::AttestedHardware => Err("key-not-attested"),
-        Credential::Piv {
-            pin_each_time: false,
-            ..
-        } if requirement.verification == Verification::Pin => Err("key-without-pin-each-time"),
-        Credential::Fido2 {
-            verifies_user: false,
-            ..
-        } if requirement.verification == Verification::Pin => Err("key-without-user-verification"),
-        Credential::Fido2 { .. } | Credential::Piv { .. } => Ok(()),
-    }
-}
-
-fn names(pattern: &str, kind: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(prefix) => kind.starts_with(prefix),
-        None => pattern == kind,
-    }
-}
-
-fn kebab(word: &str) -> bool {
-    !word.is_empty()
-        && word.len() <= 64
-        && word
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-}
-
-fn check(rule: &Rule) -> Result<(), &'static str> {
-    let stem = rule.action.strip_suffix('*').unwrap_or(&rule.action);
-    if rule.action.is_empty()
-        || stem.contains('*')
-        || (rule.action.len() > 1 && rule.action.ends_with('*') && !stem.ends_with('.'))
-    {
-        return Err("action is a type, `prefix.*` or `*`");
-    }
-    if let Some(word) = &rule.deny {
-        return if kebab(word) {
-            Ok(())
-        } else {
-            Err("deny is a kebab-case reason")
-        };
-    }
-    let own = rule
-        .service
-        .as_ref()
-        .is_some_and(|service| service.as_str() == OWN_SERVICE);
-    if !rule.target_roles.is_empty() && !own {
-        return Err("target_roles belong to actions of the service `sceau`");
-    }
-    if rule.approvals == 0 {
-        return Err("approvals is at least 1");
-    }
-    match rule.approvers {
-        Approvers::Requester if rule.approvals != 1 => {
-            return Err("one requester gives one approval; use approvers = \"roles\"");
         }
-        Approvers::Requester if !rule.roles.is_empty() => {
-            return Err("roles are given, but approvers is \"requester\"");
-        }
-        Approvers::Requester if rule.requester_also => {
-            return Err("requester_also is for approvers = \"roles\"");
-        }
-        Approvers::Roles if rule.roles.is_empty() => {
-            return Err("approvers is \"roles\", and roles is empty");
-        }
-        Approvers::Requester | Approvers::Roles => {}
     }
-    if rule.lifetime.0 <= Duration::ZERO || rule.lifetime.0 > MAX_LIFETIME {
-        return Err("lifetime is between 1s and 24h");
-    }
-    Ok(())
-}
 
-/// Whether `earlier` decides everything that `later` would.
-fn shadows(earlier: &Rule, later: &Rule) -> bool {
-    let wider = names(&earlier.action, later.action.trim_end_matches('*'))
-        || earlier.action == later.action;
-    let anyone = earlier.requester_roles.is_empty()
-        || (!later.requester_roles.is_empty()
-            && later.requester_roles.is_subset(&earlier.requester_roles));
-    let about = earlier.target_roles.is_empty()
-        || (!later.target_roles.is_empty() && later.target_roles.is_subset(&earlier.target_roles));
-    earlier.service == later.service && wider && anyone && about
-}
-
-/// Why a person does not count for an action.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NotCounted {
-    /// The second person must be another.
-    SelfApproval,
-    /// The requester begot this person.
-    Descendant,
-    /// Holds none of the roles.
-    Role,
-    /// Not the requester, and nobody else is asked.
-    NotRequester,
-    /// Inert or suspended.
-    NotActive,
-}
-
-impl NotCounted {
-    /// Kebab-case.
+    /// Each policy in words, for `check-config`.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SelfApproval => "self-approval",
-            Self::Descendant => "descendant",
-            Self::Role => "role",
-            Self::NotRequester => "not-requester",
-            Self::NotActive => "not-active",
-        }
-    }
-}
-
-/// Whether `person`, who descends from `ancestors`, counts for an action of `requester`.
-///
-/// # Errors
-/// Why not.
-pub fn counts(
-    requirement: &Requirement,
-    requester: &PersonId,
-    person: &Person,
-    ancestors: &[PersonId],
-) -> Result<(), NotCounted> {
-    if person.state != PersonState::Active {
-        return Err(NotCounted::NotActive);
-    }
-    let own = &person.id == requester;
-    match requirement.approvers {
-        Approvers::Requester if own => Ok(()),
-        Approvers::Requester => Err(NotCounted::NotRequester),
-        Approvers::Roles if own && requirement.requester_also => Ok(()),
-        Approvers::Roles if own => Err(NotCounted::SelfApproval),
-        Approvers::Roles if ancestors.contains(requester) => Err(NotCounted::Descendant),
-        Approvers::Roles if requirement.roles.is_disjoint(&person.roles) => Err(NotCounted::Role),
-        Approvers::Roles => Ok(()),
-    }
-}
-
-/// Whether approvals by these persons, each of whom [`counts`], are enough.
-#[must_use]
-pub fn met<'a>(
-    requirement: &Requirement,
-    requester: &PersonId,
-    approved: impl IntoIterator<Item = &'a PersonId>,
-) -> bool {
-    let distinct: BTreeSet<&PersonId> = approved.into_iter().collect();
-    let own = distinct.contains(requester);
-    let needed = usize::try_from(requirement.approvals).unwrap_or(usize::MAX);
-    match requirement.approvers {
-        Approvers::Requester => own,
-        Approvers::Roles => {
-            distinct.len() - usize::from(own) >= needed && (own || !requirement.requester_also)
-        }
-    }
-}
-
-/// A rule in words, for `check-config`.
-#[must_use]
-pub fn explain(rule: &Rule) -> String {
-    let names = |roles: &BTreeSet<Role>| {
-        roles
+    pub fn explain(&self) -> Vec<Explained> {
+        let mut explained: Vec<Explained> = self
+            .stated
             .iter()
-            .map(Role::as_str)
-            .collect::<Vec<_>>()
-            .join(" or ")
-    };
-    let service = rule
-        .service
-        .as_ref()
-        .map_or("any service", ServiceId::as_str);
-    let who = if rule.requester_roles.is_empty() {
-        "anyone".to_owned()
-    } else {
-        names(&rule.requester_roles)
-    };
-    let about = if rule.target_roles.is_empty() {
-        String::new()
-    } else {
-        format!(" about {}", names(&rule.target_roles))
-    };
-    if let Some(word) = &rule.deny {
-        return format!(
-            "{} at {service}{about}, asked by {who}: denied ({word})",
-            rule.action
-        );
+            .map(|(id, stated)| Explained {
+                policy: id.clone(),
+                file: stated.file.clone(),
+                line: stated.line,
+                says: stated.says(),
+            })
+            .collect();
+        explained.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+        explained
     }
-    let by = match rule.approvers {
-        Approvers::Requester => "the requester".to_owned(),
-        Approvers::Roles if rule.requester_also => format!(
-            "the requester, and {} other {}",
-            rule.approvals,
-            names(&rule.roles)
-        ),
-        Approvers::Roles => format!("{} other {}", rule.approvals, names(&rule.roles)),
-    };
-    let how = match rule.verification {
-        Verification::Pin => "PIN and touch",
-        Verification::Touch => "touch",
-    };
-    let with = match rule.key {
-        KeyKind::AttestedHardware => "",
-        KeyKind::AttestedOrIssued => " (attested keys, or cards of a configured issuer)",
-    };
-    format!(
-        "{} at {service}{about}, asked by {who}: sealed by {by}, with {how}{with}, within {}",
-        rule.action, rule.lifetime
-    )
+
+    /// One policy in words; `None` when there is none of that name.
+    #[must_use]
+    pub fn says(&self, id: &str) -> Option<String> {
+        let stated = self.stated.get(id)?;
+        Some(format!(
+            "{} ({}:{})",
+            stated.says(),
+            stated.file,
+            stated.line
+        ))
+    }
 }
 
-/// What `check-config --json` prints of a rule.
+/// What `check-config --json` prints of a policy.
 #[derive(Debug, Serialize)]
 pub struct Explained {
-    /// Position from 1.
-    pub rule: usize,
+    /// Its name.
+    pub policy: String,
+    /// Where it stands.
+    pub file: String,
+    /// Which line.
+    pub line: usize,
     /// In words.
     pub says: String,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn person(id: &str, roles: &[&str]) -> Person {
-        Person {
-            id: id.parse().unwrap(),
-            display: id.to_owned(),
-            roles: roles.iter().map(|role| role.parse().unwrap()).collect(),
-            state: PersonState::Active,
-            parent: None,
+impl Stated {
+    fn says(&self) -> String {
+        let why = self.words.en.as_deref().or(self.words.fr.as_deref());
+        let why = why.map(|why| format!(" (“{why}”)")).unwrap_or_default();
+        match &self.demand {
+            None => format!("{}: forbidden, {}{why}", self.action, self.reason),
+            Some(demand) => format!("{}: {}{why}", self.action, in_words(demand)),
         }
-    }
-
-    fn ask(policy: &Policy, kind: &str, service: &str, requester: &Person) -> Decision {
-        let service = service.parse().unwrap();
-        policy.decide(Question {
-            kind,
-            service: &service,
-            requester,
-            target_roles: &BTreeSet::new(),
-        })
-    }
-
-    const RULES: &str = r#"
-        [[rule]]
-        action = "account.delete"
-        deny = "never-by-this-way"
-        [[rule]]
-        action = "account.*"
-        requester_roles = ["manager"]
-        [[rule]]
-        action = "right.grant"
-        requester_roles = ["manager"]
-        approvals = 2
-        approvers = "roles"
-        roles = ["administrator"]
-        requester_also = true
-        lifetime = "30m"
-        [[rule]]
-        service = "sceau"
-        action = "key.enroll"
-        target_roles = ["administrator"]
-        deny = "not-here"
-        [[rule]]
-        service = "sceau"
-        action = "key.enroll"
-    "#;
-
-    #[test]
-    fn what_no_rule_names_is_denied() {
-        let policy = Policy::parse(RULES).unwrap();
-        let alice = person("alice", &["manager"]);
-        assert_eq!(
-            ask(&policy, "file.read", "portal", &alice),
-            Decision::Deny(Reason::NoRule)
-        );
-        assert_eq!(
-            ask(&policy, "account", "portal", &alice),
-            Decision::Deny(Reason::NoRule)
-        );
-        assert_eq!(
-            ask(&policy, "account.create", "sceau", &alice),
-            Decision::Deny(Reason::NoRule)
-        );
-    }
-
-    #[test]
-    fn the_first_rule_that_matches_decides() {
-        let policy = Policy::parse(RULES).unwrap();
-        let alice = person("alice", &["manager"]);
-        assert_eq!(
-            ask(&policy, "account.delete", "portal", &alice),
-            Decision::Deny(Reason::Rule("never-by-this-way".to_owned()))
-        );
-        assert!(matches!(
-            ask(&policy, "account.create", "portal", &alice),
-            Decision::Require(..)
-        ));
-        assert_eq!(
-            ask(&policy, "account.create", "portal", &person("bob", &[])),
-            Decision::Deny(Reason::RequesterRole)
-        );
-    }
-
-    #[test]
-    fn persons_who_may_not_act_are_denied_everything() {
-        let policy = Policy::parse(RULES).unwrap();
-        let mut alice = person("alice", &["manager"]);
-        alice.state = PersonState::Inert;
-        assert_eq!(
-            ask(&policy, "session.open", "sceau", &alice),
-            Decision::Deny(Reason::RequesterInert)
-        );
-        alice.state = PersonState::Suspended;
-        assert_eq!(
-            ask(&policy, "account.create", "portal", &alice),
-            Decision::Deny(Reason::RequesterSuspended)
-        );
-    }
-
-    #[test]
-    fn rules_about_a_target_look_at_its_roles() {
-        let policy = Policy::parse(RULES).unwrap();
-        let operator = person("operator", &["operator"]);
-        let service = "sceau".parse().unwrap();
-        let privileged = BTreeSet::from(["administrator".parse().unwrap()]);
-        let decision = policy.decide(Question {
-            kind: "key.enroll",
-            service: &service,
-            requester: &operator,
-            target_roles: &privileged,
-        });
-        assert_eq!(
-            decision,
-            Decision::Deny(Reason::Rule("not-here".to_owned()))
-        );
-        assert!(matches!(
-            ask(&policy, "key.enroll", "sceau", &operator),
-            Decision::Require(..)
-        ));
-    }
-
-    #[test]
-    fn a_second_person_is_neither_the_requester_nor_begotten_by_them() {
-        let policy = Policy::parse(RULES).unwrap();
-        let alice = person("alice", &["manager", "administrator"]);
-        let Decision::Require(requirement, lifetime) =
-            ask(&policy, "right.grant", "portal", &alice)
-        else {
-            panic!()
-        };
-        assert_eq!(lifetime, Duration::minutes(30));
-        let bob = person("bob", &["administrator"]);
-        assert_eq!(counts(&requirement, &alice.id, &bob, &[]), Ok(()));
-        assert_eq!(
-            counts(
-                &requirement,
-                &alice.id,
-                &bob,
-                std::slice::from_ref(&alice.id)
-            ),
-            Err(NotCounted::Descendant)
-        );
-        assert_eq!(
-            counts(&requirement, &alice.id, &person("carl", &["operator"]), &[]),
-            Err(NotCounted::Role)
-        );
-        let alone = Requirement {
-            requester_also: false,
-            ..requirement
-        };
-        assert_eq!(
-            counts(&alone, &alice.id, &alice, &[]),
-            Err(NotCounted::SelfApproval)
-        );
-    }
-
-    #[test]
-    fn the_same_person_twice_is_one_approval() {
-        let policy = Policy::parse(RULES).unwrap();
-        let alice = person("alice", &["manager"]);
-        let Decision::Require(requirement, _) = ask(&policy, "right.grant", "portal", &alice)
-        else {
-            panic!()
-        };
-        let [bob, carl]: [PersonId; 2] = ["bob".parse().unwrap(), "carl".parse().unwrap()];
-        assert!(!met(&requirement, &alice.id, [&bob, &bob, &alice.id]));
-        assert!(!met(&requirement, &alice.id, [&bob, &carl]));
-        assert!(!met(&requirement, &alice.id, [&bob, &alice.id]));
-        assert!(met(&requirement, &alice.id, [&bob, &carl, &alice.id]));
-    }
-
-    #[test]
-    fn rules_that_make_no_sense_are_refused_by_number() {
-        for (rule, problem) in [
-            ("action = \"a*\"", "action is a type, `prefix.*` or `*`"),
-            ("action = \"a\"\napprovals = 0", "approvals is at least 1"),
-            (
-                "action = \"a\"\napprovals = 2",
-                "one requester gives one approval; use approvers = \"roles\"",
-            ),
-            (
-                "action = \"a\"\napprovers = \"roles\"",
-                "approvers is \"roles\", and roles is empty",
-            ),
-            (
-                "action = \"a\"\nlifetime = \"25h\"",
-                "lifetime is between 1s and 24h",
-            ),
-            (
-                "action = \"a\"\ntarget_roles = [\"r\"]",
-                "target_roles belong to actions of the service `sceau`",
-            ),
-            (
-                "action = \"a\"\ndeny = \"No!\"",
-                "deny is a kebab-case reason",
-            ),
-        ] {
-            assert_eq!(
-                Policy::parse(&format!("[[rule]]\n{rule}")),
-                Err(PolicyError::Rule { rule: 1, problem }),
-                "{rule}"
-            );
-        }
-        assert_eq!(Policy::parse(""), Err(PolicyError::Empty));
-        let hidden =
-            "[[rule]]\naction = \"a.*\"\n[[rule]]\naction = \"a.b\"\nrequester_roles = [\"x\"]";
-        assert!(matches!(
-            Policy::parse(hidden),
-            Err(PolicyError::Rule { rule: 2, .. })
-        ));
     }
 }
+
+/// A demand in words.
+#[must_use]
+pub fn in_words(demand: &Demand) -> String {
+    let requirement = &demand.requirement;
+    if requirement.approvals == 0 {
+        return "allowed without a key".to_owned();
+    }
+    let groups: Vec<String> = requirement
+        .groups()
+        .iter()
+        .map(|group| {
+            let roles = group
+                .roles
+                .iter()
+                .map(Role::as_str)
+                .collect::<Vec<_>>()
+                .join(" or ");
+            format!("{} other {roles}", group.approvals)
+        })
+        .collect();
+    let mut by = groups.join(" and ");
+    let seats: u32 = requirement
+        .groups()
+        .iter()
+        .map(|group| group.approvals)
+        .sum();
+    match requirement.approvers {
+        Approvers::Requester => by = "the requester".to_owned(),
+        Approvers::Roles => {
+            if requirement.approvals > seats {
+                by = format!("{by}, {} in all", requirement.approvals);
+            }
+            if requirement.requester_also {
+                by = format!("the requester, and {by}");
+            }
+        }
+    }
+    let how = match requirement.verification {
+        Verification::Pin => "PIN and touch",
+        Verification::Touch => "touch",
+    };
+    let mut text = format!(
+        "sealed by {by}, with {how}, key {}, within {}",
+        requirement.key.as_str(),
+        Span(demand.lifetime)
+    );
+    if let Some(fresh) = requirement.fresh_for() {
+        text.push_str(&format!(", used within {}", Span(fresh)));
+    }
+    if requirement.other_workstation {
+        text.push_str(", at different workstations");
+    }
+    if requirement.cosignatures > 0 {
+        text.push_str(&format!(", after {} witnesses", requirement.cosignatures));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

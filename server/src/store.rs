@@ -13,6 +13,7 @@ pub mod log;
 pub mod login;
 pub mod metadata;
 pub mod person;
+pub mod policy;
 pub mod presence;
 pub mod reading;
 pub mod session;
@@ -82,6 +83,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../migrations/0001_start.sql")),
     (2, include_str!("../migrations/0002_metadata.sql")),
     (3, include_str!("../migrations/0003_piv.sql")),
+    (10, include_str!("../migrations/0010_policy.sql")),
     (20, include_str!("../migrations/0020_lineage.sql")),
     (21, include_str!("../migrations/0021_fact.sql")),
     (80, include_str!("../migrations/0080_touch.sql")),

@@ -358,10 +358,15 @@ fn a_card_and_a_key_of_one_person_are_both_enrolled_and_either_seals() -> Result
 fn a_card_by_its_office_seals_what_a_rule_allows_until_it_is_revoked() -> Result<()> {
     let mut cards = Cards::set()?;
     let (office, list) = (cards.maker.office(), cards.stage.house.file("office.crl"));
-    let policy = cards.stage.house.file("policy.toml");
-    let mut rules = "[[rule]]\naction = \"note.write\"\nkey = \"attested-or-issued\"\n".to_owned();
-    rules.push_str(&fs::read_to_string(&policy)?);
-    fs::write(&policy, rules)?;
+    let policy = cards.stage.house.file("policy");
+    fs::write(
+        policy.join("note.cedarschema"),
+        r#"action "note.write" appliesTo { principal: Person, resource: [Account, Thing], context: Facts };"#,
+    )?;
+    fs::write(
+        policy.join("note.cedar"),
+        r#"@id("note") @key("attested-or-issued") permit (principal, action == Action::"note.write", resource);"#,
+    )?;
     // The office is founded with its first card.
     cards
         .maker

@@ -542,7 +542,7 @@ fn purged(log_key: &str) -> Result<()> {
     ensure!(fs::read_to_string("/etc/sceau/log.vkey")?.trim() == log_key);
     for gone in [
         "/etc/sceau/sceau.toml",
-        "/etc/sceau/policy.toml",
+        "/etc/sceau/policy/sceau.cedar",
         "/usr/bin/sceau",
         "/usr/bin/sceau-server",
         "/usr/lib/udev/rules.d/70-sceau.rules",

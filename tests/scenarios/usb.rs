@@ -206,8 +206,8 @@ fn old_key(house: &mut House, folder: &Path, model: &Model, invitation: &Path) -
 
     house.kill_server();
     fs::write(house.file("models.toml"), TOUCH_MODELS)?;
-    let policy = fs::read_to_string(house.file("policy.toml"))?;
-    fs::write(house.file("policy.toml"), format!("{policy}{TOUCH_RULE}"))?;
+    fs::write(house.file("policy/touch.cedarschema"), TOUCH_SCHEMA)?;
+    fs::write(house.file("policy/touch.cedar"), TOUCH_POLICY)?;
     house
         .environment
         .push(("SCEAU_ATTESTATION__MODELS", "models.toml"));
@@ -258,10 +258,13 @@ metadata_grace_days = 30
 "#;
 
 /// What a touch alone may seal.
-const TOUCH_RULE: &str = r#"
-[[rule]]
-action = "file.read"
-verification = "touch"
+const TOUCH_SCHEMA: &str = r#"
+action "file.read" appliesTo { principal: Person, resource: [Account, Thing], context: Facts };
+"#;
+const TOUCH_POLICY: &str = r#"
+@id("read-file")
+@verification("touch")
+permit (principal, action == Action::"file.read", resource);
 "#;
 
 /// The serial number of the one key that the agent knows to be enrolled; it knows once the server has greeted the new session.

@@ -66,7 +66,10 @@ impl House {
             fs::copy(model.root(), anchors.join(format!("maker-{number}.pem")))?;
         }
         fs::write(sceau.join("sceau.toml"), config()?)?;
-        fs::write(sceau.join("policy.toml"), POLICY)?;
+        fs::create_dir_all(sceau.join("policy"))?;
+        for (name, text) in POLICY {
+            fs::write(sceau.join("policy").join(name), text)?;
+        }
         fs::write(sceau.join("portal.toml"), ROUTES)?;
         let init = Command::new(place::bin("sceau-server"))
             .args(["init", "--config"])
@@ -485,7 +488,7 @@ log_vkey = "log.vkey"
 log_origin = "{RP_ID}/log"
 
 [policy]
-file = "policy.toml"
+folder = "policy"
 
 [attestation]
 anchors = "anchors"
@@ -502,6 +505,28 @@ routes = ["portal.toml"]
 }
 
 /// The policy that is shipped: a house that follows the README has this one.
-const POLICY: &str = include_str!("../../server/policy.example.toml");
+const POLICY: [(&str, &str); 6] = [
+    ("roles.toml", include_str!("../../server/policy/roles.toml")),
+    (
+        "actions.cedarschema",
+        include_str!("../../server/policy/actions.cedarschema"),
+    ),
+    (
+        "sceau.cedar",
+        include_str!("../../server/policy/sceau.cedar"),
+    ),
+    (
+        "portal.cedar",
+        include_str!("../../server/policy/portal.cedar"),
+    ),
+    (
+        "hyyypertool.cedar",
+        include_str!("../../server/policy/hyyypertool.cedar"),
+    ),
+    (
+        "federation.cedar",
+        include_str!("../../server/policy/federation.cedar"),
+    ),
+];
 
 const ROUTES: &str = include_str!("../portal.toml");

@@ -111,7 +111,11 @@ pub(super) async fn shown(
     match caller {
         Caller::Service(_) => view::action(desk, record, &Eyes::Service),
         Caller::Session(session) => {
+            let awaited = desk.awaited(record).await?;
             let mut object = view::action(desk, record, &Eyes::Person(&session.person))?;
+            if let Some(object) = object.as_object_mut() {
+                object.insert("awaited".to_owned(), json!(awaited));
+            }
             let invites = record.kind == "key.enroll" && record.state == ActionState::Executed;
             if invites
                 && session.is_active()

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Api, Caller, Json, Path, Problem, action, binary};
+use super::{Api, Caller, Json, Path, Peer, Problem, action, binary};
 use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::authenticator_data::CredentialId;
 use sceau_proof::evidence::Response;
@@ -77,6 +77,7 @@ impl AnswerBody {
     responses((status = 200, description = "the action object", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
 pub(super) async fn approve(
     State(api): State<Api>,
+    peer: Peer,
     caller: Caller,
     Path(id): Path<ActionId>,
     Json(approval): Json<ApprovalBody>,
@@ -97,7 +98,8 @@ pub(super) async fn approve(
         key,
         response,
     };
-    let record = api.desk.approve(id, claim).await;
+    let at = api.desk.workstation(session.id, peer.0).await?;
+    let record = api.desk.approve_at(id, claim, Some(at)).await;
     api.metrics.approval(record.is_ok());
     Ok(axum::Json(
         action::shown(&api.desk, &caller, &record?).await?,

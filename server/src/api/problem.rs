@@ -18,7 +18,8 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: Option<Cow<'static, str>>,
-    more: Map<String, Value>,
+    // Boxed: an error is returned by value everywhere.
+    more: Box<Map<String, Value>>,
     retry_after: Option<u64>,
 }
 
@@ -50,7 +51,7 @@ impl Problem {
             status,
             code,
             detail: None,
-            more: Map::new(),
+            more: Box::default(),
             retry_after: None,
         }
     }
@@ -147,7 +148,7 @@ impl IntoResponse for Problem {
             "code": self.code,
         });
         if let Some(object) = body.as_object_mut() {
-            object.extend(self.more);
+            object.extend(*self.more);
             if let Some(detail) = self.detail {
                 object.insert("detail".to_owned(), Value::from(detail.into_owned()));
             }

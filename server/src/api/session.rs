@@ -8,9 +8,10 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{Api, Caller, Json, Path, Peer, Problem, Query, Wait, view};
-use crate::desk::Desk;
+use crate::desk::{Desk, DeskError};
 use crate::id::{PersonId, SessionId};
 use crate::session::{Session, SessionKind};
+use crate::workstation::is_device;
 
 /// Who signs in.
 #[derive(Deserialize, ToSchema)]
@@ -19,6 +20,9 @@ pub(super) struct NewSessionBody {
     #[schema(value_type = String)]
     person: PersonId,
     kind: Kind,
+    /// How the device calls itself; tells workstations apart behind one address.
+    #[serde(default)]
+    device: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -41,7 +45,11 @@ pub(super) async fn open(
         Kind::Agent => SessionKind::Agent,
         Kind::Browser => SessionKind::Browser,
     };
-    let opened = api.desk.open_session(asked.person, kind).await?;
+    if asked.device.as_deref().is_some_and(|name| !is_device(name)) {
+        return Err(DeskError::Malformed("device").into());
+    }
+    let place = Some((peer.0, asked.device));
+    let opened = api.desk.open_session_at(asked.person, kind, place).await?;
     let body = json!({
         "session_id": opened.id,
         "token": *opened.token,

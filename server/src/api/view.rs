@@ -35,13 +35,25 @@ pub(super) fn action(
         "requirement": record.requirement,
         "approvals": record.approvals,
         "refusal": record.refusal,
-        "denial": record.denial,
+        "denial": denial(record),
         "permit": permit,
         "execution": record.execution,
         "result": result,
         "approve_url": format!("{}/actions/{}", desk.public_url(), record.id),
         "status_url": format!("/v1/actions/{}", record.id),
     }))
+}
+
+/// Why the policy said no, with its own words.
+fn denial(record: &ActionRecord) -> Value {
+    let mut denial = json!(record.denial);
+    if let (Some(object), Some(decided)) = (denial.as_object_mut(), &record.decided) {
+        object.insert("policies".to_owned(), json!(decided.policies));
+        if let Some(words) = &decided.words {
+            object.insert("words".to_owned(), json!(words));
+        }
+    }
+    denial
 }
 
 /// The document as a JSON value. Canonical bytes parse to one value, which has one canonical form: readers derive the challenge from it.

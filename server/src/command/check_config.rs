@@ -9,7 +9,6 @@ use crate::keyfile;
 use crate::listen;
 use crate::metadata::{self, List};
 use crate::piv::Cards;
-use crate::policy::{Explained, explain};
 use crate::port::Ports;
 
 /// Read and check the configuration and every file that it names; explain the policy.
@@ -30,7 +29,7 @@ impl CheckConfig {
     /// [`CommandError`]: the first fault.
     pub fn run(self, ports: &Ports, lang: &str) -> Result<String, CommandError> {
         let config = load_config(&self.config)?;
-        let (policy, _) = load_policy(&config)?;
+        let policy = load_policy(&config)?;
         let judge = load_judge(&config)?;
         let metadata = config
             .metadata
@@ -72,15 +71,10 @@ impl CheckConfig {
             .flat_map(|app| &app.hosts)
             .map(String::as_str)
             .collect();
-        let rules: Vec<Explained> = policy
-            .rules()
-            .iter()
-            .zip(1..)
-            .map(|(rule, number)| Explained {
-                rule: number,
-                says: explain(rule),
-            })
-            .collect();
+        let policies = policy.explain();
+        if policy.is_empty() {
+            warnings.push("there is no policy: everything is denied, signing in too");
+        }
         let anchors = judge.anchors();
         if judge.blind(ports.now()).is_some() {
             warnings.push(
@@ -102,7 +96,7 @@ impl CheckConfig {
                 "{}\n",
                 json!({
                     "listen": config.server.listen, "tls": config.server.tls_cert.is_some(), "rp_id": config.server.rp_id,
-                    "origins": super::origins(&config), "services": services, "policy": rules, "anchors": anchors,
+                    "origins": super::origins(&config), "services": services, "policy": policies, "anchors": anchors,
                     "metadata": metadata.as_ref().map(MetadataState::json), "models": models, "cards": card_rules, "gate_hosts": hosts, "warnings": warnings,
                 })
             ));
@@ -126,9 +120,9 @@ impl CheckConfig {
                 services.join(", ")
             }
         ));
-        text.push_str("policy (the first rule that matches decides; anything else is denied):\n");
-        for rule in &rules {
-            text.push_str(&format!("  {}. {}\n", rule.rule, rule.says));
+        text.push_str("policy (one forbid denies; of the permits that apply the strictest of each holds; anything else is denied):\n");
+        for policy in &policies {
+            text.push_str(&format!("  {}: {}\n", policy.policy, policy.says));
         }
         text.push_str(&format!(
             "keys that may be enrolled ({anchors} anchors, {}):\n",

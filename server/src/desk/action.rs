@@ -11,6 +11,7 @@ use crate::id::{ActionId, PersonId};
 use crate::key::KeySummary;
 use crate::policy;
 use crate::store;
+use crate::workstation::Workstation;
 
 impl Desk {
     /// Writes down what is asked and what the policy says of it: a record in state `pending` or `denied`.
@@ -77,6 +78,19 @@ impl Desk {
         id: ActionId,
         claim: ApprovalClaim,
     ) -> Result<ActionRecord, DeskError> {
+        self.approve_at(id, claim, None).await
+    }
+
+    /// As [`Desk::approve`], from a workstation that the caller has observed.
+    ///
+    /// # Errors
+    /// As [`Desk::approve`].
+    pub async fn approve_at(
+        &self,
+        id: ActionId,
+        claim: ApprovalClaim,
+        workstation: Option<Workstation>,
+    ) -> Result<ActionRecord, DeskError> {
         let mut connection = self.reader().await?;
         let (record, _) = self
             .stored(store::action::load(&mut connection, id).await)?
@@ -87,7 +101,7 @@ impl Desk {
         let uncertified = self.uncertified(&mut connection, &key).await?;
         drop(connection);
         let checked = match (
-            settle::check(&self.inner.shared, &record, &key, &claim)?,
+            settle::check(&self.inner.shared, &record, &key, &claim, self.now())?,
             uncertified,
         ) {
             (settle::Checked::Genuine { .. }, Some(reason)) => settle::Checked::Failed(reason),
@@ -98,6 +112,7 @@ impl Desk {
             action: id,
             claim,
             checked,
+            workstation,
         })
         .await?
         .inspect(|_| self.inner.presence_news.notify_one())
@@ -162,8 +177,14 @@ impl Desk {
     ) -> Result<Vec<KeySummary>, DeskError> {
         let mut connection = self.reader().await?;
         let mut keys = self.stored(store::key::of_person(&mut connection, person).await)?;
+        let now = self.now();
         if let Some(requirement) = &record.requirement {
-            keys.retain(|key| policy::key_counts(requirement, &key.credential).is_ok());
+            keys.retain(|key| {
+                self.inner
+                    .shared
+                    .key_counts(requirement, &key.credential, now)
+                    .is_ok()
+            });
         }
         Ok(live(&keys))
     }

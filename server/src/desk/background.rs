@@ -18,7 +18,6 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Logs the start and the policy in force, and keeps the policy's text.
 pub(super) struct Started {
     pub(super) shared: Arc<Shared>,
-    pub(super) policy_text: String,
 }
 
 impl Command for Started {
@@ -29,16 +28,16 @@ impl Command for Started {
             "INSERT INTO policy_text (sha256, body) VALUES ($1, $2) ON CONFLICT (sha256) DO NOTHING",
         )
         .bind(self.shared.policy_sha256.to_vec())
-        .bind(self.policy_text.as_bytes().to_vec())
+        .bind(self.shared.policy.text().as_bytes().to_vec())
         .execute(&mut *tx.connection)
         .await?
         .rows_affected();
-        let rules = self.shared.policy.rules().len();
+        let policies = self.shared.policy.len();
         if inserted > 0 {
             let entry = tx
                 .entry("policy.changed")
                 .digest("policy", self.shared.policy_sha256)
-                .datum("rules", rules);
+                .datum("policies", policies);
             tx.append(entry, None, &[]).await?;
         }
         let entry = tx

@@ -5,11 +5,12 @@
 use serde_json::{Map, Value, json};
 use time::Duration;
 
+use super::known::facts;
 use super::open::{about, birth};
 use super::{DeskError, Shared, own};
 use crate::action::{ActionRecord, NewAction, Target};
 use crate::id::{ActionId, Role};
-use crate::policy::{OWN_SERVICE, Question};
+use crate::policy::{OWN_SERVICE, TargetFacts};
 use crate::store::{fact, person};
 use crate::writer::{Fault, Tx};
 
@@ -118,13 +119,12 @@ pub(super) async fn open(
         request: None,
         words: None,
     };
-    let decision = shared.policy.decide(Question {
-        kind: &asked.kind,
-        service: &asked.service,
-        requester: &requester,
-        target_roles: &requester.roles,
-    });
-    let review = birth(tx, shared, &asked, &requester, None, decision).await?;
+    let about = TargetFacts::Thing {
+        kind: asked.target.kind.clone(),
+        id: asked.target.id.clone(),
+    };
+    let facts = facts(tx, shared, &asked, &requester, about, None).await?;
+    let review = birth(tx, shared, &asked, &requester, None, facts).await?;
     Ok(json!({ "role": role, "minutes": minutes, "review": review.id }))
 }
 

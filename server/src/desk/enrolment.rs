@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use sceau_proof::evidence::KeyRecord as EvidenceKey;
 use serde_json::{Value, json};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
+use super::known::{facts, known};
 use super::new_key::NewKey;
 use super::open::{about, birth};
 use super::sign_in::{open_sealed, token_digest};
@@ -16,7 +17,7 @@ use crate::action::{ActionRecord, NewAction, State, Target};
 use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
 use crate::key::{Credential, KeyRecord, KeyState, KeyType};
 use crate::person::{Person, PersonState};
-use crate::policy::{Decision, OWN_SERVICE, by_own_key};
+use crate::policy::{OWN_SERVICE, TargetFacts};
 use crate::store::key::Registration;
 use crate::store::session::{Invitation, InvitationState};
 use crate::store::{action, key, metadata, person, session};
@@ -157,8 +158,12 @@ impl Command for OpenEnrolment {
         if let Err(limited) = self.shared.limited(tx, &person.id, false).await? {
             return Ok(Err(limited));
         }
-        let decision = Decision::Require(by_own_key(), Duration::minutes(10));
-        let action = birth(tx, &self.shared, &asked, &person, None, decision).await?;
+        let target = TargetFacts::Person(known(tx, &person).await?);
+        let facts = facts(tx, &self.shared, &asked, &person, target, None).await?;
+        let action = birth(tx, &self.shared, &asked, &person, None, facts).await?;
+        if action.denial.is_some() {
+            return Ok(Err(DeskError::Forbidden));
+        }
         session::move_invitation(
             tx.connection,
             invitation.id,

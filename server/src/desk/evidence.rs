@@ -7,14 +7,14 @@ use sceau_proof::evidence::{
 use sceau_proof::log::tile::Tile;
 use sceau_proof::log::{Checkpoint, Entry, inclusion_proof, tree};
 use sceau_proof::permit::Jwks;
-use serde_json::{Value, json};
-use sqlx::{AnyConnection, Row as _};
+use serde_json::Value;
+use sqlx::AnyConnection;
 
 use super::{Desk, DeskError};
 use crate::action::{ActionRecord, State};
 use crate::id::ActionId;
+use crate::store;
 use crate::store::log::{Hashes, StoredEntry};
-use crate::store::{self, StoreError};
 
 /// What a bundle or file could not be made from.
 fn broken(what: &'static str) -> DeskError {
@@ -110,17 +110,11 @@ impl Desk {
             .find(|entry| matches!(entry.kind(), "action.requested" | "action.denied"))
             .and_then(|entry| entry.sha256_of("policy").copied())
             .ok_or(broken("action without its first entry"))?;
-        let text = self.stored(policy_text(connection, &sha256).await)?;
-        let decision = match (&record.requirement, &record.denial) {
-            (Some(requirement), _) => json!({ "requirement": requirement }),
-            (None, denial) => {
-                json!({ "denial": { "reason": denial.as_ref().map(|d| d.reason.as_str()) } })
-            }
-        };
+        let text = self.stored(store::policy::text(connection, &sha256).await)?;
         Ok(PolicyRecord {
             sha256,
             text,
-            decision,
+            decision: record.decision(),
         })
     }
 
@@ -200,20 +194,6 @@ fn registered_by(key: &Value) -> Option<ActionId> {
     Some(ActionId(
         sceau_proof::action::Action::parse(&bytes).ok()?.id(),
     ))
-}
-
-async fn policy_text(
-    connection: &mut AnyConnection,
-    sha256: &[u8; 32],
-) -> Result<Option<String>, StoreError> {
-    let row = sqlx::query("SELECT body FROM policy_text WHERE sha256 = $1")
-        .bind(sha256.to_vec())
-        .fetch_optional(connection)
-        .await?;
-    let Some(row) = row else { return Ok(None) };
-    String::from_utf8(row.try_get("body")?)
-        .map(Some)
-        .map_err(|_| StoreError::Corrupt("policy text"))
 }
 
 fn word(state: State) -> EvidenceState {

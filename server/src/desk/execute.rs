@@ -7,6 +7,7 @@ use sceau_proof::permit::{self, Claims};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
+use super::eligible::{lapsed, withdraw};
 use super::open::about;
 use super::settle::save;
 use super::{Desk, DeskError, Shared};
@@ -52,7 +53,7 @@ impl Desk {
             action: id,
             service,
         })
-        .await
+        .await?
     }
 
     /// Says whether a permit is active for this service (RFC 7662), and uses it up when `consume`: of any number of consuming calls
@@ -85,9 +86,9 @@ impl Desk {
                 permit_sha256: sha256(permit.as_bytes()),
             };
             return match self.run(used).await {
-                Ok(_) => Ok(Some(verified.claims().clone())),
+                Ok(Ok(_)) => Ok(Some(verified.claims().clone())),
                 Err(DeskError::Unavailable) => Err(DeskError::Unavailable),
-                Err(_) => Ok(None),
+                Ok(Err(_)) | Err(_) => Ok(None),
             };
         }
         let usable = self.action(action).await?.is_some_and(|record| {
@@ -111,7 +112,7 @@ impl Desk {
                 shared: Arc::clone(&self.inner.shared),
                 action: id,
             })
-            .await?;
+            .await??;
         Ok(Consumed { permit, record })
     }
 
@@ -158,10 +159,11 @@ pub(super) async fn permit(
         .requirement
         .as_ref()
         .is_none_or(|requirement| requirement.verification == Verification::Pin);
-    let amr: &[&str] = if pin {
-        &["pop", "hwk", "pin", "mfa"]
-    } else {
-        &["pop", "hwk"]
+    let (acr, amr): (&str, &[&str]) = match pin {
+        // Allowed without a key: the permit says nothing of one.
+        _ if record.approvals.is_empty() => ("eidas1", &[]),
+        true => ("eidas3", &["pop", "hwk", "pin", "mfa"]),
+        false => ("eidas2", &["pop", "hwk"]),
     };
     let document: serde_json::Value = serde_json::from_str(&record.document)
         .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
@@ -180,7 +182,7 @@ pub(super) async fn permit(
         exp: (issued_at + permit::MAX_LIFETIME).min(last_second(record.expires_at, issued_at)),
         action_sha256: record.sha256,
         authorization_details: vec![detail],
-        acr: if pin { "eidas3" } else { "eidas2" }.to_owned(),
+        acr: acr.to_owned(),
         amr: amr.iter().map(|word| (*word).to_owned()).collect(),
         approvals: record
             .approvals
@@ -210,11 +212,13 @@ fn last_second(expires_at: OffsetDateTime, issued_at: OffsetDateTime) -> OffsetD
     expires_at.max(issued_at + Duration::SECOND)
 }
 
+/// The action, if its one use may be taken now. One that has lost an approver since is refused instead, durably.
 async fn usable(
     tx: &mut Tx<'_>,
+    shared: &Shared,
     id: ActionId,
     service: Option<&ServiceId>,
-) -> Result<(ActionRecord, Standing), Fault> {
+) -> Result<Result<(ActionRecord, Standing), DeskError>, Fault> {
     let (record, standing) = action::load(tx.connection, id)
         .await?
         .ok_or(DeskError::NotFound)?;
@@ -222,7 +226,11 @@ async fn usable(
         return Err(DeskError::NotFound.into());
     }
     let standing = standing.usable(tx.now)?;
-    Ok((record, standing))
+    if let Some(reason) = lapsed(tx, &record).await? {
+        let refused = withdraw(tx, shared, record, standing, reason).await?;
+        return Ok(Err(DeskError::AlreadySettled(refused.state)));
+    }
+    Ok(Ok((record, standing)))
 }
 
 /// `Desk::issue_permit`.
@@ -233,11 +241,13 @@ pub(super) struct IssuePermit {
 }
 
 impl Command for IssuePermit {
-    type Output = String;
+    type Output = Result<String, DeskError>;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<String, Fault> {
-        let (record, _) = usable(tx, self.action, Some(&self.service)).await?;
-        permit(tx, &self.shared, &record).await
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        match usable(tx, &self.shared, self.action, Some(&self.service)).await? {
+            Ok((record, _)) => Ok(Ok(permit(tx, &self.shared, &record).await?)),
+            Err(error) => Ok(Err(error)),
+        }
     }
 }
 
@@ -250,16 +260,20 @@ pub(super) struct UsePermit {
 }
 
 impl Command for UsePermit {
-    type Output = ActionRecord;
+    type Output = Result<ActionRecord, DeskError>;
 
-    async fn apply(&self, tx: &mut Tx<'_>) -> Result<ActionRecord, Fault> {
-        let (record, standing) = usable(tx, self.action, Some(&self.service)).await?;
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let usable = usable(tx, &self.shared, self.action, Some(&self.service)).await?;
+        let (record, standing) = match usable {
+            Ok(usable) => usable,
+            Err(error) => return Ok(Err(error)),
+        };
         let standing = standing.consume(tx.now)?;
         let entry = about(tx, "permit.consumed", &record)
             .subject("permit", record.id)
             .digest("permit", self.permit_sha256);
         tx.append(entry, Some(record.id), &[]).await?;
-        save(tx, &self.shared, record, standing).await
+        Ok(Ok(save(tx, &self.shared, record, standing).await?))
     }
 }
 
@@ -271,10 +285,13 @@ pub(super) struct Begin {
 
 impl Command for Begin {
     /// The record, and a fresh permit for the upstream.
-    type Output = (ActionRecord, String);
+    type Output = Result<(ActionRecord, String), DeskError>;
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
-        let (mut record, standing) = usable(tx, self.action, None).await?;
+        let (mut record, standing) = match usable(tx, &self.shared, self.action, None).await? {
+            Ok(usable) => usable,
+            Err(error) => return Ok(Err(error)),
+        };
         let standing = standing.start(tx.now)?;
         let permit = permit(tx, &self.shared, &record).await?;
         let entry = about(tx, "permit.consumed", &record)
@@ -288,7 +305,7 @@ impl Command for Begin {
             failure: None,
         });
         let record = save(tx, &self.shared, record, standing).await?;
-        Ok((record, permit))
+        Ok(Ok((record, permit)))
     }
 }
 

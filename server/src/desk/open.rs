@@ -8,12 +8,15 @@ use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
+use super::known::{facts, known};
 use super::{DeskError, Shared, digest};
-use crate::action::{ActionRecord, Approvers, Caller, NewAction, Settlement, Standing};
+use crate::action::{
+    ActionRecord, Approvers, Caller, DecisionRecord, NewAction, Settlement, Standing, State,
+};
 use crate::hub::Notice;
-use crate::id::{ActionId, PersonId, Role, SessionId};
+use crate::id::{ActionId, PersonId, SessionId};
 use crate::person::{Person, PersonState};
-use crate::policy::{Decision, OWN_SERVICE, Question, Reason};
+use crate::policy::{Decision, Facts, OWN_SERVICE, PersonFacts, Reason, TargetFacts};
 use crate::rate::{Limited, one_more};
 use crate::store::{action, key, person};
 use crate::writer::{Command, Fault, Tx};
@@ -41,27 +44,17 @@ impl Command for OpenAction {
         if let Err(limited) = self.shared.limited(tx, &requester.id, false).await? {
             return Ok(Err(limited));
         }
-        let own = self.asked.service.as_str() == OWN_SERVICE;
-        let target_roles = if own {
-            own_target(tx, &self.asked).await?
+        let target = if self.asked.service.as_str() == OWN_SERVICE {
+            own_target(tx, &self.asked, &requester).await?
         } else {
-            BTreeSet::new()
+            TargetFacts::Thing {
+                kind: self.asked.target.kind.clone(),
+                id: self.asked.target.id.clone(),
+            }
         };
-        let decision = self.shared.policy.decide(Question {
-            kind: &self.asked.kind,
-            service: &self.asked.service,
-            requester: &requester,
-            target_roles: &target_roles,
-        });
-        Ok(Ok(birth(
-            tx,
-            &self.shared,
-            &self.asked,
-            &requester,
-            session,
-            decision,
-        )
-        .await?))
+        let facts = facts(tx, &self.shared, &self.asked, &requester, target, session).await?;
+        let born = birth(tx, &self.shared, &self.asked, &requester, session, facts).await?;
+        Ok(Ok(born))
     }
 }
 
@@ -114,12 +107,15 @@ fn bounded(asked: &NewAction) -> Result<(), DeskError> {
     Ok(())
 }
 
-/// Checks the parameters of one of the server's own actions, and gives the roles of the person whom it is about.
-async fn own_target(tx: &mut Tx<'_>, asked: &NewAction) -> Result<BTreeSet<Role>, Fault> {
+/// Checks the parameters of one of the server's own actions, and gives whom or what it is about.
+async fn own_target(
+    tx: &mut Tx<'_>,
+    asked: &NewAction,
+    requester: &Person,
+) -> Result<TargetFacts, Fault> {
     match asked.kind.as_str() {
         "key.enroll" => {
             let invited = super::own::Invited::read(&asked.params)?;
-            let mut roles = invited.roles.clone();
             if let Some(person) = person::load(tx.connection, &invited.id).await? {
                 if person.state == PersonState::Suspended {
                     return Err(DeskError::Malformed("params.person is suspended").into());
@@ -129,11 +125,17 @@ async fn own_target(tx: &mut Tx<'_>, asked: &NewAction) -> Result<BTreeSet<Role>
                         DeskError::Malformed("params.person.roles of someone who exists").into(),
                     );
                 }
-                roles = person.roles;
-            } else if invited.display.is_none() {
+                return Ok(TargetFacts::Person(known(tx, &person).await?));
+            }
+            if invited.display.is_none() {
                 return Err(DeskError::Malformed("params.person.display").into());
             }
-            Ok(roles)
+            Ok(TargetFacts::Person(PersonFacts {
+                id: invited.id,
+                roles: invited.roles,
+                state: PersonState::Inert,
+                organisation: invited.organisation,
+            }))
         }
         "key.revoke" => {
             let id = super::own::text(&asked.params, "key_id")?
@@ -143,35 +145,53 @@ async fn own_target(tx: &mut Tx<'_>, asked: &NewAction) -> Result<BTreeSet<Role>
                 .await?
                 .ok_or(DeskError::NotFound)?
                 .person;
-            Ok(person::load(tx.connection, &owner)
+            let owner = person::load(tx.connection, &owner)
                 .await?
-                .map(|person| person.roles)
-                .unwrap_or_default())
+                .ok_or(DeskError::UnknownPerson)?;
+            Ok(TargetFacts::Key {
+                id,
+                owner: known(tx, &owner).await?,
+            })
         }
         "person.suspend" | "person.restore" => {
             let id =
                 super::lineage::check(tx, &asked.kind, &asked.params, &asked.requester).await?;
-            Ok(person::load(tx.connection, &id)
+            let person = person::load(tx.connection, &id)
                 .await?
-                .ok_or(DeskError::UnknownPerson)?
-                .roles)
+                .ok_or(DeskError::UnknownPerson)?;
+            Ok(TargetFacts::Person(known(tx, &person).await?))
         }
         "facts.record" => {
             let changes = super::fact::read(&asked.params)?;
             super::fact::possible(tx, &changes).await?;
-            let mut roles = BTreeSet::new();
+            // Several persons are one target, with the roles of all of them: what any of them needs, all need.
+            let first = changes
+                .first()
+                .ok_or(DeskError::Malformed("params.changes"))?;
+            let mut about = PersonFacts {
+                id: first.person.clone(),
+                roles: BTreeSet::new(),
+                state: PersonState::Active,
+                organisation: None,
+            };
             for change in &changes {
                 if let Some(person) = person::load(tx.connection, &change.person).await? {
-                    roles.extend(person.roles);
+                    about.roles.extend(person.roles);
+                }
+                if change.person != requester.id {
+                    about.id = change.person.clone();
                 }
             }
-            Ok(roles)
+            Ok(TargetFacts::Person(about))
         }
         "break-glass.open" | "break-glass.review" => {
             super::break_glass::check(tx, &asked.kind, &asked.params).await?;
-            Ok(BTreeSet::new())
+            Ok(TargetFacts::Thing {
+                kind: asked.target.kind.clone(),
+                id: asked.target.id.clone(),
+            })
         }
-        _ => Ok(BTreeSet::new()),
+        _ => Ok(TargetFacts::Person(known(tx, requester).await?)),
     }
 }
 
@@ -230,11 +250,12 @@ pub(super) async fn birth(
     asked: &NewAction,
     requester: &Person,
     session: Option<SessionId>,
-    decision: Decision,
+    facts: Facts,
 ) -> Result<ActionRecord, Fault> {
+    let decided = shared.policy.decide(&facts);
     let created_at = tx.now.replace_nanosecond(0).unwrap_or(tx.now);
-    let lifetime = match &decision {
-        Decision::Require(_, lifetime) => *lifetime,
+    let lifetime = match &decided.decision {
+        Decision::Require(_, lifetime) | Decision::Allow(_, lifetime) => *lifetime,
         Decision::Deny(_) => Duration::minutes(1),
     };
     let expires_at = created_at + lifetime;
@@ -247,23 +268,18 @@ pub(super) async fn birth(
         expires_at,
         &tx.ports.bytes()?,
     )?;
-    let (standing, requirement, denial) = match decision {
+    let (standing, requirement, denial) = match decided.decision {
         Decision::Require(requirement, _) => {
             (Standing::pending(expires_at), Some(requirement), None)
         }
+        Decision::Allow(requirement, _) => (Standing::allowed(expires_at), Some(requirement), None),
         Decision::Deny(reason) => (
             Standing::denied(expires_at),
             None,
             Some(settled(&reason, tx.now)),
         ),
     };
-    let said = match (&requirement, &denial) {
-        (Some(requirement), _) => json!({ "requirement": requirement }),
-        (None, denial) => {
-            json!({ "denial": { "reason": denial.as_ref().map(|d| d.reason.as_str()) } })
-        }
-    };
-    let record = ActionRecord {
+    let mut record = ActionRecord {
         id,
         kind: asked.kind.clone(),
         service: asked.service.clone(),
@@ -276,6 +292,11 @@ pub(super) async fn birth(
         approvals: Vec::new(),
         refusal: None,
         denial,
+        decided: Some(DecisionRecord {
+            policies: decided.policies,
+            words: decided.words,
+            facts,
+        }),
         permit: None,
         execution: None,
         result: None,
@@ -290,12 +311,19 @@ pub(super) async fn birth(
     };
     let mut entry = about(tx, kind, &record)
         .digest("policy", shared.policy_sha256)
-        .digest("decision", digest(&said)?);
+        .digest("decision", digest(&record.decision())?);
+    if let Some(decided) = record.decided.as_ref().filter(|it| !it.policies.is_empty()) {
+        entry = entry.datum("policies", json!(decided.policies));
+    }
     if let Some(denial) = &record.denial {
         entry = entry.datum("reason", denial.reason.as_str());
     }
     tx.append(entry, Some(id), &[("person", requester.id.as_str())])
         .await?;
+    if record.state == State::Approved {
+        record.permit = Some(super::execute::permit(tx, shared, &record).await?);
+        action::update(tx.connection, &record, None, &shared.instance).await?;
+    }
     let audience = audience(tx, &record).await?;
     tx.notice(Notice {
         action: id,

@@ -37,6 +37,7 @@ pub(super) struct Invited {
     pub(super) roles: BTreeSet<Role>,
     /// Accounts at services that are this person's.
     pub(super) accounts: Vec<Node>,
+    pub(super) organisation: Option<String>,
 }
 
 impl Invited {
@@ -81,13 +82,38 @@ impl Invited {
                 .ok_or(DeskError::Malformed("params.person.accounts"))?;
             accounts.push(account);
         }
+        let organisation = match person.get("organisation") {
+            None => None,
+            Some(Value::String(text)) if is_siret(text) => Some(text.clone()),
+            Some(_) => return Err(DeskError::Malformed("params.person.organisation")),
+        };
         Ok(Self {
             id,
             display,
             roles,
             accounts,
+            organisation,
         })
     }
+}
+
+/// 14 digits with Luhn's checksum. (La Poste's establishments have another one, and none of them hires here.)
+fn is_siret(text: &str) -> bool {
+    let sum: u32 = text
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| {
+            let digit = u32::from(digit.wrapping_sub(b'0'));
+            let twice = digit * 2;
+            match at % 2 {
+                0 => digit,
+                _ if twice > 9 => twice - 9,
+                _ => twice,
+            }
+        })
+        .sum();
+    text.len() == 14 && text.bytes().all(|b| b.is_ascii_digit()) && sum.is_multiple_of(10)
 }
 
 /// A person's name: bounded, no control characters.
@@ -184,6 +210,9 @@ async fn enroll(
             parent: Some(record.requester.clone()),
         };
         person::insert(tx.connection, &created, tx.now).await?;
+        if let Some(siret) = &invited.organisation {
+            person::set_organisation(tx.connection, &created.id, siret).await?;
+        }
         let roles: Vec<&str> = created.roles.iter().map(Role::as_str).collect();
         let entry = tx
             .entry("person.created")
@@ -244,7 +273,7 @@ mod tests {
     #[test]
     fn an_invited_person_is_named_plainly() {
         let invited = read(
-            json!({"person": {"id": "bmartin", "display": "Benoît Martin", "roles": ["manager"]}}),
+            json!({"person": {"id": "bmartin", "display": "Benoît Martin", "roles": ["manager"], "organisation": "73282932000074"}}),
         )
         .unwrap();
         assert_eq!(invited.roles.len(), 1);
@@ -252,6 +281,10 @@ mod tests {
             (json!({"id": "b martin"}), "params.person.id"),
             (json!({"id": "b", "display": "a\nb"}), "display"),
             (json!({"id": "b", "display": ""}), "display"),
+            (
+                json!({"id": "b", "organisation": "12345678901234"}),
+                "params.person.organisation",
+            ),
             (
                 json!({"id": "b", "roles": "manager"}),
                 "params.person.roles",

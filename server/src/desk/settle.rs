@@ -9,12 +9,15 @@ use sceau_proof::cose::PublicKey;
 use sceau_proof::evidence::Response;
 use sceau_proof::piv::{self, SignatureResponse};
 use serde_json::Value;
+use time::OffsetDateTime;
 
+use super::eligible::{as_counted, counted, denied_now, objection, too_near, withdraw};
 use super::judgement::stops_or_opens_nothing;
 use super::open::{about, audience};
 use super::{ApprovalClaim, CancelReason, DeskError, RefusalReason, Shared, digest, response};
 use crate::action::{
-    ActionRecord, EXECUTION_GRACE, Settlement, Standing, State, TransitionError, Verification,
+    ActionRecord, EXECUTION_GRACE, Requirement, Settlement, Standing, State, TransitionError,
+    Verification,
 };
 use crate::hub::Notice;
 use crate::id::{ActionId, PersonId};
@@ -24,6 +27,7 @@ use crate::policy::{self, OWN_SERVICE};
 use crate::session::SessionState;
 use crate::store::action::Approval;
 use crate::store::{StoreError, action, key, person, session};
+use crate::workstation::Workstation;
 use crate::writer::{Command, Fault, Tx};
 
 impl From<TransitionError> for DeskError {
@@ -54,12 +58,29 @@ pub(super) enum Checked {
     Failed(&'static str),
 }
 
+impl Shared {
+    /// Whether a key counts for what is required, by its enrolment and by what the metadata list says of its model now.
+    pub(super) fn key_counts(
+        &self,
+        requirement: &Requirement,
+        credential: &Credential,
+        now: OffsetDateTime,
+    ) -> Result<(), &'static str> {
+        let certification = match credential {
+            Credential::Fido2 { aaguid, .. } => self.judge.certification(aaguid, now),
+            Credential::Piv { .. } => None,
+        };
+        policy::key_counts(requirement, credential, certification)
+    }
+}
+
 /// Verifies an approval against the stored document. Pure.
 pub(super) fn check(
     shared: &Shared,
     record: &ActionRecord,
     key: &KeyRecord,
     claim: &ApprovalClaim,
+    now: OffsetDateTime,
 ) -> Result<Checked, DeskError> {
     let document = sceau_proof::action::Action::parse(record.document.as_bytes())
         .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
@@ -69,7 +90,9 @@ pub(super) fn check(
         .as_ref()
         .is_none_or(|requirement| requirement.verification == Verification::Pin);
     if let Some(requirement) = &record.requirement {
-        policy::key_counts(requirement, &key.credential).map_err(DeskError::NotAnApprover)?;
+        shared
+            .key_counts(requirement, &key.credential, now)
+            .map_err(DeskError::NotAnApprover)?;
     }
     match (&key.credential, &claim.response) {
         (
@@ -143,6 +166,7 @@ pub(super) struct Approve {
     pub(super) action: ActionId,
     pub(super) claim: ApprovalClaim,
     pub(super) checked: Checked,
+    pub(super) workstation: Option<Workstation>,
 }
 
 impl Command for Approve {
@@ -153,6 +177,13 @@ impl Command for Approve {
             .await?
             .ok_or(DeskError::NotFound)?;
         let approver = approver(tx, &record, &self.claim.person).await?;
+        if let Some(requirement) = &record.requirement {
+            let at = self.workstation.as_ref();
+            let near = too_near(tx.connection, &record, requirement, &approver.id, at).await?;
+            if let Some(reason) = near {
+                return Err(DeskError::NotAnApprover(reason).into());
+            }
+        }
         standing.approve(tx.now, false)?;
         let key = key::load(tx.connection, self.claim.key)
             .await?
@@ -210,6 +241,11 @@ impl Command for Approve {
             return Ok(Err(DeskError::NotAnApprover(reason)));
         }
         key::used(tx.connection, key.id, sign_count, tx.now).await?;
+        if let Some(reason) = denied_now(tx, &self.shared, &record, record.approvals.len()).await? {
+            close_sign_in(tx, &record, SessionState::Refused).await?;
+            let refused = withdraw(tx, &self.shared, record, standing, &reason).await?;
+            return Ok(Err(DeskError::AlreadySettled(refused.state)));
+        }
         Ok(Ok(self
             .count(tx, record, standing, &approver, &key)
             .await?))
@@ -284,12 +320,9 @@ impl Approve {
             .requirement
             .clone()
             .ok_or(DeskError::Misuse("pending without requirement"))?;
-        let approved = record
-            .approvals
-            .iter()
-            .map(|approval| &approval.person)
-            .chain([&approver.id]);
-        let met = policy::met(&requirement, &record.requester, approved);
+        let mut persons = counted(tx.connection, &record, &requirement).await?;
+        persons.push(approver.clone());
+        let met = policy::met(&requirement, &record.requester, &as_counted(&persons));
         let standing = standing.approve(tx.now, met)?;
         let entry = about(tx, "action.approved", &record)
             .subject("key", key.id)
@@ -308,6 +341,9 @@ impl Approve {
         };
         action::insert_approval(tx.connection, record.id, &approval, record.approvals.len())
             .await?;
+        if let Some(at) = &self.workstation {
+            action::set_workstation(tx.connection, record.id, &approver.id, at).await?;
+        }
         record.approvals.push(crate::action::ApprovalSummary {
             person: approver.id.clone(),
             key_id: key.id,
@@ -345,9 +381,9 @@ pub(super) async fn approver(
     let Some(requirement) = &record.requirement else {
         return Err(DeskError::AlreadySettled(record.state).into());
     };
-    let ancestors = person::ancestors(tx.connection, id).await?;
-    policy::counts(requirement, &record.requester, &person, &ancestors)
-        .map_err(|reason| DeskError::NotAnApprover(reason.as_str()))?;
+    if let Some(reason) = objection(tx.connection, record, requirement, &person).await? {
+        return Err(DeskError::NotAnApprover(reason).into());
+    }
     if record.state == State::Pending
         && record
             .approvals

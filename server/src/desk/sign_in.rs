@@ -1,20 +1,23 @@
 //! Sign-in by key: a pending session and the `session.open` action that seals it; suspension and end.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::known::{facts, known};
 use super::open::birth;
 use super::{Desk, DeskError, Shared, live};
 use crate::action::{ActionRecord, NewAction, Target};
 use crate::id::{PersonId, SessionId};
 use crate::key::KeySummary;
 use crate::person::{Person, PersonState};
-use crate::policy::{Decision, OWN_SERVICE, Question};
+use crate::policy::{OWN_SERVICE, TargetFacts};
 use crate::session::{OpenedSession, Session, SessionKind, SessionState};
 use crate::store::{self, key, person, session};
+use crate::workstation::Workstation;
 use crate::writer::{Command, Fault, Tx};
 
 impl Desk {
@@ -27,12 +30,44 @@ impl Desk {
         person: PersonId,
         kind: SessionKind,
     ) -> Result<OpenedSession, DeskError> {
+        self.open_session_at(person, kind, None).await
+    }
+
+    /// As [`Desk::open_session`], from an address that the caller has observed, and a device as it calls itself.
+    ///
+    /// # Errors
+    /// As [`Desk::open_session`].
+    pub async fn open_session_at(
+        &self,
+        person: PersonId,
+        kind: SessionKind,
+        place: Option<(IpAddr, Option<String>)>,
+    ) -> Result<OpenedSession, DeskError> {
         self.run(OpenSession {
             shared: Arc::clone(&self.inner.shared),
             person,
             kind,
+            place,
         })
         .await?
+    }
+
+    /// The workstation that speaks now by this session: from that address, with the device's name of its sign-in.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn workstation(
+        &self,
+        session: SessionId,
+        address: IpAddr,
+    ) -> Result<Workstation, DeskError> {
+        let mut connection = self.reader().await?;
+        let opened = self.stored(session::workstation(&mut connection, session).await)?;
+        Ok(Workstation {
+            session,
+            address,
+            device: opened.and_then(|at| at.device),
+        })
     }
 
     /// The session of a token, whatever its state; `None` when there is none. Only an active one speaks for its
@@ -136,6 +171,7 @@ pub(super) struct OpenSession {
     pub(super) shared: Arc<Shared>,
     pub(super) person: PersonId,
     pub(super) kind: SessionKind,
+    pub(super) place: Option<(IpAddr, Option<String>)>,
 }
 
 impl Command for OpenSession {
@@ -176,13 +212,12 @@ impl Command for OpenSession {
             request: None,
             words: None,
         };
-        let decision: Decision = self.shared.policy.decide(Question {
-            kind: &asked.kind,
-            service: &asked.service,
-            requester: &person,
-            target_roles: &person.roles,
-        });
-        let action = birth(tx, &self.shared, &asked, &person, None, decision).await?;
+        let target = TargetFacts::Person(known(tx, &person).await?);
+        let facts = facts(tx, &self.shared, &asked, &person, target, None).await?;
+        let action = birth(tx, &self.shared, &asked, &person, None, facts).await?;
+        if action.denial.is_some() {
+            return Ok(Err(DeskError::Forbidden));
+        }
         let (opened, keys) = self.insert(tx, id, &action).await?;
         Ok(Ok(OpenedSession {
             id,
@@ -211,6 +246,14 @@ impl OpenSession {
             present_until: None,
         };
         session::insert(tx.connection, &opened, &token_digest(&token), tx.now).await?;
+        if let Some((address, device)) = &self.place {
+            let at = Workstation {
+                session: id,
+                address: *address,
+                device: device.clone(),
+            };
+            session::set_workstation(tx.connection, &at).await?;
+        }
         let keys = key::of_person(tx.connection, &self.person).await?;
         Ok((token, super::live(&keys)))
     }

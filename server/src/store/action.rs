@@ -7,12 +7,14 @@ use sceau_proof::evidence::Response;
 use sceau_proof::piv::SignatureResponse;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::{StoreError, from_ms, json, parse, to_json, to_ms};
-use crate::action::{ActionRecord, ApprovalSummary, Approvers, Standing, State};
+use crate::action::{ActionRecord, ApprovalSummary, Approvers, Requirement, Standing, State};
 use crate::id::{ActionId, KeyId, PersonId};
+use crate::policy::Window;
 use crate::rate::Counts;
+use crate::workstation::Workstation;
 
 /// One approval with its signature, verbatim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,7 @@ fn read(row: &AnyRow) -> Result<(ActionRecord, Standing), StoreError> {
         approvals: Vec::new(),
         refusal: json(row.try_get("refusal")?, "refusal")?,
         denial: json(row.try_get("denial")?, "denial")?,
+        decided: json(row.try_get("decided")?, "decided")?,
         permit: row.try_get("permit")?,
         execution: json(row.try_get("execution")?, "execution")?,
         result: json(row.try_get("result")?, "result")?,
@@ -75,7 +78,7 @@ pub async fn load(
     id: ActionId,
 ) -> Result<Option<(ActionRecord, Standing)>, StoreError> {
     let Some(row) = sqlx::query(
-        "SELECT id, kind, service, requester, session, document, sha256, state, requirement, refusal, denial, permit,
+        "SELECT id, kind, service, requester, session, document, sha256, state, requirement, refusal, denial, decided, permit,
              execution, result, started_ms, created_ms, expires_ms
          FROM action WHERE id = $1",
     )
@@ -99,7 +102,47 @@ pub async fn load(
             at: from_ms(row.try_get("at_ms")?)?,
         });
     }
+    let standing = fresh(&record, standing);
     Ok(Some((record, standing)))
+}
+
+/// An approved action that has to be done soon after its last approval ends then; one whose use was taken does not.
+fn fresh(record: &ActionRecord, standing: Standing) -> Standing {
+    let within = record.requirement.as_ref().and_then(Requirement::fresh_for);
+    match (within, record.approvals.last()) {
+        (Some(within), Some(last))
+            if record.state == State::Approved && standing.started_at().is_none() =>
+        {
+            Standing::stored(
+                State::Approved,
+                record.expires_at.min(last.at.saturating_add(within)),
+                None,
+            )
+        }
+        _ => standing,
+    }
+}
+
+/// Actions that were asked for after this one (by time, then name), oldest first; without their approvals.
+pub async fn page(
+    connection: &mut AnyConnection,
+    after: OffsetDateTime,
+    after_id: &str,
+    count: i64,
+) -> Result<Vec<ActionRecord>, StoreError> {
+    sqlx::query(
+        "SELECT id, kind, service, requester, session, document, sha256, state, requirement, refusal, denial, decided, permit,
+             execution, result, started_ms, created_ms, expires_ms
+         FROM action WHERE created_ms > $1 OR (created_ms = $1 AND id > $2) ORDER BY created_ms, id LIMIT $3",
+    )
+    .bind(to_ms(after))
+    .bind(after_id.to_owned())
+    .bind(count)
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| read(row).map(|(record, _)| record))
+    .collect()
 }
 
 /// The record as it stands at `now`, the way everyone is told.
@@ -167,6 +210,58 @@ pub async fn awaiting(
     .iter()
     .map(|row| parse(row.try_get("id")?, "action id"))
     .collect()
+}
+
+/// What this person asked for within the last minute, hour and day, sign-ins and registrations left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// All of it.
+    pub asked: Window,
+    /// What of it was done, or may have been.
+    pub executed: Window,
+    /// What of it was refused.
+    pub refused: Window,
+}
+
+/// See [`Windows`].
+pub async fn windows(
+    connection: &mut AnyConnection,
+    requester: &PersonId,
+    now: OffsetDateTime,
+) -> Result<Windows, StoreError> {
+    let rows = sqlx::query(
+        "SELECT CASE WHEN state IN ('executed', 'consumed') THEN 'done' WHEN state = 'refused' THEN 'refused' ELSE 'asked' END AS became,
+             COUNT(CASE WHEN created_ms > $2 THEN 1 END) AS in_minute,
+             COUNT(CASE WHEN created_ms > $3 THEN 1 END) AS in_hour,
+             COUNT(*) AS in_day
+         FROM action WHERE requester = $1 AND created_ms > $4 AND kind NOT IN ('session.open', 'key.register')
+         GROUP BY 1",
+    )
+    .bind(requester.as_str().to_owned())
+    .bind(to_ms(now - Duration::MINUTE))
+    .bind(to_ms(now - Duration::HOUR))
+    .bind(to_ms(now - Duration::DAY))
+    .fetch_all(connection)
+    .await?;
+    let mut windows = Windows::default();
+    for row in rows {
+        let count = Window {
+            minute: row.try_get("in_minute")?,
+            hour: row.try_get("in_hour")?,
+            day: row.try_get("in_day")?,
+        };
+        windows.asked = Window {
+            minute: windows.asked.minute + count.minute,
+            hour: windows.asked.hour + count.hour,
+            day: windows.asked.day + count.day,
+        };
+        match row.try_get::<&str, _>("became")? {
+            "done" => windows.executed = count,
+            "refused" => windows.refused = count,
+            _ => {}
+        }
+    }
+    Ok(windows)
 }
 
 /// What this person asked for since `since`: sign-ins alone, or all but sign-ins.
@@ -254,8 +349,8 @@ pub(crate) async fn insert(
 ) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO action (id, kind, service, requester, session, document, sha256, state, requirement, denial,
-             created_ms, expires_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+             created_ms, expires_ms, decided)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(record.id.to_string())
     .bind(record.kind.clone())
@@ -269,6 +364,7 @@ pub(crate) async fn insert(
     .bind(record.denial.as_ref().map(to_json).transpose()?)
     .bind(to_ms(record.created_at))
     .bind(to_ms(record.expires_at))
+    .bind(record.decided.as_ref().map(to_json).transpose()?)
     .execute(&mut *connection)
     .await?;
     if let Some(requirement) = record
@@ -309,6 +405,41 @@ pub(crate) async fn update(
     .bind(started_at.map(|_| instance.to_owned()))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Where each approval of an action was given, when somebody could tell.
+pub async fn workstations(
+    connection: &mut AnyConnection,
+    action: ActionId,
+) -> Result<Vec<(PersonId, Option<Workstation>)>, StoreError> {
+    sqlx::query("SELECT person, workstation FROM approval WHERE action = $1 ORDER BY seq")
+        .bind(action.to_string())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| {
+            Ok((
+                parse(row.try_get("person")?, "approval person")?,
+                json(row.try_get("workstation")?, "approval workstation")?,
+            ))
+        })
+        .collect()
+}
+
+/// Says where an approval was given.
+pub(crate) async fn set_workstation(
+    connection: &mut AnyConnection,
+    action: ActionId,
+    person: &PersonId,
+    at: &Workstation,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE approval SET workstation = $3 WHERE action = $1 AND person = $2")
+        .bind(action.to_string())
+        .bind(person.as_str().to_owned())
+        .bind(to_json(at)?)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

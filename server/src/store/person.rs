@@ -42,6 +42,35 @@ pub async fn load(
     }))
 }
 
+/// SIRET of the person's structure, when it is known.
+pub async fn organisation(
+    connection: &mut AnyConnection,
+    id: &PersonId,
+) -> Result<Option<String>, StoreError> {
+    let row = sqlx::query("SELECT organisation FROM person WHERE id = $1")
+        .bind(id.as_str().to_owned())
+        .fetch_optional(connection)
+        .await?;
+    Ok(match row {
+        Some(row) => row.try_get("organisation")?,
+        None => None,
+    })
+}
+
+/// Says which structure a person belongs to.
+pub(crate) async fn set_organisation(
+    connection: &mut AnyConnection,
+    id: &PersonId,
+    siret: &str,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE person SET organisation = $2 WHERE id = $1")
+        .bind(id.as_str().to_owned())
+        .bind(siret.to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Everyone whom this person descends from: who had them created or enrolled, or created an account of theirs, and so on.
 pub async fn ancestors(
     connection: &mut AnyConnection,

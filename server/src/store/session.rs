@@ -4,10 +4,11 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{StoreError, from_ms, parse, to_ms};
+use super::{StoreError, from_ms, json, parse, to_json, to_ms};
 use crate::id::{ActionId, EnrolmentId, PersonId, SessionId};
 use crate::person::PersonState;
 use crate::session::{Session, SessionKind, SessionState};
+use crate::workstation::Workstation;
 
 fn read(row: &AnyRow, now: OffsetDateTime) -> Result<Session, StoreError> {
     let stored = SessionState::from_word(row.try_get("state")?)
@@ -77,6 +78,47 @@ pub async fn load(
     .await?
     .map(|row| read(&row, now))
     .transpose()
+}
+
+/// When a session was opened.
+pub async fn created_at(
+    connection: &mut AnyConnection,
+    id: SessionId,
+) -> Result<Option<OffsetDateTime>, StoreError> {
+    sqlx::query("SELECT created_ms FROM session WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?
+        .map(|row| from_ms(row.try_get("created_ms")?))
+        .transpose()
+}
+
+/// Where a session was opened, when somebody could tell.
+pub async fn workstation(
+    connection: &mut AnyConnection,
+    id: SessionId,
+) -> Result<Option<Workstation>, StoreError> {
+    let row = sqlx::query("SELECT workstation FROM session WHERE id = $1")
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    match row {
+        Some(row) => json(row.try_get("workstation")?, "session workstation"),
+        None => Ok(None),
+    }
+}
+
+/// Says where a session was opened.
+pub(crate) async fn set_workstation(
+    connection: &mut AnyConnection,
+    at: &Workstation,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE session SET workstation = $2 WHERE id = $1")
+        .bind(at.session.to_string())
+        .bind(to_json(at)?)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Writes a new session.

@@ -17,7 +17,7 @@ use sceau_server::desk::{ApprovalClaim, Desk, RefusalReason, RegistrationClaim, 
 use sceau_server::gate::{Gate, Settings as GateSettings};
 use sceau_server::id::{ActionId, KeyId, PersonId};
 use sceau_server::person::{Person, PersonState};
-use sceau_server::policy::Policy;
+use sceau_server::policy::{Policy, Source};
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use sceau_server::rate::Limits;
 use sceau_server::store::{Durability, Store, StoreOptions};
@@ -46,27 +46,30 @@ impl Random for SystemRandom {
     }
 }
 
-pub(crate) const POLICY: &str = r#"
-[[rule]]
-action = "session.open"
-service = "sceau"
-[[rule]]
-action = "person.*"
-service = "sceau"
-requester_roles = ["admin"]
-[[rule]]
-action = "account.grant"
-approvers = "roles"
-roles = ["admin"]
-[[rule]]
-action = "account.forbidden"
-deny = "never"
-[[rule]]
-action = "account.*"
-[[rule]]
-action = "records.read"
-[[rule]]
-action = "http.request"
+const SCHEMA: &str = r#"
+action "account";
+action "account.create", "account.change", "account.delete", "account.export", "account.grant", "account.forbidden" in ["account"]
+  appliesTo { principal: Person, resource: [Account, Thing], context: Facts };
+action "http.request", "records.read" appliesTo { principal: Person, resource: [Account, Thing, Service], context: Facts };
+"#;
+
+const POLICY: &str = r#"
+@id("sign-in")
+permit (principal, action == Action::"session.open", resource);
+@id("register")
+permit (principal, action == Action::"key.register", resource);
+@id("persons")
+permit (principal in Role::"admin", action in [Action::"person.suspend", Action::"person.restore"], resource);
+@id("grant")
+@approver_role("admin")
+permit (principal, action == Action::"account.grant", resource);
+@id("never")
+forbid (principal, action == Action::"account.forbidden", resource);
+@id("accounts")
+permit (principal, action in Action::"account", resource)
+unless { action == Action::"account.grant" };
+@id("anything-else")
+permit (principal, action in [Action::"http.request", Action::"records.read"], resource);
 "#;
 
 pub(crate) const ROUTES: &str = r#"
@@ -165,8 +168,11 @@ pub(crate) async fn desk(
     let random = aws_lc_rs::rand::SystemRandom::new();
     let pkcs8 = sceau_proof::permit::SigningKey::generate_pkcs8(&random).unwrap();
     let settings = Settings {
-        policy: Policy::parse(POLICY).unwrap(),
-        policy_text: POLICY.to_owned(),
+        policy: Policy::parse(&[
+            Source::new("actions.cedarschema", SCHEMA),
+            Source::new("gate.cedar", POLICY),
+        ])
+        .unwrap(),
         limits: Limits {
             pending: 1_000,
             asked: 10_000,

@@ -18,7 +18,7 @@ use sceau_server::desk::{
 use sceau_server::id::{KeyId, PersonId};
 use sceau_server::person::{Person, PersonState};
 use sceau_server::piv::Cards;
-use sceau_server::policy::Policy;
+use sceau_server::policy::{Policy, Source};
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use sceau_server::rate::Limits;
 use sceau_server::session::SessionKind;
@@ -34,68 +34,79 @@ pub(crate) const URL: &str = "https://sceau.example";
 pub(crate) const AGENT: &str = "sceau-agent://sceau.example";
 pub(crate) const ORIGIN: &str = "sceau.example/log";
 
-pub(crate) const POLICY: &str = r#"
-[[rule]]
-action = "account.*"
-requester_roles = ["administrator", "manager"]
-[[rule]]
-action = "right.grant"
-approvals = 1
-approvers = "roles"
-roles = ["administrator"]
-[[rule]]
-action = "vault.open"
-approvals = 2
-approvers = "roles"
-roles = ["administrator", "manager"]
-requester_also = true
-[[rule]]
-action = "note.write"
-key = "attested-or-issued"
-[[rule]]
-action = "note.touch"
-verification = "touch"
-[[rule]]
-service = "sceau"
-action = "key.enroll"
-target_roles = ["administrator"]
-approvals = 1
-approvers = "roles"
-roles = ["administrator"]
-requester_also = true
-[[rule]]
-service = "sceau"
-action = "key.enroll"
-requester_roles = ["administrator"]
-[[rule]]
-service = "sceau"
-action = "facts.record"
-requester_roles = ["administrator"]
-[[rule]]
-service = "sceau"
-action = "break-glass.open"
-approvals = 2
-approvers = "roles"
-roles = ["administrator"]
-[[rule]]
-service = "sceau"
-action = "break-glass.review"
-approvals = 1
-approvers = "roles"
-roles = ["administrator"]
-[[rule]]
-service = "sceau"
-action = "person.suspend"
-requester_roles = ["administrator"]
-[[rule]]
-service = "sceau"
-action = "person.restore"
-requester_roles = ["administrator"]
-[[rule]]
-service = "sceau"
-action = "key.revoke"
-requester_roles = ["administrator"]
+/// The action types of the portal in these tests.
+pub(crate) const SCHEMA: &str = r#"
+action "account";
+action "account.create", "account.delete", "account.rename" in ["account"] appliesTo { principal: Person, resource: [Account, Thing], context: Facts };
+action "right.grant", "vault.open", "note.write", "note.touch" appliesTo { principal: Person, resource: [Account, Thing], context: Facts };
 "#;
+
+pub(crate) const POLICY: &str = r#"
+@id("sign-in")
+permit (principal, action == Action::"session.open", resource);
+@id("register")
+permit (principal, action == Action::"key.register", resource);
+@id("accounts")
+permit (principal, action in Action::"account", resource)
+when { principal in [Role::"administrator", Role::"manager"] };
+@id("grant")
+@approver_role("administrator")
+permit (principal, action == Action::"right.grant", resource);
+@id("vault")
+@approvals("2")
+@approver_role("requester,administrator|manager")
+permit (principal, action == Action::"vault.open", resource);
+@id("note")
+@key("attested-or-issued")
+permit (principal, action == Action::"note.write", resource);
+@id("touch")
+@verification("touch")
+permit (principal, action == Action::"note.touch", resource);
+@id("enroll-administrator")
+@approver_role("requester,administrator")
+permit (principal, action == Action::"key.enroll", resource in Role::"administrator");
+@id("enroll")
+permit (principal in Role::"administrator", action == Action::"key.enroll", resource)
+unless { resource in Role::"administrator" };
+@id("suspend-and-restore")
+permit (
+  principal in Role::"administrator",
+  action in [Action::"person.suspend", Action::"person.restore", Action::"key.revoke", Action::"facts.record"],
+  resource
+);
+@id("glass")
+@approvals("2")
+@approver_role("administrator")
+permit (principal, action == Action::"break-glass.open", resource);
+@id("review")
+@approver_role("administrator")
+permit (principal, action == Action::"break-glass.review", resource);
+"#;
+
+/// The policy of these tests.
+pub(crate) fn policy() -> Policy {
+    policy_of(SCHEMA, POLICY)
+}
+
+/// A policy of a schema and a policy file.
+pub(crate) fn policy_of(schema: &str, policy: &str) -> Policy {
+    let sources = [
+        Source::new("actions.cedarschema", schema),
+        Source::new("test.cedar", policy),
+    ];
+    match Policy::parse(&sources) {
+        Ok(policy) => policy,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Writes it as `policy/` into a server's folder.
+pub(crate) fn write_policy(folder: &std::path::Path, schema: &str, policy: &str) {
+    let folder = folder.join("policy");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("actions.cedarschema"), schema).unwrap();
+    std::fs::write(folder.join("test.cedar"), policy).unwrap();
+}
 
 /// A clock in the test's hand, in milliseconds.
 #[derive(Clone)]
@@ -151,6 +162,8 @@ pub(crate) struct Place {
     pub(crate) models: Option<String>,
     /// `[presence]`, when sessions need their key.
     pub(crate) presence: Option<sceau_server::presence::Presence>,
+    /// What is decided by.
+    pub(crate) policy: Policy,
     anchors: tempfile::TempDir,
     permit_key: Vec<u8>,
 }
@@ -175,6 +188,7 @@ impl Place {
             piv: None,
             models: None,
             presence: None,
+            policy: policy(),
             anchors,
             permit_key,
         }
@@ -192,6 +206,7 @@ impl Place {
             piv: self.piv.clone(),
             models: self.models.clone(),
             presence: self.presence.clone(),
+            policy: self.policy.clone(),
             anchors,
             permit_key: self.permit_key.clone(),
         }
@@ -213,8 +228,7 @@ impl Place {
             None => judge,
         };
         let settings = Settings {
-            policy: Policy::parse(POLICY).unwrap(),
-            policy_text: POLICY.to_owned(),
+            policy: self.policy.clone(),
             limits: self.limits,
             rp_id: RP_ID.to_owned(),
             origins,

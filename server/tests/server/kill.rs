@@ -14,8 +14,14 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use crate::authenticator::{Credential, Manufacturer};
-use crate::fixture::{AGENT, RP_ID};
+use crate::fixture::{AGENT, RP_ID, write_policy};
 use crate::wire::{Answer, Ask};
+
+const SCHEMA: &str = r#"action "account.create" appliesTo { principal: Person, resource: Account, context: Facts };"#;
+const POLICY: &str = r#"
+@id("seal") permit (principal, action == Action::"account.create", resource);
+@id("own") permit (principal, action in [Action::"session.open", Action::"key.register"], resource);
+"#;
 
 /// How often the server is killed; `SCEAU_KILLS` asks for more.
 const KILLS: u32 = 200;
@@ -102,11 +108,7 @@ async fn ready(address: SocketAddr) {
 fn prepare(folder: &Path, manufacturer: &Manufacturer) {
     std::fs::create_dir(folder.join("anchors")).unwrap();
     std::fs::write(folder.join("anchors/test.pem"), &manufacturer.root_pem).unwrap();
-    std::fs::write(
-        folder.join("policy.toml"),
-        "[[rule]]\naction = \"account.create\"\n",
-    )
-    .unwrap();
+    write_policy(folder, SCHEMA, POLICY);
     let digest = hex::encode(sceau_proof::log::entry::sha256(TOKEN.as_bytes()));
     let config = format!(
         r#"
@@ -121,7 +123,7 @@ log = "log.key"
 log_vkey = "log.vkey"
 log_origin = "sceau.example/log"
 [policy]
-file = "policy.toml"
+folder = "policy"
 [attestation]
 anchors = "anchors"
 [limit]

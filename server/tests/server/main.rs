@@ -24,6 +24,8 @@ mod api;
 mod conformance;
 /// What ends by time, and the glass that is broken in need (attack 22).
 mod fact;
+/// Four eyes: sequences of everything, against an oracle; who is awaited; whose keys count.
+mod four_eyes;
 /// The real binary, killed at random points (attack 21).
 mod kill;
 /// Who begot whom, and what falls with a person (attack 14).

@@ -14,7 +14,7 @@ use time::Duration;
 
 use crate::authenticator::Credential;
 use crate::conformance::{count, log};
-use crate::fixture::{AGENT, ORIGIN, POLICY, Place, RP_ID};
+use crate::fixture::{AGENT, ORIGIN, POLICY, Place, RP_ID, SCHEMA, write_policy};
 use crate::postgres::Postgres;
 use crate::publisher::{Publisher, Site, certified, list, revoked};
 
@@ -54,7 +54,7 @@ impl House {
         let place = Place::new(url.unwrap_or_else(|| format!("sqlite:{}", at("s.db").display())));
         let ports = Ports::new(place.clock.clone(), System);
         std::fs::create_dir(at("anchors")).unwrap();
-        std::fs::write(at("policy.toml"), POLICY).unwrap();
+        write_policy(folder.path(), SCHEMA, POLICY);
         std::fs::write(at("root.pem"), &publisher.root_pem).unwrap();
         keyfile::make_permit_key(&at("permit.pem")).unwrap();
         let sevens = Ports::new(place.clock.clone(), Sevens);
@@ -82,7 +82,7 @@ log = "log.seed"
 log_vkey = "log.vkey"
 log_origin = "sceau.example/log"
 [policy]
-file = "policy.toml"
+folder = "policy"
 [attestation]
 anchors = "anchors"
 [metadata]
