@@ -226,6 +226,14 @@ async fn usable(
         return Err(DeskError::NotFound.into());
     }
     let standing = standing.usable(tx.now)?;
+    // Fail closed: as long as nobody counts witnesses' cosignatures here, what needs them is not done.
+    if record
+        .requirement
+        .as_ref()
+        .is_some_and(|requirement| requirement.cosignatures > 0)
+    {
+        return Err(DeskError::StillPending.into());
+    }
     if let Some(reason) = lapsed(tx, &record).await? {
         let refused = withdraw(tx, shared, record, standing, reason).await?;
         return Ok(Err(DeskError::AlreadySettled(refused.state)));
