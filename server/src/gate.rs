@@ -37,6 +37,7 @@ use crate::gate::refusal::Ration;
 use crate::gate::route::{Application, RouteFileError};
 use crate::gate::session::CookieRule;
 use crate::gate::watch::Exchanges;
+use crate::id::ServiceId;
 
 pub mod body;
 pub mod canon;
@@ -216,6 +217,21 @@ impl Gate {
             scheme: if secure { "https" } else { "http" },
             tls: settings.acceptor()?,
         }))
+    }
+
+    /// Where people meet each guarded service: the origin of its first public name.
+    #[must_use]
+    pub fn origins(&self) -> HashMap<ServiceId, String> {
+        let sites = self.sites.values();
+        sites
+            .filter_map(|site| {
+                let host = site.app.hosts.first()?;
+                Some((
+                    site.app.service.clone(),
+                    format!("{}://{host}", self.scheme),
+                ))
+            })
+            .collect()
     }
 
     /// Serves until `stop` resolves; then lets executions under way finish.

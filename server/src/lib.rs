@@ -21,6 +21,7 @@ pub mod lineage;
 pub mod listen;
 pub mod metadata;
 pub mod metrics;
+pub mod page;
 pub mod person;
 pub mod piv;
 pub mod policy;

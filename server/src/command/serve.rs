@@ -12,6 +12,7 @@ use crate::gate::Gate;
 use crate::listen;
 use crate::metadata::Keeper;
 use crate::metrics::Metrics;
+use crate::page::Pages;
 use crate::piv;
 use crate::port::Ports;
 use crate::provider::{Loaded, Provider};
@@ -81,6 +82,12 @@ impl Serve {
             )),
             None => None,
         };
+        let back = gate.as_ref().map(|(gate, _)| gate.origins());
+        let pages = Pages::new(
+            desk.clone(),
+            Burst::new(config.limit.strangers, refill),
+            back.unwrap_or_default(),
+        );
         let api = Api::new(
             desk,
             services,
@@ -107,8 +114,8 @@ impl Serve {
             listener,
             tls,
             match provider {
-                Some(provider) => api.router().merge(provider.router()),
-                None => api.router(),
+                Some(provider) => api.router().merge(pages.router()).merge(provider.router()),
+                None => api.router().merge(pages.router()),
             },
             config.server.connections,
             stop.clone().cancelled_owned(),

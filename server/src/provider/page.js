@@ -1,30 +1,8 @@
 // Waiting for the key: follows the sign-in, and uses a key that is plugged in here. No dependency, no build step.
+import { pause, seal as sealWith, send } from "/pages/key.js";
+
 const status = document.getElementById("status");
 const here = document.getElementById("here");
-const encoder = new TextEncoder();
-
-const pause = (ms) => new Promise((done) => setTimeout(done, ms));
-const toBytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (c) => c.charCodeAt(0));
-const toText = (bytes) =>
-  btoa(String.fromCharCode(...new Uint8Array(bytes))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
-
-// RFC 8785, for documents of strings, integers, lists and objects.
-const canonical = (value) => {
-  if (Array.isArray(value)) {
-    return `[${value.map(canonical).join(",")}]`;
-  }
-  if (value !== null && typeof value === "object") {
-    const names = Object.keys(value).sort();
-    return `{${names.map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`).join(",")}}`;
-  }
-  return JSON.stringify(value);
-};
-
-// SHA-256("sceau/action/v1\0" ‖ JCS(action)): derived here, from what the page was shown.
-async function challenge(action) {
-  const bytes = encoder.encode(`sceau/action/v1\0${canonical(action)}`);
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-}
 
 async function read(wait) {
   const answer = await fetch(`${status.dataset.login}?wait=${wait}`, {
@@ -56,38 +34,7 @@ async function follow() {
 }
 
 async function seal() {
-  const now = await read(0);
-  const allowed = now.keys
-    .filter((key) => key.credential_id)
-    .map((key) => ({ type: "public-key", id: toBytes(key.credential_id), transports: key.transports }));
-  const credential = await navigator.credentials.get({
-    publicKey: {
-      challenge: await challenge(now.action),
-      rpId: now.rp_id,
-      allowCredentials: allowed,
-      userVerification: "required",
-      hints: ["security-key"],
-      timeout: 120000,
-    },
-  });
-  const { signature, clientDataJSON, authenticatorData } = credential.response;
-  const key = now.keys.find((key) => key.credential_id === credential.id);
-  const answer = await fetch(`${status.dataset.login}/approval`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({
-      key_id: key.key_id,
-      response: {
-        client_data_json: toText(clientDataJSON),
-        authenticator_data: toText(authenticatorData),
-        signature: toText(signature),
-        credential_id: credential.id,
-      },
-    }),
-  });
-  if (!answer.ok) {
-    throw new Error("not approved");
-  }
+  await send("POST", `${status.dataset.login}/approval`, await sealWith(await read(0)));
 }
 
 if (status?.dataset.login) {

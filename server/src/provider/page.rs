@@ -1,16 +1,16 @@
 //! The provider's own pages: who signs in, waiting for the key, notices. No inline script or style; everything received is escaped.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 
 use super::request::AuthorizationRequest;
 use crate::gate::client::Client;
 pub(super) use crate::gate::client::Language;
 use crate::gate::page::escape;
+use crate::page::{asset, protect};
 use crate::store::login::Login;
 
 const SCRIPT: &str = include_str!("page.js");
-const STYLE: &str = include_str!("../gate/page.css");
 
 /// French or English, as the browser prefers.
 pub(super) fn language(headers: &HeaderMap) -> Language {
@@ -35,35 +35,15 @@ fn html(status: StatusCode, language: Language, title: &str, body: &str, back: &
          <link rel=\"stylesheet\" href=\"{root}/page.css\">\n<script src=\"{root}/page.js\" type=\"module\"></script>\n</head>\n\
          <body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     );
-    let mut response = (status, text).into_response();
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'self'{back}; \
          frame-ancestors 'none'; base-uri 'none'"
     );
-    protect(response.headers_mut(), "text/html; charset=utf-8", &policy);
-    response
-}
-
-fn protect(headers: &mut HeaderMap, kind: &'static str, policy: &str) {
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
-    let policy =
-        HeaderValue::from_str(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
-}
-
-fn asset(kind: &'static str, text: &'static str) -> Response {
-    let mut response = text.into_response();
-    protect(response.headers_mut(), kind, "default-src 'none'");
-    response
+    protect(
+        (status, text).into_response(),
+        "text/html; charset=utf-8",
+        &policy,
+    )
 }
 
 /// The script of all pages.
@@ -73,7 +53,7 @@ pub(super) async fn script() -> Response {
 
 /// Their style.
 pub(super) async fn style() -> Response {
-    asset("text/css; charset=utf-8", STYLE)
+    crate::page::style().await
 }
 
 /// Origin of an address that was checked.
