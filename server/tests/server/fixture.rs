@@ -46,9 +46,10 @@ pub(crate) const POLICY: &str = r#"
 permit (principal, action == Action::"session.open", resource);
 @id("register")
 permit (principal, action == Action::"key.register", resource);
-@id("accounts")
-permit (principal, action in Action::"account", resource)
-when { principal in [Role::"administrator", Role::"manager"] };
+@id("accounts-of-administrators")
+permit (principal in Role::"administrator", action in Action::"account", resource);
+@id("accounts-of-managers")
+permit (principal in Role::"manager", action in Action::"account", resource);
 @id("grant")
 @approver_role("administrator")
 permit (principal, action == Action::"right.grant", resource);
