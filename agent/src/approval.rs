@@ -91,7 +91,7 @@ pub async fn summon(agent: &Agent, id: Uuid) -> Result<(), Failure> {
 
 /// What a person chose, and the key sealed.
 enum Chosen {
-    Sealed(Sealed),
+    Sealed(Box<Sealed>),
     Refused(Refusal),
     Later,
 }
@@ -166,7 +166,7 @@ async fn choose(
     let consented = proposal.consented(&agent.config.rp_id, agent.now())?;
     seal(agent, prompt, consented, Some(token))
         .await
-        .map(Chosen::Sealed)
+        .map(|sealed| Chosen::Sealed(Box::new(sealed)))
 }
 
 /// Refuses an action at the server.
