@@ -10,13 +10,18 @@ const say = (text) => {
   status.textContent = text;
 };
 
-const secret = location.hash.replace(/^#(invitation=)?/, "");
-if (/^[\w-]{43}$/.test(secret)) {
-  open.elements.invitation.value = secret;
+// A link that is followed here, or into a page that is open already.
+function fromAddress() {
+  const secret = location.hash.replace(/^#(invitation=)?/, "");
+  if (/^[\w-]{43}$/.test(secret)) {
+    open.elements.invitation.value = secret;
+  }
+  if (location.hash || location.search) {
+    history.replaceState(null, "", location.pathname);
+  }
 }
-if (location.hash || location.search) {
-  history.replaceState(null, "", location.pathname);
-}
+addEventListener("hashchange", fromAddress);
+fromAddress();
 
 const because = (error) => {
   const told = error.said?.words?.[document.documentElement.lang];
