@@ -280,11 +280,12 @@ def main():
     parser.add_argument("bundle", help="file, or - for standard input")
     parser.add_argument("--log-key", required=True, help="verifier key, or a file with it")
     parser.add_argument("--witness", action="append", default=[])
-    parser.add_argument("--roots", help="folder of certificates, DER or PEM")
+    parser.add_argument("--roots", help="folder of certificates: files in DER, or in PEM with one or several")
     options = parser.parse_args()
     text = lambda key: key if "+" in key and not pathlib.Path(key).exists() else pathlib.Path(key).read_text()
-    load = lambda b: x509.load_der_x509_certificate(b) if b[:1] == b"\x30" else x509.load_pem_x509_certificate(b)
-    roots = [load(file.read_bytes()) for file in sorted(pathlib.Path(options.roots).iterdir())] if options.roots else []
+    load = lambda b: [x509.load_der_x509_certificate(b)] if b[:1] == b"\x30" else x509.load_pem_x509_certificates(b)
+    files = sorted(pathlib.Path(options.roots).iterdir()) if options.roots else []
+    roots = [root for file in files for root in load(file.read_bytes())]
     witnesses = [vkey(text(witness), 4) for witness in options.witness]
     data = sys.stdin.buffer.read() if options.bundle == "-" else pathlib.Path(options.bundle).read_bytes()
     bundle = check("json", strict, data)
