@@ -182,6 +182,16 @@ mod tests {
         (end, output)
     }
 
+    /// What was answered, framed rightly.
+    fn answered(output: &[u8]) -> Value {
+        let (length, text) = output.split_at(4);
+        assert_eq!(
+            usize::try_from(u32::from_ne_bytes(length.try_into().unwrap())).unwrap(),
+            text.len()
+        );
+        serde_json::from_slice(text).unwrap()
+    }
+
     fn framed(text: &str) -> Vec<u8> {
         let length = u32::try_from(text.len()).unwrap();
         [&length.to_ne_bytes()[..], text.as_bytes()].concat()
@@ -263,15 +273,15 @@ mod tests {
             let (end, output) = served(&framed(&message));
             assert!(end.is_ok());
             assert_eq!(
-                output,
-                framed(r#"{"code":"another-origin","taken":false}"#),
+                answered(&output),
+                json!({"code": "another-origin", "taken": false}),
                 "{origin}"
             );
         }
         let ours = json!({ "take_over": ID, "origin": "https://sceau.example:8443" }).to_string();
         assert_eq!(
-            served(&framed(&ours)).1,
-            framed(r#"{"code":"no-agent","taken":false}"#)
+            answered(&served(&framed(&ours)).1),
+            json!({"code": "no-agent", "taken": false})
         );
     }
 

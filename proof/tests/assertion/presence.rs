@@ -299,7 +299,9 @@ fn files_of_beats_are_exactly_what_this_code_makes() {
     }
     for vector in vectors() {
         let file = std::fs::read_to_string(path(vector.name)).unwrap_or_default();
-        assert_eq!(file, written(&vector), "{}", vector.name);
+        // Compared as JSON: what else is built beside decides in which order members are written.
+        let read = |text: &str| serde_json::from_str::<Value>(text).ok();
+        assert_eq!(read(&file), read(&written(&vector)), "{}", vector.name);
     }
     let files = std::fs::read_dir(path("x").parent().unwrap()).unwrap();
     assert_eq!(files.count(), vectors().len());

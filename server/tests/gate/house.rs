@@ -13,7 +13,9 @@ use sceau_proof::evidence::Response;
 use sceau_proof::log::note::{KeyKind as NoteKind, SigningKey as NoteKey};
 use sceau_server::action::ActionRecord;
 use sceau_server::attestation::{Judge, load_anchors};
-use sceau_server::desk::{ApprovalClaim, Desk, RefusalReason, RegistrationClaim, Settings};
+use sceau_server::desk::{
+    ApprovalClaim, Desk, DeskError, RefusalReason, RegistrationClaim, Settings,
+};
 use sceau_server::gate::{Gate, Settings as GateSettings};
 use sceau_server::id::{ActionId, KeyId, PersonId};
 use sceau_server::person::{Person, PersonState};
@@ -226,6 +228,15 @@ async fn owner(desk: &Desk, manufacturer: &Manufacturer, invitation: &str) -> Ar
 impl Owner {
     /// Touches the key for an action.
     pub(crate) async fn approve(&self, desk: &Desk, record: &ActionRecord) {
+        self.try_approve(desk, record).await.unwrap();
+    }
+
+    /// The same, where the action may be settled meanwhile.
+    pub(crate) async fn try_approve(
+        &self,
+        desk: &Desk,
+        record: &ActionRecord,
+    ) -> Result<ActionRecord, DeskError> {
         let action = Action::parse(record.document.as_bytes()).unwrap();
         let (client_data_json, authenticator_data, signature) = self
             .credential
@@ -240,7 +251,7 @@ impl Owner {
                 credential_id: CredentialId::new(self.credential.id.clone()),
             }),
         };
-        desk.approve(record.id, claim).await.unwrap();
+        desk.approve(record.id, claim).await
     }
 }
 

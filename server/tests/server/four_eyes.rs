@@ -288,6 +288,11 @@ impl Office {
                         .await;
                     prop_assert!(done);
                     self.world.active[who] = false;
+                    // What they asked for ends with them, and does not come back.
+                    let asked = self.world.actions.iter_mut().flatten();
+                    for known in asked.filter(|known| known.requester == who) {
+                        known.state = "over";
+                    }
                 }
                 Ok(())
             }
