@@ -505,10 +505,11 @@ async fn leave(agent: &Agent, key: Uuid, transport: Transport) {
         return;
     }
     tracing::info!(%key, "a key was pulled");
-    if agent.presence.counted_on(agent.now()).contains(&key) {
+    // Also where the last proof has run out meanwhile (a daemon that could not run): the session may wait for this key to return.
+    let kept = agent.presence.kept.borrow_mut().remove(&key);
+    if kept.is_some_and(|kept| !kept.sessions.is_empty()) {
         goodbye(agent, key, Goodbye::Removed).await;
     }
-    agent.presence.kept.borrow_mut().remove(&key);
     if agent.config.presence.lock {
         let seat = agent.seat.borrow().clone();
         match seat {

@@ -211,7 +211,7 @@ fn a_key_that_stays_keeps_its_session_while_other_programs_use_it() -> Result<()
         // What opensc says to a card: connected, reset or not, transmitted, left.
         let out = Command::new("opensc-tool")
             .env("PCSCLITE_CSOCK_NAME", scene.admin.pcsc_socket())
-            .args(["--reader", "0", "--send-apdu", "00A4040008A0000006472F0001"])
+            .args(["--reader", "1", "--send-apdu", "00A4040008A0000006472F0001"])
             .output()?;
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
         assert!(
@@ -369,6 +369,8 @@ fn requests(mut from: TcpStream, mut to: TcpStream, mut change: impl FnMut(&mut 
             }
         }
     }
+    // The server goes on with what it was sent, although the client has hung up.
+    sleep(Duration::from_secs(1));
     let _ = to.shutdown(Shutdown::Write);
 }
 

@@ -31,7 +31,7 @@ fn refuse(status: StatusCode, error: &'static str) -> Response {
         axum::Json(json!({ "error": error })),
     )
         .into_response();
-    if status == StatusCode::UNAUTHORIZED {
+    if error == "invalid_token" {
         response.headers_mut().insert(
             header::WWW_AUTHENTICATE,
             header::HeaderValue::from_static("Bearer error=\"invalid_token\""),
