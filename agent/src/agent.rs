@@ -123,6 +123,9 @@ pub async fn follow_readers(
             pcsc::Event::Service { up } => {
                 tracing::info!(up, "pcscd");
                 agent.smart_cards.set(up);
+                if !up {
+                    agent.outages.set(agent.outages.get() + 1);
+                }
             }
         }
         agent.changed();
@@ -296,6 +299,8 @@ pub struct Agent {
     pub cards: RefCell<piv::Cards>,
     /// Whether pcscd answers.
     pub smart_cards: Cell<bool>,
+    /// How often it went away: a reader that left with it was not pulled.
+    pub outages: Cell<u64>,
     /// What keys prove of themselves.
     pub presence: Presence,
     /// logind, where there is one.
@@ -339,6 +344,7 @@ impl Agent {
             authenticators: RefCell::default(),
             cards: RefCell::default(),
             smart_cards: Cell::new(false),
+            outages: Cell::new(0),
             presence: Presence::default(),
             seat: RefCell::default(),
             clock,

@@ -484,14 +484,19 @@ fn refuses(status: Status) -> bool {
 pub fn departed(agent: &Rc<Agent>, id: u64, transport: Transport) {
     let held = agent.presence.homes.borrow_mut().remove(&id);
     if let Some(key) = held {
+        // pcscd takes its readers away before or after it is seen to go itself, and may be back at once.
+        let (outages, down) = (agent.outages.get(), !agent.smart_cards.get());
         let agent = Rc::clone(agent);
-        tokio::task::spawn_local(async move { leave(&agent, key, transport).await });
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(agent.config.presence.grace).await;
+            let restarted = transport == Transport::SmartCard
+                && (down || !agent.smart_cards.get() || agent.outages.get() != outages);
+            leave(&agent, key, restarted).await;
+        });
     }
 }
 
-async fn leave(agent: &Agent, key: Uuid, transport: Transport) {
-    tokio::time::sleep(agent.config.presence.grace).await;
-    let restarted = transport == Transport::SmartCard && !agent.smart_cards.get();
+async fn leave(agent: &Agent, key: Uuid, restarted: bool) {
     if restarted {
         let back = agent.until(|agent| agent.smart_cards.get().then_some(()));
         if tokio::time::timeout(SERVICE_RETURNS, back).await.is_err() {
