@@ -1,7 +1,7 @@
 //! `sceau doctor`: looks at everything that Sceau needs of a workstation, line by line: what is there, what is wrong, what to do. Changes nothing.
 //!
 //! It looks by itself and does not believe the daemon, except for what only the daemon knows (keys, who is signed in). Texts from outside are shown on
-//! one bounded line. Deliberately elsewhere: how each thing is looked at ([`look`]) and what is said of it ([`words`]).
+//! one bounded line. Deliberately elsewhere: how each thing is looked at (`look`) and what is said of it (`words`).
 
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
 //! Completions and man pages, from the command lines themselves: for packages, by `sceau manual FOLDER`, `sceau-agent --manual FOLDER` and
-//! `sceau-desktop --manual FOLDER`. English pages, and French ones as far as [`french`] has the words; what it lacks stays English.
+//! `sceau-desktop --manual FOLDER`. English pages, and French ones as far as `french` has the words; what it lacks stays English.
 
 use std::fs;
 use std::io;

@@ -5,7 +5,7 @@
 //! What a method promises: when it returns `Ok`, what it says is durable and logged. When it returns
 //! [`DeskError::Unavailable`], it may or may not have happened; ask again with the same identifier.
 //!
-//! Trusts: the store's rows (this server wrote them) and the ports. Does not trust: anything in a [`NewAction`],
+//! Trusts: the store's rows (this server wrote them) and the ports. Does not trust: anything in a `NewAction`,
 //! [`ApprovalClaim`] or token.
 
 mod action;

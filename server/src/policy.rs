@@ -3,7 +3,7 @@
 //!
 //! Policies loosen nothing that is the server's own: who is inert or suspended may do nothing, nobody touches a person of a higher role,
 //! signing in and registering a key are sealed by their own person with PIN, a requester is never their own second person
-//! ([`requirement`]). When several permits apply, the strictest of each holds ([`requirement::strictest`]).
+//! (`requirement`). When several permits apply, the strictest of each holds ([`requirement::strictest`]).
 //!
 //! Trusts the policy files (administrators wrote them; their digest is in the log) and the facts (the desk loaded them). Elsewhere: verifying
 //! that an approval is genuine (`desk`), the action's life (`action`).

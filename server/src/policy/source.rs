@@ -173,7 +173,7 @@ pub(super) fn bundle(sources: &[Source]) -> String {
     text
 }
 
-/// Reads [`bundle`] back; the built-in words are left out.
+/// Reads `bundle` back; the built-in words are left out.
 #[must_use]
 pub fn unbundle(text: &str) -> Vec<Source> {
     let mut sources: Vec<Source> = Vec::new();
