@@ -413,14 +413,24 @@ impl House {
     /// # Errors
     /// When none comes within ten seconds.
     pub fn awaited(&self, person: &Workstation) -> Result<String> {
+        self.awaited_beside(person, &[])
+    }
+
+    /// The same, where these wait already.
+    ///
+    /// # Errors
+    /// When no other does within ten seconds.
+    pub fn awaited_beside(&self, person: &Workstation, known: &[String]) -> Result<String> {
         let mut found = None;
         crate::process::eventually(
             "an action awaits the person",
             Duration::from_secs(10),
             || {
-                found = pending(person)
-                    .ok()
-                    .and_then(|actions| actions.last().cloned());
+                let actions = pending(person).unwrap_or_default();
+                found = actions
+                    .into_iter()
+                    .rev()
+                    .find(|action| !known.contains(action));
                 found.is_some()
             },
         )?;
@@ -496,6 +506,11 @@ anchors = "anchors"
 [[service]]
 id = "portal"
 token_sha256 = "{digest}"
+
+# A whole story happens here within a minute, refusals and all.
+[limit]
+asked = 60
+refused = 12
 
 [gate]
 listen = "{GATE}"
