@@ -476,7 +476,12 @@ async fn held(
     // When the session loses its key the client is told, its seat is free, and what was held is cancelled.
     let place = asked.gate.exchanges.enter(session.id);
     tokio::select! {
-        ride = seat.ride(patience, absence) => Ok(asked.guarded(told(asked, ride))),
+        ride = seat.ride(patience, absence) => {
+            // What the application answers ends with the session. What the gate says itself, why nothing was done above all, does not.
+            let theirs = matches!(ride, crate::gate::hold::Ride::Answer(_));
+            let response = told(asked, ride);
+            Ok(if theirs { asked.guarded(response) } else { response })
+        }
         () = place.ended() => Err(gone(asked, session).await.into()),
     }
 }
