@@ -1,8 +1,8 @@
-//! One USB key, two clients: ours and ctap-hid-fido2 do the same operations on the same node, one after the other. Run in the guest (`cargo xtask bench usb`).
+//! One USB key, three clients: ours, ctap-hid-fido2 and libfido2 do the same operations on the same node, one after the other. Run in the guest (`cargo xtask bench usb`).
 //!
-//! The firmware's own time is in both columns; what differs is the clients'. Ours keeps the node open and locks it for each operation, as the daemon
-//! does within a ceremony; theirs is shown opening it for each, which costs 50 ms in the kernel (usbhid), and with its handle kept open. It is alone meanwhile: it takes
-//! others' packets for its own.
+//! The firmware tells how long it worked, and that is taken off: what is left is the clients' time and the wire's. Ours keeps the node open and locks
+//! it for each operation, as the daemon does within a ceremony. ctap-hid-fido2 is shown opening it for each, which costs 50 ms in the kernel (usbhid),
+//! and with its handle kept open; libfido2 (`libfido2.py`: the library in one process) keeps its own. Each is alone meanwhile: some take others' packets for theirs.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -10,8 +10,10 @@
     reason = "a bench"
 )]
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ctap_hid_fido2::fidokey::{GetAssertionArgsBuilder, MakeCredentialArgsBuilder};
@@ -89,22 +91,31 @@ fn main() {
     };
     let id = with(&mut ours, |device| register(device, &info));
 
+    let [info_there, make_there, sign_there] = libfido2(&node.path, &control);
     println!(
-        "one key, median of {ROUNDS}, ms (firmware included)   ours    ctap-hid-fido2:   kept open"
+        "one key, median of {ROUNDS}, ms (firmware's time taken off)   ours    libfido2    ctap-hid-fido2:   kept open"
     );
-    let ours_took = median(|| drop(with(&mut ours, |device| info::info(device).unwrap())));
+    let took = median(&control, || {
+        drop(with(&mut ours, |device| info::info(device).unwrap()));
+    });
     let theirs = |key: &FidoKeyHid| drop(key.get_info().unwrap());
-    tell("getInfo", ours_took, &open, &theirs);
+    tell("getInfo", &control, took, info_there, &open, &theirs);
 
-    let ours_took = median(|| drop(with(&mut ours, |device| register(device, &info))));
+    let took = median(&control, || {
+        drop(with(&mut ours, |device| register(device, &info)));
+    });
     tell(
         "makeCredential, PIN and touch",
-        ours_took,
+        &control,
+        took,
+        make_there,
         &open,
         &register_theirs,
     );
 
-    let ours_took = median(|| with(&mut ours, |device| authenticate(device, &info, &id)));
+    let took = median(&control, || {
+        with(&mut ours, |device| authenticate(device, &info, &id));
+    });
     let theirs = |key: &FidoKeyHid| {
         let args = GetAssertionArgsBuilder::new(RP, b"challenge")
             .pin(PIN)
@@ -112,28 +123,75 @@ fn main() {
             .build();
         drop(key.get_assertion_with_args(&args).unwrap());
     };
-    tell("getAssertion, PIN and touch", ours_took, &open, &theirs);
+    tell(
+        "getAssertion, PIN and touch",
+        &control,
+        took,
+        sign_there,
+        &open,
+        &theirs,
+    );
 }
 
-/// Milliseconds; the first round, which fetches pages and channels, is not counted.
-fn median(mut work: impl FnMut()) -> f64 {
+/// Medians of getInfo, makeCredential and getAssertion by libfido2, ms.
+fn libfido2(node: &Path, control: &Path) -> [f64; 3] {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/libfido2.py");
+    let mut child = Command::new("python3")
+        .arg(script)
+        .args([node, control])
+        .arg(ROUNDS.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(child.stdin.take().unwrap(), "{PIN}").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert!(out.status.success());
+    let told = String::from_utf8(out.stdout).unwrap();
+    let medians: Vec<f64> = told
+        .split_whitespace()
+        .map(|word| word.parse().unwrap())
+        .collect();
+    medians.try_into().unwrap()
+}
+
+/// How long the firmware has worked.
+fn worked(control: &Path) -> Duration {
+    let mut stream = UnixStream::connect(control).unwrap();
+    stream.write_all(b"status\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(stream).read_line(&mut line).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&line).unwrap();
+    Duration::from_micros(status["ports"]["usb"]["worked_us"].as_u64().unwrap())
+}
+
+/// Milliseconds without the firmware's own; the first round, which fetches pages and channels, is not counted.
+fn median(control: &Path, mut work: impl FnMut()) -> f64 {
     work();
     let mut took: Vec<Duration> = (0..ROUNDS)
         .map(|_| {
-            let begun = Instant::now();
+            let (before, begun) = (worked(control), Instant::now());
             work();
-            begun.elapsed()
+            let whole = begun.elapsed();
+            whole.saturating_sub(worked(control).saturating_sub(before))
         })
         .collect();
     took.sort_unstable();
     took[ROUNDS / 2].as_secs_f64() * 1000.0
 }
 
-fn tell(what: &str, ours: f64, open: &dyn Fn() -> FidoKeyHid, theirs: &dyn Fn(&FidoKeyHid)) {
-    let each = median(|| theirs(&open()));
+fn tell(
+    what: &str,
+    control: &Path,
+    ours: f64,
+    libfido2: f64,
+    open: &dyn Fn() -> FidoKeyHid,
+    theirs: &dyn Fn(&FidoKeyHid),
+) {
+    let each = median(control, || theirs(&open()));
     let key = open();
-    let kept = median(|| theirs(&key));
-    println!("{what:<45} {ours:>9.1} {each:>17.1} {kept:>12.1}");
+    let kept = median(control, || theirs(&key));
+    println!("{what:<56} {ours:>9.1} {libfido2:>11.1} {each:>17.1} {kept:>11.1}");
 }
 
 fn with<A>(link: &mut NodeLink, work: impl FnOnce(&mut dyn Device) -> A) -> A {

@@ -196,12 +196,13 @@ impl Desktop {
         let is_asked_elsewhere = self.snapshot.asking.is_some() && self.ceremony.is_none();
         if let Some(open) = &self.open {
             let waits = self.waiting(open.action).is_some();
-            if !waits || is_asked_elsewhere {
+            if !waits || is_asked_elsewhere || self.snapshot.unattended {
                 self.voice.close(open.notification).await;
                 self.open = None;
             }
         }
-        if self.ceremony.is_some() || is_asked_elsewhere {
+        // Nothing of an action stands on a locked screen, or pops up for whoever sits there next.
+        if self.ceremony.is_some() || is_asked_elsewhere || self.snapshot.unattended {
             return;
         }
         let summoned = self.snapshot.summoned.and_then(|id| self.waiting(id));

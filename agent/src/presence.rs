@@ -40,6 +40,8 @@ const LONGEST_WINDOW: Duration = Duration::from_secs(120);
 const PAUSE_OF_A_BUSY_KEY: Duration = Duration::from_millis(150);
 /// How long a pcscd that went away is waited for before its keys are given up: an upgrade restarts it.
 const SERVICE_RETURNS: Duration = Duration::from_secs(20);
+/// How long a key is waited for once its person sits there again, or the machine has woken up: its node, or its power, comes back after that.
+const SEAT_RETURNS: Duration = Duration::from_secs(8);
 /// How long authenticators that are being asked what they are may take.
 const DESCRIBED: Duration = Duration::from_secs(3);
 /// The longest that a goodbye may take.
@@ -161,6 +163,14 @@ impl Presence {
     #[must_use]
     pub fn unattended(&self) -> Option<Unattended> {
         self.unattended.get()
+    }
+
+    /// Whether keys are out of this agent's reach without anybody having pulled them: another person's seat takes their nodes, sleep their power.
+    fn is_withheld(&self) -> bool {
+        matches!(
+            self.unattended.get(),
+            Some(Unattended::Inactive | Unattended::Asleep)
+        )
     }
 
     /// This authenticator holds this key of the person's.
@@ -505,7 +515,19 @@ async fn leave(agent: &Agent, key: Uuid, restarted: bool) {
             return;
         }
     }
-    if is_back(agent, key, restarted).await {
+    let withheld = agent.presence.is_withheld();
+    if withheld {
+        // The server heard why nothing is proven. Whether the key is still there shows when its person is back.
+        agent
+            .until(|agent| (!agent.presence.is_withheld()).then_some(()))
+            .await;
+    }
+    let patience = match (withheld, restarted) {
+        (true, _) => Some(SEAT_RETURNS),
+        (false, true) => Some(DESCRIBED),
+        (false, false) => None,
+    };
+    if is_back(agent, key, patience).await {
         tracing::info!(%key, "a key went and came back");
         return;
     }
@@ -524,9 +546,9 @@ async fn leave(agent: &Agent, key: Uuid, restarted: bool) {
     }
 }
 
-/// Whether some authenticator holds the key (again), once all of them have said what they are; after a restart of pcscd, whose readers come one by
-/// one, for as long as that may take.
-async fn is_back(agent: &Agent, key: Uuid, restarted: bool) -> bool {
+/// Whether some authenticator holds the key (again), once all of them have said what they are; with `patience`, looked for all that time (after a
+/// restart of pcscd, whose readers come one by one, or when the seat returns).
+async fn is_back(agent: &Agent, key: Uuid, patience: Option<Duration>) -> bool {
     let name = key.to_string();
     let credential = agent
         .keys()
@@ -550,7 +572,7 @@ async fn is_back(agent: &Agent, key: Uuid, restarted: bool) -> bool {
                     let unsettled = there.iter().any(|(_, one)| is_unsettled(&one.condition));
                     match fresh {
                         Some(fresh) => Some(Some(fresh)),
-                        None if unsettled || restarted => None,
+                        None if unsettled || patience.is_some() => None,
                         None => Some(None),
                     }
                 })
@@ -568,7 +590,8 @@ async fn is_back(agent: &Agent, key: Uuid, restarted: bool) -> bool {
             }
         }
     };
-    tokio::time::timeout(DESCRIBED, look).await.unwrap_or(false)
+    let patience = patience.unwrap_or(DESCRIBED);
+    tokio::time::timeout(patience, look).await.unwrap_or(false)
 }
 
 fn is_unsettled(condition: &Condition) -> bool {
@@ -618,19 +641,31 @@ pub async fn attended(agent: &Agent, now: Option<Unattended>) {
     }
 }
 
-/// Learns which authenticators hold the person's keys, where their going must lock the desktop: once for each arrival and greeting.
+/// Learns, where their going must lock the desktop, which authenticators hold keys that the server has named since the last time, for ever.
+pub async fn acquaint(agent: Rc<Agent>) {
+    if !agent.config.presence.lock {
+        return;
+    }
+    let mut known = Vec::new();
+    loop {
+        let named = |agent: &Agent| -> Option<Vec<String>> {
+            let now = agent.keys().into_iter().map(|key| key.key_id);
+            Some(now.collect()).filter(|now| *now != known)
+        };
+        known = agent.until(named).await;
+        learn(&agent).await;
+    }
+}
+
+/// Learns which authenticators hold the person's keys, where their going must lock the desktop: once for each arrival.
 pub async fn learn(agent: &Agent) {
     if !agent.config.presence.lock {
         return;
     }
     let ready = agent.authenticators.borrow().ready();
     for authenticator in ready {
-        if agent
-            .presence
-            .homes
-            .borrow()
-            .contains_key(&authenticator.id)
-        {
+        let is_known = |id| agent.presence.homes.borrow().contains_key(&id);
+        if is_known(authenticator.id) {
             continue;
         }
         for key in agent.keys() {
@@ -638,10 +673,17 @@ pub async fn learn(agent: &Agent) {
                 continue;
             };
             let rp_id = agent.config.rp_id.as_str();
-            if let Ok(Some(_)) = authenticator.locate(rp_id, vec![credential]).await {
-                let mut homes = agent.presence.homes.borrow_mut();
-                homes.insert(authenticator.id, id);
-                break;
+            match authenticator.locate(rp_id, vec![credential]).await {
+                Ok(Some(_)) => {
+                    tracing::debug!(key = %id, "a key of this person is here");
+                    let mut homes = agent.presence.homes.borrow_mut();
+                    homes.insert(authenticator.id, id);
+                    break;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::debug!(authenticator = %authenticator.name, %error, "whose key this is was not learned");
+                }
             }
         }
     }

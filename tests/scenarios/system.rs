@@ -1,5 +1,5 @@
 //! The packages on a machine whose first process is systemd, with logind, D-Bus and udev: installed by dpkg, run by their units, a key at
-//! a seat, one action sealed, upgraded, purged. Run by `cargo xtask guest --system` (one boot; each step stands on the one before).
+//! a seat, one action sealed, a session that ends and a desktop that locks with the key, upgraded, purged. Run by `cargo xtask guest --system` (one boot; each step stands on the one before).
 //!
 //! Nothing of the harness' own daemons is used: what runs here is what the packages start.
 
@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 const PACKAGES: [&str; 3] = ["sceau-agent", "sceau-server", "sceau-verify"];
 const API: &str = "http://127.0.0.1:8440";
+const GATE: &str = "http://127.0.0.1:8441";
 /// An emulated processor, perhaps a crowded one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -154,9 +155,8 @@ fn packages_install_serve_seal_upgrade_and_leave_the_evidence_alone() -> Result<
     steps.done("alice enrolled");
     let evidence = seals_one_action(&alice, folder.path())?;
     steps.done("an action arrived, was shown, sealed; its evidence holds");
-    key.remove()?;
-    awaited("the pulled key is gone", || Ok(alice.keys_ready()? == 0))?;
-    steps.done("the key was pulled, and the agent knows");
+    kept_by_its_key(&alice, &bob, &key)?;
+    steps.done("signed in at the gate; the key was pulled: the session ended, the desktop locked");
 
     upgraded(&alice)?;
     key.insert()?;
@@ -225,12 +225,32 @@ fn closed_before_init() -> Result<()> {
     run(&["systemctl", "reset-failed", "sceau-server"]).map(drop)
 }
 
+/// An application behind the gate whose sessions live as long as their key is there.
+const GUARDED: &str = r#"
+[presence]
+kinds = ["gate"]
+interval = "20s"
+
+[gate]
+listen = "127.0.0.1:8441"
+routes = ["guarded.toml"]
+"#;
+/// Nobody listens upstream: what is shown here is who passes.
+const ROUTES: &str = r#"
+[application]
+host = "127.0.0.1:8441"
+service = "portal"
+upstream = "http://127.0.0.1:8442"
+session = "always"
+"#;
+
 /// What an administrator does: anchors, a line of their own in the configuration, `init`, start.
 fn founded(model: &Model) -> Result<()> {
     fs::copy(model.root(), "/etc/sceau/anchors/maker.pem")?;
     let file = "/etc/sceau/sceau.toml";
     let text = fs::read_to_string(file)?;
-    fs::write(file, format!("# Kept by upgrades.\n{text}"))?;
+    fs::write(file, format!("# Kept by upgrades.\n{text}{GUARDED}"))?;
+    fs::write("/etc/sceau/guarded.toml", ROUTES)?;
     let init = [
         "sceau-server",
         "init",
@@ -352,8 +372,9 @@ impl Person {
         let folder = self.home(".config/sceau");
         run_as(self, &["mkdir", "-p", &folder.display().to_string()])?;
         let person = self.name;
-        let text =
-            format!("server = \"{API}\"\nrp_id = \"sceau.example\"\nperson = \"{person}\"\n");
+        let text = format!(
+            "server = \"{API}\"\nrp_id = \"sceau.example\"\nperson = \"{person}\"\n[presence]\nlock = true\ngrace = \"500ms\"\n"
+        );
         Ok(fs::write(folder.join("agent.toml"), text)?)
     }
 
@@ -401,6 +422,26 @@ impl Person {
         let text = fs::read_to_string(self.home(".local/state/sceau/session"))?;
         let session: Value = serde_json::from_str(&text)?;
         Ok(session["token"].as_str().context("a token")?.to_owned())
+    }
+
+    /// The object of this person's session on logind's bus.
+    fn place(&self) -> Result<String> {
+        let said = run(&[
+            "busctl",
+            "--json=short",
+            "call",
+            "org.freedesktop.login1",
+            "/org/freedesktop/login1",
+            "org.freedesktop.login1.Manager",
+            "GetSession",
+            "s",
+            &self.session,
+        ])?;
+        let said: Value = serde_json::from_str(&said)?;
+        Ok(said["data"][0]
+            .as_str()
+            .context("a session's place")?
+            .to_owned())
     }
 
     fn may_open(&self, node: &str) -> Result<bool> {
@@ -489,6 +530,79 @@ fn seals_one_action(alice: &Person, folder: &Path) -> Result<String> {
         "/etc/sceau/anchors",
     ])?;
     Ok(key)
+}
+
+/// Signed in at the gate by the key, which then proves in silence that it stays: somebody else at the seat suspends the session, pulling the
+/// key ends it and locks the desktop.
+fn kept_by_its_key(alice: &Person, bob: &Person, key: &Key) -> Result<()> {
+    let browser = Client::new(GATE);
+    let begun = browser.post("/.sceau/session", &json!({"person": alice.name}))?;
+    ensure!(begun.status == 201, "{} {}", begun.status, begun.text);
+    let action = begun.json()["action_id"].clone();
+    alice.answers(&["sceau", "approve", action.as_str().context("an action")?])?;
+    let is = |state: &str| -> Result<bool> {
+        Ok(browser.get("/.sceau/session")?.json()["state"] == state)
+    };
+    awaited("the session begins", || is("active"))?;
+    let presence =
+        || -> Result<Value> { Ok(alice.says(&["sceau", "status", "--json"])?["presence"].take()) };
+    awaited("the key proves itself in silence", || {
+        Ok(presence()?["keys"][0]["presence"] == "proven")
+    })?;
+
+    bob.takes_the_seat()?;
+    awaited("alice no longer sits there", || is("absent"))?;
+    ensure!(presence()?["unattended"] == "inactive", "{}", presence()?);
+    alice.takes_the_seat()?;
+    awaited("she is back, and so is her session", || is("active"))?;
+
+    let bus = Listening::for_lock()?;
+    key.remove()?;
+    awaited("the pulled key ends the session", || is("ended"))?;
+    awaited("logind tells the desktop to lock", || {
+        let told = bus.told()?;
+        Ok(told.contains(&format!("Path={}", alice.place()?)) && told.contains("Member=Lock"))
+    })?;
+    ensure!(
+        !bus.told()?.contains(&bob.place()?),
+        "bob's desktop is not hers"
+    );
+    awaited("the pulled key is gone", || Ok(alice.keys_ready()? == 0))
+}
+
+/// `busctl monitor`, and the file in which it writes.
+struct Listening {
+    monitor: std::process::Child,
+    file: tempfile::NamedTempFile,
+}
+
+impl Listening {
+    /// To logind's word to a desktop that it lock.
+    fn for_lock() -> Result<Self> {
+        let file = tempfile::NamedTempFile::new()?;
+        let rule = "type='signal',interface='org.freedesktop.login1.Session',member='Lock'";
+        let monitor = Command::new("busctl")
+            .args(["--system", "--match", rule, "monitor"])
+            .stdout(file.reopen()?)
+            .stderr(file.reopen()?)
+            .spawn()?;
+        let listening = Self { monitor, file };
+        awaited("the bus is listened to", || {
+            Ok(listening.told()?.contains("Monitoring bus message stream"))
+        })?;
+        Ok(listening)
+    }
+
+    fn told(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.file.path())?)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        drop(self.monitor.kill());
+        drop(self.monitor.wait());
+    }
 }
 
 /// The next version, over the running one.

@@ -129,6 +129,12 @@ const PACKAGES: &[Package] = &[
         instead: None,
     },
     Package {
+        name: "python3-dbusmock",
+        purpose: "a logind that says what a test needs",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
         name: "polkitd",
         purpose: "who may use smart-card readers, in the guest",
         need: Need::Test,

@@ -137,6 +137,7 @@ async fn serve(
     let presence_ends = async {
         tokio::join!(
             presence::follow(std::rc::Rc::clone(&agent)),
+            presence::acquaint(std::rc::Rc::clone(&agent)),
             seat::follow(std::rc::Rc::clone(&agent))
         );
         std::future::pending::<()>().await;

@@ -27,6 +27,9 @@ pub struct Snapshot {
     pub summoned: Option<Uuid>,
     /// Authenticators that are there.
     pub keys: Vec<Present>,
+    /// Whether nobody sits at the person's session: its screen is locked, another person has the seat, the machine sleeps.
+    #[serde(default)]
+    pub unattended: bool,
 }
 
 /// One action that waits.
@@ -99,5 +102,6 @@ fn snapshot(agent: &Agent, language: Language) -> Snapshot {
         asking: agent.asking(),
         summoned: agent.summoned(),
         keys: agent.authenticators.borrow().iter().map(present).collect(),
+        unattended: agent.presence.unattended().is_some(),
     }
 }

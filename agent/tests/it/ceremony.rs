@@ -4,7 +4,7 @@ use rexpect::process::WaitStatus;
 use rexpect::session::PtySession;
 use serde_json::{Value, json};
 
-use crate::relay::{Relay, action};
+use crate::relay::{KEY_ID, Relay, action};
 use crate::workstation::{Workstation, eventually, with_virtual_keys};
 
 pub(crate) const PIN: &str = "271828";
@@ -83,7 +83,7 @@ fn key_is_enrolled_and_seals_exactly_the_action_that_was_shown() {
         &keys["keys"][0]["pin_set"],
         &keys["keys"][0]["enrolled"]["key_id"],
     );
-    assert_eq!((pin_set, enrolled_as), (&json!(true), &json!("key-1")));
+    assert_eq!((pin_set, enrolled_as), (&json!(true), &json!(KEY_ID)));
     let action = propose(&relay, &workstation, 60);
     let mut terminal = workstation.terminal(&["approve"]);
     let shown = terminal.exp_string("Seal this action?").unwrap();
@@ -102,7 +102,7 @@ fn key_is_enrolled_and_seals_exactly_the_action_that_was_shown() {
     assert_eq!(code, 0, "{rest}");
     assert!(rest.contains("Sealed") && !rest.contains(PIN), "{rest}");
     let report = relay.await_request(&path(&action, "approvals"));
-    assert_eq!(report["key_id"], "key-1");
+    assert_eq!(report["key_id"], KEY_ID);
     let verified = relay.verify(&action, &report).unwrap();
     assert!(verified.flags().up() && verified.flags().uv());
     assert_eq!(relay.requests("/v1/actions/"), 1);
@@ -267,7 +267,7 @@ fn three_wrong_pins_lock_the_key_and_the_server_hears_of_it() {
     assert!(rest.contains("Take it out and put it back"), "{rest}");
     assert_eq!(
         relay.await_request("/v1/agent/reports"),
-        json!({ "kind": "pin-blocked", "key_id": "key-1" })
+        json!({ "kind": "pin-blocked", "key_id": KEY_ID })
     );
     assert_eq!(relay.requests("/v1/actions/"), 0);
     // Replugged, the right PIN works again, and the action is still there.

@@ -13,7 +13,7 @@ use crate::relay::{Relay, action};
 use crate::workstation::{Workstation, eventually, with_virtual_keys};
 
 /// A screen with a session bus and a notification server.
-struct Screen {
+pub(crate) struct Screen {
     processes: Vec<Child>,
     display: String,
     bus: String,
@@ -22,7 +22,7 @@ struct Screen {
 }
 
 /// The first line that a process writes.
-fn first_line(child: &mut Child) -> String {
+pub(crate) fn first_line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap())
         .read_line(&mut line)
@@ -32,7 +32,7 @@ fn first_line(child: &mut Child) -> String {
 
 impl Screen {
     /// `None`, visibly, where the parts are missing.
-    fn start(workstation: &Workstation, language: &'static str) -> Option<Self> {
+    pub(crate) fn start(workstation: &Workstation, language: &'static str) -> Option<Self> {
         for program in [
             "Xvfb",
             "dbus-daemon",
@@ -126,11 +126,11 @@ impl Screen {
         out.status.success().then_some(text)
     }
 
-    fn displayed(&self) -> Option<usize> {
+    pub(crate) fn displayed(&self) -> Option<usize> {
         self.said("dunstctl", &["count", "displayed"])?.parse().ok()
     }
 
-    fn await_notifications(&self, count: usize) {
+    pub(crate) fn await_notifications(&self, count: usize) {
         eventually("notifications", || {
             (self.displayed() == Some(count)).then_some(())
         });

@@ -10,5 +10,6 @@ mod life;
 #[cfg(feature = "pkcs11")]
 mod module;
 mod relay;
+mod seat;
 mod socket;
 mod workstation;

@@ -19,6 +19,8 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 pub(crate) const RP_ID: &str = "sceau.example";
+/// What the server calls the key.
+pub(crate) const KEY_ID: &str = "01890000-0000-7000-8000-000000000001";
 pub(crate) const TOKEN: &str = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4";
 
 /// A connection that the relay can read and write: plain or TLS.
@@ -122,7 +124,7 @@ impl Relay {
 
     pub(crate) fn keys(&self) -> Value {
         self.with(|state| {
-            let key = state.key.as_ref().map(|(credential, _)| json!({ "key_id": "key-1", "credential_id": credential, "kind": "fido2", "label": "Alice's key", "transports": ["nfc"], "aaguid": null }));
+            let key = state.key.as_ref().map(|(credential, _)| json!({ "key_id": KEY_ID, "credential_id": credential, "kind": "fido2", "label": "Alice's key", "transports": ["nfc"], "aaguid": null }));
             let card = state.card.as_ref().map(|spki| json!({ "key_id": "card-1", "credential_id": null, "kind": "piv", "public_key_spki": base64url::encode(spki), "label": "Alice's card", "transports": ["smart-card"], "aaguid": null }));
             key.into_iter().chain(card).collect()
         })
@@ -391,7 +393,7 @@ impl Relay {
                 let session = json!({ "session_id": "session-1", "token": TOKEN });
                 (
                     201,
-                    json!({ "key_id": "key-1", "person": "alice", "aaguid": null, "model": "Model A", "session": session }),
+                    json!({ "key_id": KEY_ID, "person": "alice", "aaguid": null, "model": "Model A", "session": session }),
                 )
             }
             Err(e) => (

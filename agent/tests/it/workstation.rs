@@ -16,6 +16,8 @@ use crate::relay::{RP_ID, TOKEN};
 pub(crate) struct Workstation {
     pub(crate) place: tempfile::TempDir,
     language: &'static str,
+    /// Where its system bus is, instead of the machine's.
+    system_bus: Option<String>,
     daemon: Option<Child>,
     others: Vec<Child>,
 }
@@ -35,6 +37,7 @@ impl Workstation {
         Self {
             place,
             language: "C.UTF-8",
+            system_bus: None,
             daemon: None,
             others: Vec::new(),
         }
@@ -42,6 +45,11 @@ impl Workstation {
 
     pub(crate) fn in_french(mut self) -> Self {
         self.language = "fr_FR.UTF-8";
+        self
+    }
+
+    pub(crate) fn on_system_bus(mut self, address: String) -> Self {
+        self.system_bus = Some(address);
         self
     }
 
@@ -70,6 +78,9 @@ impl Workstation {
             .env("PCSCLITE_CSOCK_NAME", self.path("pcscd/pcscd.comm"))
             .env("LC_ALL", self.language)
             .env("TERM", "dumb");
+        if let Some(bus) = &self.system_bus {
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
+        }
         command
     }
 

@@ -179,12 +179,16 @@ impl Desk {
         let mut keys = self.stored(store::key::of_person(&mut connection, person).await)?;
         let now = self.now();
         if let Some(requirement) = &record.requirement {
-            keys.retain(|key| {
-                self.inner
-                    .shared
-                    .key_counts(requirement, &key.credential, now)
-                    .is_ok()
-            });
+            let shared = &self.inner.shared;
+            keys.retain(
+                |key| match shared.key_counts(requirement, &key.credential, now) {
+                    Ok(()) => true,
+                    Err(reason) => {
+                        tracing::debug!(action_id = %record.id, key = %key.id, reason, "this key does not count");
+                        false
+                    }
+                },
+            );
         }
         Ok(live(&keys))
     }

@@ -172,6 +172,7 @@ fn status(ports: &[&Arc<dyn Port>]) -> Value {
                 "ready": port.is_ready(),
                 "exchanges": port.exchanges(),
                 "boots": port.device().boots(),
+                "worked_us": u64::try_from(port.device().worked().as_micros()).unwrap_or(u64::MAX),
                 "touch": finger.mode.to_string(),
                 "pending": finger.pending,
                 "requests": finger.requests,

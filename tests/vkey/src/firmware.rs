@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use apdu_dispatch::dispatch::ApduDispatch;
@@ -89,6 +89,8 @@ pub struct Device {
     pub touch: Arc<Touch>,
     interrupt: &'static InterruptFlag,
     boots: AtomicU64,
+    /// Microseconds that its firmware has worked, waits for the finger included.
+    worked: AtomicU64,
     /// The way to the firmware while it runs.
     jobs: Mutex<Option<Sender<Job>>>,
 }
@@ -110,6 +112,7 @@ impl Device {
             touch,
             interrupt,
             boots: AtomicU64::new(0),
+            worked: AtomicU64::new(0),
             jobs: Mutex::default(),
         })
     }
@@ -117,6 +120,16 @@ impl Device {
     /// How often it got power (or crashed and came back).
     pub fn boots(&self) -> u64 {
         self.boots.load(Ordering::Relaxed)
+    }
+
+    /// How long its firmware has worked since the process began, waits for the finger included.
+    pub fn worked(&self) -> Duration {
+        Duration::from_micros(self.worked.load(Ordering::Relaxed))
+    }
+
+    fn note_work(&self, since: Instant) {
+        let took = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.worked.fetch_add(took, Ordering::Relaxed);
     }
 
     /// Whether the key speaks U2F only.
@@ -295,11 +308,13 @@ impl Device {
             if dead.load(Ordering::Relaxed) {
                 return;
             }
+            let begun = Instant::now();
             match job {
                 Job::Apdu(command, reply) => {
                     let answer = self.exchange(&mut reader, &command, || {
                         card.poll(&mut [&mut app]).is_some()
                     });
+                    self.note_work(begun);
                     reply.send(answer).ok();
                 }
                 Job::Hid => {
@@ -310,6 +325,7 @@ impl Device {
                             dispatch.poll(&mut [&mut app, &mut Light(&self.touch)]);
                         }
                     }
+                    self.note_work(begun);
                     if let Some(answered) = &answered {
                         answered();
                     }
@@ -337,11 +353,12 @@ impl Device {
                 return;
             }
             if let Job::Apdu(command, reply) = job {
-                reply
-                    .send(self.exchange(&mut reader, &command, || {
-                        card.poll(&mut [&mut app]).is_some()
-                    }))
-                    .ok();
+                let begun = Instant::now();
+                let answer = self.exchange(&mut reader, &command, || {
+                    card.poll(&mut [&mut app]).is_some()
+                });
+                self.note_work(begun);
+                reply.send(answer).ok();
             }
         }
     }
