@@ -3,6 +3,7 @@
 
 mod card;
 mod ceremony;
+mod day;
 mod desktop;
 mod doctor;
 mod identity;

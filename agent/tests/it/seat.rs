@@ -16,14 +16,14 @@ const SESSION: &str = "/org/freedesktop/login1/session/c1";
 const MOCK: &str = "org.freedesktop.DBus.Mock";
 
 /// A system bus of its own with a logind on it, where this user sits at seat0.
-struct Seat {
+pub(crate) struct Seat {
     address: String,
     processes: Vec<Child>,
 }
 
 impl Seat {
     /// `None`, visibly, where the parts are missing.
-    fn taken() -> Option<Self> {
+    pub(crate) fn taken() -> Option<Self> {
         let has_mock = Command::new(PYTHON)
             .args(["-c", "import dbusmock"])
             .stderr(Stdio::null())
@@ -60,6 +60,10 @@ impl Seat {
         Some(seat)
     }
 
+    pub(crate) fn address(&self) -> String {
+        self.address.clone()
+    }
+
     fn call(&self, object: &str, words: &[&str]) -> Option<String> {
         let out = Command::new("busctl")
             .args(["--address", &self.address, "call", LOGIND, object, MOCK])
@@ -71,7 +75,7 @@ impl Seat {
     }
 
     /// Sets a property of the session, and says so.
-    fn set(&self, property: &str, value: &str) {
+    pub(crate) fn set(&self, property: &str, value: &str) {
         let interface = "org.freedesktop.login1.Session";
         let words = [
             "UpdateProperties",
@@ -85,7 +89,7 @@ impl Seat {
         self.call(SESSION, &words).unwrap();
     }
 
-    fn sleeps(&self, value: &str) {
+    pub(crate) fn sleeps(&self, value: &str) {
         let interface = "org.freedesktop.login1.Manager";
         let words = [
             "EmitSignal",
@@ -118,7 +122,7 @@ impl Drop for Seat {
     }
 }
 
-fn await_unattended(workstation: &Workstation, why: Option<&str>) {
+pub(crate) fn await_unattended(workstation: &Workstation, why: Option<&str>) {
     workstation.await_status("who sits there", |status| {
         status["presence"]["unattended"].as_str() == why
     });
@@ -136,15 +140,9 @@ fn a_pulled_key_locks_the_seat_and_nothing_is_shown_where_nobody_sits() {
     }
     let Some(seat) = Seat::taken() else { return };
     let relay = Relay::start();
-    let mut workstation = enrolled(&relay).on_system_bus(seat.address.clone());
+    let mut workstation = enrolled(&relay).on_system_bus(seat.address());
     workstation.kill();
-    let file = workstation.path("config/sceau/agent.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(
-        &file,
-        format!("{text}[presence]\nlock = true\ngrace = \"300ms\"\n"),
-    )
-    .unwrap();
+    workstation.configure("[presence]\nlock = true\ngrace = \"300ms\"\n");
     let workstation = workstation.start();
     relay.await_inbox();
     await_keys(&workstation, 1);

@@ -48,6 +48,13 @@ impl Workstation {
         self
     }
 
+    /// More of the agent's configuration, for its next start.
+    pub(crate) fn configure(&self, more: &str) {
+        let file = self.path("config/sceau/agent.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, format!("{text}{more}")).unwrap();
+    }
+
     pub(crate) fn on_system_bus(mut self, address: String) -> Self {
         self.system_bus = Some(address);
         self
