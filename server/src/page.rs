@@ -8,6 +8,7 @@
 //! page of ours. Pages run nothing inline, load nothing from elsewhere, and cannot be framed. No address is ever taken from a request: the link
 //! back leads to the gate's own hosts. What the pages look like is `markup`; decisions are `desk`'s.
 
+mod live;
 mod markup;
 
 use std::collections::HashMap;
@@ -156,15 +157,18 @@ impl Pages {
         let Some(record) = self.desk().action(id).await? else {
             return Ok(None);
         };
-        let theirs =
-            record.requester == *person || self.desk().may_approve(&record, person).await?;
+        let theirs = self.concerns(&record, person).await?;
         Ok(theirs.then_some(record))
+    }
+
+    async fn concerns(&self, record: &ActionRecord, person: &PersonId) -> Result<bool, DeskError> {
+        Ok(record.requester == *person || self.desk().may_approve(record, person).await?)
     }
 
     /// Where an action leads back to: its page at the gate when the gate held it for this person, else the service's own front.
     fn back(&self, record: &ActionRecord, person: &PersonId) -> Option<String> {
         let origin = self.inner.back.get(&record.service)?;
-        Some(if record.session.is_some() && record.requester == *person {
+        Some(if held_for(record, person) {
             format!("{origin}/.sceau/actions/{}", record.id)
         } else {
             format!("{origin}/")
@@ -178,12 +182,17 @@ impl Pages {
         Ok(json!({
             "state": record.state,
             "awaits": desk.awaits(record, person).await?,
-            "approved": record.approvals.iter().any(|approval| approval.person == *person),
+            "approved": live::has_approved(record, person),
             "action": document,
             "keys": desk.keys_for(person, record).await?,
             "rp_id": desk.rp_id(),
         }))
     }
+}
+
+/// Whether the gate holds a request of this person for it.
+fn held_for(record: &ActionRecord, person: &PersonId) -> bool {
+    record.session.is_some() && record.requester == *person
 }
 
 fn broken() -> Problem {
@@ -238,10 +247,11 @@ fn language(headers: &HeaderMap) -> Language {
     Client::read(headers, "").language
 }
 
-fn wants_json(headers: &HeaderMap) -> bool {
+/// Whether the first that is accepted is of this kind.
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     headers
         .get(header::ACCEPT)
-        .is_some_and(|accept| accept.as_bytes().starts_with(b"application/json"))
+        .is_some_and(|accept| accept.as_bytes().starts_with(kind.as_bytes()))
 }
 
 /// `?wait=30`.
@@ -262,7 +272,7 @@ async fn enrol(headers: HeaderMap) -> Response {
     page(StatusCode::OK, markup::enrol(language(&headers)))
 }
 
-/// `GET /actions/{id}`: the page, or its state for the page's own script.
+/// `GET /actions/{id}`: the page, or its state for the page's own script, once or as it changes.
 async fn show(
     State(pages): State<Pages>,
     headers: HeaderMap,
@@ -271,15 +281,18 @@ async fn show(
 ) -> Result<Response, Problem> {
     let session = match pages.session(&headers).await {
         Ok(session) => session,
-        Err(error) if wants_json(&headers) => return Err(error.into()),
+        Err(error) if accepts(&headers, "application/json") => return Err(error.into()),
         Err(_) => return Ok(unavailable(&headers)),
     };
-    if wants_json(&headers) {
+    if accepts(&headers, "application/json") || accepts(&headers, live::KIND) {
         let session = session
             .filter(Session::is_active)
             .ok_or(Problem::of(StatusCode::UNAUTHORIZED, "unauthenticated"))?;
         let record = pages.readable(&id, &session.person).await?;
         let mut record = record.ok_or(Problem::not_found())?;
+        if accepts(&headers, live::KIND) {
+            return Ok(live::stream(pages, session, record));
+        }
         let span = wait.span();
         if record.state == crate::action::State::Pending && !span.is_zero() {
             record = pages
@@ -339,16 +352,14 @@ impl Pages {
         let standing = Standing {
             state: record.state,
             awaits: self.desk().awaits(&record, &session.person).await?,
-            approved: record
-                .approvals
-                .iter()
-                .any(|approval| approval.person == session.person),
+            approved: live::has_approved(&record, &session.person),
             reason: record
                 .refusal
                 .as_ref()
                 .or(record.denial.as_ref())
                 .map(|settlement| settlement.reason.as_str()),
             back: self.back(&record, &session.person),
+            leads: held_for(&record, &session.person),
         };
         Ok(page(
             StatusCode::OK,

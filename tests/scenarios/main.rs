@@ -3,6 +3,7 @@
 
 mod attacks;
 mod attestation;
+mod browser;
 mod crash;
 mod path;
 mod peers;

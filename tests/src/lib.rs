@@ -3,6 +3,7 @@
 //! It knows the products only as an outsider does: by their commands, configuration files and sockets. Nothing of ours is mocked.
 
 pub mod attack;
+pub mod browser;
 pub mod card;
 pub mod house;
 pub mod http;

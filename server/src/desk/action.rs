@@ -53,18 +53,32 @@ impl Desk {
         id: ActionId,
         timeout: Duration,
     ) -> Result<Option<ActionRecord>, DeskError> {
+        let settled = |record: &ActionRecord| record.state != State::Pending;
+        self.wait_for(id, timeout, settled).await
+    }
+
+    /// As [`Desk::action`], but waits up to `timeout` until it is such a one; at the time-out returns it as it is.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn wait_for(
+        &self,
+        id: ActionId,
+        timeout: Duration,
+        such: impl Fn(&ActionRecord) -> bool,
+    ) -> Result<Option<ActionRecord>, DeskError> {
         // Watched before the store is read: a change in between is seen.
         let mut watch = self.watch(id);
         let waiting = async {
             loop {
                 match self.action(id).await? {
-                    Some(record) if record.state == State::Pending => watch.change().await,
-                    settled => return Ok(settled),
+                    Some(record) if !such(&record) => watch.change().await,
+                    found => return Ok(found),
                 }
             }
         };
         match tokio::time::timeout(timeout, waiting).await {
-            Ok(settled) => settled,
+            Ok(found) => found,
             Err(_) => self.action(id).await,
         }
     }

@@ -44,7 +44,9 @@ pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> 
     match (&parts.method, segments.get(1..).unwrap_or_default()) {
         (&Method::GET, ["page.js"]) => page::script(),
         (&Method::GET, ["page.css"]) => page::style(),
-        (&Method::GET, ["sign-in"]) => page::sign_in(asked.client.language, &next(asked)),
+        (&Method::GET, ["sign-in"]) => {
+            page::sign_in(asked.client.language, &next(asked), &seal(asked))
+        }
         (&Method::POST, ["session"]) => open(asked, parts, body).await,
         (&Method::GET, ["session"]) => state(asked).await,
         (&Method::DELETE, ["session"]) => end(asked).await,
@@ -71,6 +73,11 @@ fn next(asked: &Asked<'_>) -> String {
     query(asked, "next")
         .and_then(|url| own_path(&url, &asked.base))
         .unwrap_or_else(|| "/".to_owned())
+}
+
+/// Where an action is read and sealed in a browser; its id follows.
+fn seal(asked: &Asked<'_>) -> String {
+    format!("{}/actions/", asked.gate.desk.public_url())
 }
 
 fn wait(asked: &Asked<'_>) -> Duration {
@@ -207,6 +214,7 @@ async fn action(asked: &Asked<'_>, parts: &Parts, id: &str) -> Response<Body> {
             &id.to_string(),
             &words,
             record.state.as_str(),
+            &seal(asked),
         );
     }
     let record = match asked.gate.desk.wait(id, wait(asked)).await {

@@ -21,11 +21,16 @@ async function signIn(form) {
     status.textContent = status.dataset.error;
     return;
   }
+  const { action_id: id } = await answer.json();
+  const seal = document.getElementById("seal");
+  seal.href = form.dataset.seal + id;
+  seal.hidden = false;
   for (;;) {
     const session = await read("/.sceau/session?wait=30").catch(() => null);
     if (session === null) {
       await pause(2000);
     } else if (session.state === "active") {
+      seal.hidden = true;
       location.replace(form.dataset.next);
       return;
     } else if (session.state !== "pending") {
@@ -44,6 +49,7 @@ async function follow(id) {
     }
     const text = { pending: "pending", approved: "approved", executed: "executed" }[action.state] || "refused";
     status.textContent = status.dataset[text];
+    document.getElementById("seal").hidden = action.state !== "pending";
     if (action.next) {
       const link = document.getElementById("next");
       link.href = action.next;

@@ -9,7 +9,8 @@ use crate::gate::client::{Language, Notice, with_type};
 use crate::gate::forward::Body;
 
 const SCRIPT: &str = include_str!("page.js");
-const STYLE: &str = include_str!("page.css");
+/// The style of the server's own pages.
+const STYLE: &str = include_str!("../page/page.css");
 
 fn html(language: Language, title: &str, body: &str) -> Response<Body> {
     let lang = if language == Language::Fr { "fr" } else { "en" };
@@ -18,7 +19,7 @@ fn html(language: Language, title: &str, body: &str) -> Response<Body> {
         "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
          <link rel=\"stylesheet\" href=\"/.sceau/page.css\">\n<script src=\"/.sceau/page.js\" defer></script>\n</head>\n\
-         <body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+         <body>\n<header>\n<p><strong>Sceau</strong></p>\n</header>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n</body>\n</html>\n"
     );
     protect(with_type("text/html; charset=utf-8", text))
 }
@@ -70,10 +71,10 @@ pub(super) fn notice(notice: &Notice, language: Language) -> Response<Body> {
     html(language, title, &body)
 }
 
-/// The sign-in page; `next` is where the person goes afterwards.
+/// The sign-in page; `next` is where the person goes afterwards, `seal` where an action is sealed without an agent (its id follows).
 #[must_use]
-pub(super) fn sign_in(language: Language, next: &str) -> Response<Body> {
-    let [title, person, button, wait, refused, limited] = match language {
+pub(super) fn sign_in(language: Language, next: &str, seal: &str) -> Response<Body> {
+    let [title, person, button, wait, refused, limited, browser] = match language {
         Language::Fr => [
             "Connexion par clé",
             "Votre identifiant",
@@ -81,6 +82,7 @@ pub(super) fn sign_in(language: Language, next: &str) -> Response<Body> {
             "Touchez votre clé : votre agent vous demande de sceller cette connexion.",
             "Connexion refusée ou expirée.",
             "Impossible pour le moment. Réessayez plus tard.",
+            "Pas d’agent sur ce poste ? Sceller dans ce navigateur (nouvel onglet)",
         ],
         Language::En => [
             "Sign in with your key",
@@ -89,22 +91,31 @@ pub(super) fn sign_in(language: Language, next: &str) -> Response<Body> {
             "Touch your key: your agent asks you to seal this sign-in.",
             "The sign-in was refused or has expired.",
             "Not possible now. Try again later.",
+            "No agent on this workstation? Seal it in this browser (new tab)",
         ],
     };
+    let seal = escape(seal);
     let body = format!(
-        "<form id=\"sign-in\" data-next=\"{}\">\n<label for=\"person\">{person}</label>\n\
+        "<form id=\"sign-in\" data-next=\"{}\" data-seal=\"{seal}\">\n<label for=\"person\">{person}</label>\n\
          <input id=\"person\" name=\"person\" autocomplete=\"username\" maxlength=\"64\" required autofocus>\n\
-         <button>{button}</button>\n</form>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-wait=\"{wait}\" \
-         data-refused=\"{refused}\" data-error=\"{limited}\"></p>",
-        escape(next)
+         <button class=\"main\">{button}</button>\n</form>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-wait=\"{wait}\" \
+         data-refused=\"{refused}\" data-error=\"{limited}\"></p>\n\
+         <p><a id=\"seal\" href=\"{seal}\" target=\"_blank\" rel=\"noopener\" hidden>{browser}</a></p>",
+        escape(next),
     );
     html(language, title, &body)
 }
 
 /// The page of an action that waits for approval: what it is, and where it stands.
 #[must_use]
-pub(super) fn action(language: Language, id: &str, words: &str, state: &str) -> Response<Body> {
-    let [title, wait, approved, executed, refused, back] = match language {
+pub(super) fn action(
+    language: Language,
+    id: &str,
+    words: &str,
+    state: &str,
+    seal: &str,
+) -> Response<Body> {
+    let [title, wait, approved, executed, refused, back, browser] = match language {
         Language::Fr => [
             "En attente de la clé",
             "La demande attend une clé. Cette page continue d’elle-même.",
@@ -112,6 +123,7 @@ pub(super) fn action(language: Language, id: &str, words: &str, state: &str) -> 
             "Demande exécutée.",
             "Demande refusée ou expirée : rien n’a été exécuté.",
             "Continuer",
+            "Pas d’agent sur ce poste ? Lire et sceller dans ce navigateur",
         ],
         Language::En => [
             "Waiting for the key",
@@ -120,15 +132,19 @@ pub(super) fn action(language: Language, id: &str, words: &str, state: &str) -> 
             "Request executed.",
             "Request refused or expired: nothing was executed.",
             "Continue",
+            "No agent on this workstation? Read and seal it in this browser",
         ],
     };
     let body = format!(
         "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{}\" data-state=\"{}\" \
          data-pending=\"{wait}\" data-approved=\"{approved}\" data-executed=\"{executed}\" data-refused=\"{refused}\">{wait}</p>\n\
-         <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>",
+         <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>\n<p><a id=\"seal\" href=\"{}{}\"{}>{browser}</a></p>",
         escape(words),
         escape(id),
-        escape(state)
+        escape(state),
+        escape(seal),
+        escape(id),
+        if state == "pending" { "" } else { " hidden" },
     );
     html(language, title, &body)
 }
@@ -157,7 +173,14 @@ mod tests {
 
     #[tokio::test]
     async fn pages_escape_and_run_nothing_inline() {
-        let page = action(Language::En, "0193", "<script>\"x\"</script>", "pending");
+        let seal = "https://sceau.example/actions/";
+        let page = action(
+            Language::En,
+            "0193",
+            "<script>\"x\"</script>",
+            "pending",
+            seal,
+        );
         assert!(
             page.headers()[CONTENT_SECURITY_POLICY]
                 .to_str()
@@ -169,5 +192,6 @@ mod tests {
         assert!(text.contains("&lt;script&gt;&quot;x&quot;&lt;/script&gt;"));
         assert_eq!(text.matches("<script").count(), 1);
         assert!(!text.contains(" style=") && !text.contains("onclick"));
+        assert!(text.contains("href=\"https://sceau.example/actions/0193\""));
     }
 }

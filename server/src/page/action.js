@@ -54,73 +54,85 @@ form?.addEventListener("submit", (event) => {
 const path = main.dataset.action;
 const choices = document.getElementById("choices");
 const approve = document.getElementById("approve");
+const stepBack = document.getElementById("step-back");
+const back = document.getElementById("back");
 const refusals = ["not-me", "mistake"].map((name) => document.getElementById(name)).filter(Boolean);
-const buttons = [approve, ...refusals].filter(Boolean);
-const busy = (is) => buttons.forEach((button) => (button.disabled = is));
+let approved = main.dataset.approved === "true";
 
 function show(now) {
   say(now.state === "pending" && now.approved ? "waiting" : now.state);
   main.dataset.state = now.state;
-  if (approve) {
-    approve.hidden = !now.awaits;
-  }
-  if (choices) {
-    choices.hidden = now.state !== "pending";
-  }
-  const back = document.getElementById("back");
-  if (back) {
-    back.hidden = now.state === "pending";
+  approved = now.approved;
+  approve?.toggleAttribute("hidden", !now.awaits);
+  choices?.toggleAttribute("hidden", now.state !== "pending");
+  back?.toggleAttribute("hidden", now.state === "pending");
+  if (now.state !== "pending") {
+    stepBack?.setAttribute("hidden", "");
   }
 }
 
-async function follow() {
-  let after = 0;
-  while (after < 30) {
-    const now = await send("GET", `${path}?wait=25`).catch((error) => error);
-    if (now instanceof Error) {
-      if (["not-found", "unauthenticated"].includes(now.code)) {
-        location.reload();
-        return;
-      }
-      await pause(3000);
-      continue;
-    }
-    if (now.state !== "pending") {
+// Told by the server as it changes; a stream that was cut comes back by itself, one that is refused is asked why.
+function follow() {
+  const live = new EventSource(path);
+  live.addEventListener("state", ({ data }) => {
+    const now = JSON.parse(data);
+    if (now.state !== main.dataset.state || now.approved !== approved) {
       show(now);
-      if (now.state !== "approved") {
-        return;
-      }
-      after += 1;
-      await pause(2000);
     }
-  }
+    if (!["pending", "approved"].includes(now.state)) {
+      live.close();
+    }
+  });
+  live.addEventListener("error", async () => {
+    if (live.readyState !== EventSource.CLOSED) {
+      return;
+    }
+    await pause(3000);
+    const now = await send("GET", path).catch((error) => error);
+    if (["not-found", "unauthenticated"].includes(now.code)) {
+      location.reload();
+    } else {
+      follow();
+    }
+  });
 }
 
-async function decide() {
-  const now = await send("GET", path);
+// What the key seals is what this page shows, or nothing.
+async function decide(signal) {
+  const now = await send("GET", path, undefined, signal);
   if ((await digest(now.action)) !== main.dataset.sha256) {
     throw Object.assign(new Error("changed"), { code: "changed" });
   }
-  const approval = await seal(now);
+  const approval = await seal(now, signal);
   show(await send("POST", `${path}/approval`, approval));
+  if (back?.dataset.leads && main.dataset.state !== "pending") {
+    location.assign(back.querySelector("a").href);
+  }
 }
 
-function press(button, what) {
-  button?.addEventListener("click", () => {
-    busy(true);
-    what()
-      .catch(because)
-      .finally(() => busy(false));
-  });
+function waiting(is) {
+  choices.hidden = is;
+  stepBack.hidden = !is;
+  (is ? stepBack : approve).focus();
 }
 
 if (path && main.dataset.state === "pending") {
-  press(approve, () => {
+  approve?.addEventListener("click", () => {
+    const touch = new AbortController();
+    stepBack.onclick = () => touch.abort();
     say("touch");
-    return decide();
+    waiting(true);
+    decide(touch.signal)
+      .catch((error) => (touch.signal.aborted ? say("stepped-back") : because(error)))
+      .finally(() => main.dataset.state === "pending" && waiting(false));
   });
   for (const button of refusals) {
-    press(button, async () => show(await send("POST", `${path}/refusal`, { reason: button.id })));
+    button.addEventListener("click", () => {
+      refusals.forEach((one) => (one.disabled = true));
+      send("POST", `${path}/refusal`, { reason: button.id })
+        .then(show, because)
+        .finally(() => refusals.forEach((one) => (one.disabled = false)));
+    });
   }
 }
 if (path && ["pending", "approved"].includes(main.dataset.state)) {

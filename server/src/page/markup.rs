@@ -58,6 +58,11 @@ const TOLD: &[Text] = &[
         "Touch your key when it blinks. You may also answer in your agent.",
     ),
     (
+        "stepped-back",
+        "Rien n’a été signé. La demande attend toujours votre réponse.",
+        "Nothing was signed. The request still waits for your answer.",
+    ),
+    (
         "no-key",
         "La clé n’a pas répondu. Branchez-la et réessayez, ou répondez dans votre agent. Clé perdue ou bloquée : appelez l’assistance.",
         "The key did not answer. Plug it in and try again, or answer in your agent. Key lost or blocked: call the help desk.",
@@ -218,6 +223,8 @@ pub(super) struct Standing<'a> {
     pub(super) reason: Option<&'a str>,
     /// Where to go on.
     pub(super) back: Option<String>,
+    /// Something waits there for this person's approval: an approval leads there by itself.
+    pub(super) leads: bool,
 }
 
 fn pick(language: Language, fr: &'static str, en: &'static str) -> &'static str {
@@ -459,9 +466,10 @@ pub(super) fn action(
         onward(language, standing),
     );
     let attributes = format!(
-        " data-words=\"{}\" data-action=\"/actions/{}\" data-state=\"{state}\" data-sha256=\"{}\"",
+        " data-words=\"{}\" data-action=\"/actions/{}\" data-state=\"{state}\" data-approved=\"{}\" data-sha256=\"{}\"",
         table(language, TOLD),
         action.id(),
+        standing.approved,
         hex::encode(action.sha256()),
     );
     document(
@@ -487,20 +495,24 @@ fn choices(language: Language, standing: &Standing<'_>, complete: bool) -> Strin
     } else {
         String::new()
     };
+    let (step_back, warning) = (
+        pick(language, "Revenir en arrière", "Step back"),
+        pick(
+            language,
+            "Sans clé sous la main, répondez dans votre agent, ou laissez passer le temps : sans votre clé, rien ne se fait.",
+            "Without a key at hand, answer in your agent, or let the time pass: without your key nothing is done.",
+        ),
+    );
     format!(
-        "<div id=\"choices\">\n<div class=\"choices\">\n{approve}<button id=\"not-me\" type=\"button\">{}</button>\n\
-         <button id=\"mistake\" type=\"button\">{}</button>\n</div>\n<p>{}</p>\n</div>\n",
+        "<p class=\"choices\"><button id=\"step-back\" type=\"button\" hidden>{step_back}</button></p>\n\
+         <div id=\"choices\">\n<div class=\"choices\">\n{approve}<button id=\"not-me\" class=\"refuse\" type=\"button\">{}</button>\n\
+         <button id=\"mistake\" type=\"button\">{}</button>\n</div>\n<p>{warning}</p>\n</div>\n",
         pick(
             language,
             "Ce n’est pas moi : refuser",
             "This is not me: refuse"
         ),
         pick(language, "C’est une erreur : refuser", "A mistake: refuse"),
-        pick(
-            language,
-            "Sans clé sous la main, répondez dans votre agent, ou laissez passer le temps : sans votre clé, rien ne se fait.",
-            "Without a key at hand, answer in your agent, or let the time pass: without your key nothing is done.",
-        ),
     )
 }
 
@@ -514,8 +526,13 @@ fn onward(language: Language, standing: &Standing<'_>) -> String {
     } else {
         ""
     };
+    let leads = if standing.leads {
+        " data-leads=\"true\""
+    } else {
+        ""
+    };
     format!(
-        "<p id=\"back\"{hidden}><a href=\"{}\">{}</a></p>",
+        "<p id=\"back\"{leads}{hidden}><a href=\"{}\">{}</a></p>",
         escape(back),
         pick(language, "Revenir au service", "Back to the service")
     )
@@ -580,6 +597,7 @@ mod tests {
             approved: false,
             reason: None,
             back: Some("https://portal.example/".to_owned()),
+            leads: false,
         }
     }
 

@@ -6,6 +6,7 @@ use sceau_server::action::ActionRecord;
 use sceau_server::api::Api;
 use sceau_server::desk::Desk;
 use sceau_server::metrics::Metrics;
+use sceau_server::page::Pages;
 use sceau_server::rate::Burst;
 use serde_json::{Value, json};
 use time::Duration;
@@ -29,7 +30,7 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| ()).await
     }
 
@@ -66,6 +67,12 @@ impl Served {
             ("other".parse().unwrap(), digest("other-token-other-token")),
         ];
         let strangers = Burst::new(5, Duration::seconds(10));
+        let back = [(
+            "portal".parse().unwrap(),
+            "https://portal.example".to_owned(),
+        )]
+        .into();
+        let pages = Pages::new(desk.clone(), Burst::new(20, Duration::seconds(1)), back);
         let api = Api::new(
             desk,
             services,
@@ -78,7 +85,7 @@ impl Served {
         tokio::spawn(sceau_server::listen::serve(
             listener,
             None,
-            api.router(),
+            api.router().merge(pages.router()),
             100,
             std::future::pending(),
         ));
@@ -105,7 +112,7 @@ impl Served {
     }
 
     /// An action at the portal, over HTTP; its object.
-    async fn open(&self, kind: &str) -> Value {
+    pub(crate) async fn open(&self, kind: &str) -> Value {
         let answer = self
             .ask(SERVICE, "POST", "/v1/actions", Some(wanted(kind, "alice")))
             .await;
@@ -134,7 +141,7 @@ fn path(object: &Value) -> String {
     object["status_url"].as_str().unwrap().to_owned()
 }
 
-fn wanted(kind: &str, requester: &str) -> Value {
+pub(crate) fn wanted(kind: &str, requester: &str) -> Value {
     json!({
         "type": kind, "requester": requester, "params": {"email": "jd@ml.example"},
         "target": {"kind": "account", "id": "jd", "display": "Jean Dupont"},
@@ -142,7 +149,7 @@ fn wanted(kind: &str, requester: &str) -> Value {
     })
 }
 
-fn approval(owner: &Owner, record: &ActionRecord) -> Value {
+pub(crate) fn approval(owner: &Owner, record: &ActionRecord) -> Value {
     json!({"key_id": owner.key, "response": owner.claim(record).response.to_value().unwrap()})
 }
 

@@ -34,6 +34,8 @@ mod lineage;
 mod log;
 /// The metadata list: in force, refused, overdue; keys that fall by it; the commands that tell of it.
 mod metadata;
+/// The pages, as a browser asks for them.
+mod page;
 /// Cards: enrolled and approving, and every lie about them.
 mod piv;
 /// Sessions that need their key: kept alive, lost, regained, and every lie about it.

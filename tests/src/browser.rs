@@ -1,0 +1,144 @@
+//! A real browser with virtual keys, as several persons use it: each with a profile, a key and a language of their own, by keyboard alone.
+//!
+//! Drives `tests/peers/browser.mjs`, which says what each operation does. Nothing of a page is known here but what a person sees.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    sync::Mutex,
+};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::place;
+
+/// The browser; ends when dropped.
+pub struct Browser {
+    driver: Child,
+    pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+}
+
+impl Browser {
+    /// Starts it before the server at this port of the loopback, under `https://sceau.example`. Pictures of pages go to `target/screens/pages`.
+    ///
+    /// # Errors
+    /// When Chromium or its driver does not start.
+    pub fn start(folder: &Path, port: u16) -> Result<Self> {
+        let names = ["sceau.example", "evil.example"].map(str::to_owned);
+        let made = rcgen::generate_simple_self_signed(names)?;
+        fs::write(folder.join("front.crt"), made.cert.pem())?;
+        fs::write(folder.join("front.key"), made.signing_key.serialize_pem())?;
+        let screens = place::target().join("screens/pages");
+        fs::create_dir_all(&screens)?;
+        let mut driver = Command::new("node")
+            .arg(place::root().join("tests/peers/browser.mjs"))
+            .arg(folder)
+            .arg(port.to_string())
+            .env("SCEAU_PEERS", place::target().join("peers"))
+            .env("SCEAU_SCREENS", &screens)
+            .env("HOME", folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("node; `cargo xtask setup` installs it")?;
+        let pipes = driver.stdin.take().zip(driver.stdout.take());
+        let (questions, answers) = pipes.context("the driver's pipes")?;
+        Ok(Self {
+            driver,
+            pipes: Mutex::new((questions, BufReader::new(answers))),
+        })
+    }
+
+    /// One operation of the driver.
+    ///
+    /// # Errors
+    /// When it fails; the message says how.
+    pub fn ask(&self, question: &Value) -> Result<Value> {
+        let mut pipes = self.pipes.lock().map_err(|_| anyhow::anyhow!("poisoned"))?;
+        let (questions, answers) = &mut *pipes;
+        writeln!(questions, "{question}")?;
+        let mut line = String::new();
+        answers.read_line(&mut line)?;
+        let answer: Value =
+            serde_json::from_str(&line).with_context(|| format!("{question}: «{line}»"))?;
+        ensure!(
+            answer.get("failed").is_none(),
+            "{question}: {}",
+            answer["failed"]
+        );
+        Ok(answer)
+    }
+
+    /// A person with a profile, a language and a key of their own.
+    ///
+    /// # Errors
+    /// When the browser does not do it; so for all that follow.
+    pub fn person(&self, who: &str, language: &str) -> Result<()> {
+        self.ask(&json!({"op": "person", "who": who, "language": language}))
+            .map(drop)
+    }
+
+    /// A page of the server, or a whole address; what stands there.
+    pub fn go(&self, who: &str, to: &str) -> Result<Value> {
+        self.ask(&json!({"op": "go", "who": who, "to": to}))
+    }
+
+    /// Tab to that field, and the text.
+    pub fn type_into(&self, who: &str, into: &str, text: &str) -> Result<()> {
+        self.ask(&json!({"op": "type", "who": who, "into": into, "text": text}))
+            .map(drop)
+    }
+
+    /// Tab to that button or link, and Enter.
+    pub fn press(&self, who: &str, on: &str) -> Result<()> {
+        self.ask(&json!({"op": "press", "who": who, "on": on}))
+            .map(drop)
+    }
+
+    /// Waits until this text stands on the page.
+    pub fn reads(&self, who: &str, text: &str) -> Result<Value> {
+        self.ask(&json!({"op": "until", "who": who, "text": text}))
+    }
+
+    /// Waits until the page's action is in this state.
+    pub fn sees(&self, who: &str, state: &str) -> Result<Value> {
+        self.ask(&json!({"op": "until", "who": who, "state": state}))
+    }
+
+    /// Where the person's key is, and how: see the driver.
+    pub fn key(&self, who: &str, is: &str) -> Result<()> {
+        self.ask(&json!({"op": "key", "who": who, "is": is}))
+            .map(drop)
+    }
+
+    /// Judges and pictures the page as it stands.
+    pub fn judge(&self, who: &str, name: &str) -> Result<()> {
+        self.ask(&json!({"op": "judge", "who": who, "name": name}))
+            .map(drop)
+    }
+
+    /// The same, in both languages; the page is loaded anew for each.
+    pub fn judge_both(&self, who: &str, name: &str) -> Result<()> {
+        self.ask(&json!({"op": "both", "who": who, "name": name}))
+            .map(drop)
+    }
+
+    /// What was found at fault on any page, and the bytes of the heaviest.
+    pub fn end(&self) -> Result<(Vec<String>, u64)> {
+        let said = self.ask(&json!({"op": "end"}))?;
+        Ok((
+            serde_json::from_value(said["faults"].clone())?,
+            said["heaviest"].as_u64().context("a weight")?,
+        ))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
