@@ -17,6 +17,7 @@ use crate::config::{Config, Places};
 use crate::hidraw;
 use crate::life::message;
 use crate::locale::Language;
+use crate::log::{BreachKind, View};
 use crate::pcsc;
 use crate::piv;
 use crate::presence::{self, Presence};
@@ -55,6 +56,8 @@ pub enum Failure {
     Authenticator(AuthenticatorError),
     /// The server.
     Server(ServerError),
+    /// The server's log is not what it was: nothing is sealed until a person has resolved it.
+    LogBreach(BreachKind),
     /// A file of the agent's own; the system's reason.
     File(String),
 }
@@ -305,6 +308,8 @@ pub struct Agent {
     pub presence: Presence,
     /// logind, where there is one.
     pub seat: RefCell<Option<Rc<Seat>>>,
+    /// The server's log, seen from here.
+    pub log: View,
     clock: Clock,
     session: RefCell<Option<Session>>,
     person: RefCell<Option<Person>>,
@@ -331,6 +336,12 @@ impl Agent {
         let server = Server::new(&config)?;
         let session = session::load(&places.session, &config.server.text())
             .map_err(|e| Failure::File(format!("{}: {e}", places.session.display())))?;
+        let log = View::load(
+            places.log.clone(),
+            &config.server.text(),
+            config.log_key.clone(),
+        )
+        .map_err(|e| Failure::File(format!("{}: {e}", places.log.display())))?;
         let inbox = if session.is_some() {
             Inbox::Connecting
         } else {
@@ -347,6 +358,7 @@ impl Agent {
             outages: Cell::new(0),
             presence: Presence::default(),
             seat: RefCell::default(),
+            log,
             clock,
             session: RefCell::new(session),
             person: RefCell::default(),
@@ -525,6 +537,13 @@ impl Agent {
         }
     }
 
+    /// Looks at the server's log whenever there is a reason to, for ever.
+    pub async fn follow_log(&self) {
+        self.log
+            .follow(&self.server, || self.now(), || self.changed())
+            .await;
+    }
+
     fn inbox_event(&self, event: Event) {
         match event {
             Event::Hello(hello) => {
@@ -533,6 +552,7 @@ impl Agent {
                 self.keys.replace(hello.keys);
                 // What still awaits the person comes again.
                 self.queue.borrow_mut().start_over();
+                self.log.look();
                 self.inbox.replace(Inbox::Connected);
             }
             Event::Action(awaiting) => {

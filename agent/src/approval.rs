@@ -12,6 +12,7 @@ use crate::agent::{Agent, Failure};
 use crate::ceremony::{Consented, Proposal, Sealed, Unfit};
 use crate::life::message;
 use crate::locale::Language;
+use crate::log;
 use crate::piv::{self, ReadyCard};
 use crate::presence;
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
@@ -49,6 +50,9 @@ pub async fn approve(
     except: &[Uuid],
 ) -> Result<(Uuid, Result<Outcome, Failure>), Failure> {
     agent.token()?;
+    if let Some(breach) = agent.log.breach() {
+        return Err(Failure::LogBreach(breach.kind));
+    }
     let _turn = agent.turn(prompt).await;
     let _signing = presence::signing(agent);
     let next = |agent: &Agent| agent.with_queue(|queue| queue.next(id, except, agent.now()));
@@ -62,6 +66,7 @@ pub async fn approve(
     };
     let id = proposal.id();
     let _prompting = agent.prompting(id);
+    let action_sha256 = proposal.action().sha256();
     let token = agent.token()?;
     let chosen = while_pending(agent, &proposal, prompt, async |prompt: &mut _| {
         choose(agent, prompt, language, proposal.clone(), &token).await
@@ -69,7 +74,7 @@ pub async fn approve(
     .await;
     let outcome = match chosen {
         // From here on the answer is the server's own, though the inbox may tell of it first.
-        Ok(chosen) => carry_out(agent, prompt, id, chosen, &token).await,
+        Ok(chosen) => carry_out(agent, prompt, (id, action_sha256), chosen, &token).await,
         Err(failure) => Err(failure),
     };
     Ok((id, outcome))
@@ -99,7 +104,7 @@ enum Chosen {
 async fn carry_out(
     agent: &Agent,
     prompt: &mut impl Prompt,
-    id: Uuid,
+    (id, action_sha256): (Uuid, [u8; 32]),
     chosen: Chosen,
     token: &Token,
 ) -> Result<Outcome, Failure> {
@@ -111,6 +116,14 @@ async fn carry_out(
             let state = report(agent, &sealed, token).await?;
             tracing::info!(message_id = message::SEALED, action_id = %id, state, "sealed");
             agent.settle(id, &state);
+            if let Some(response_sha256) = log::response_sha256(&sealed.report()) {
+                let expected = log::Sealed {
+                    action: id,
+                    action_sha256,
+                    response_sha256,
+                };
+                agent.log.expect(expected, token.clone());
+            }
             Ok(Outcome::Sealed(state))
         }
     }
@@ -483,6 +496,7 @@ mod tests {
         let places = Places {
             config: place.join("agent.toml"),
             session: place.join("session"),
+            log: place.join("log.json"),
             socket: place.join("agent.sock"),
         };
         let token = Token::new("dG9rZW4tdG9rZW4tdG9rZW4".to_owned()).unwrap();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Uri;
+use sceau_proof::log::note::{KeyKind, VerifyingKey};
 use serde::Deserialize;
 
 use crate::locale::Language;
@@ -37,6 +38,9 @@ pub enum ConfigError {
     /// A pin is not 32 bytes in base64url.
     #[error("spki_sha256 is not 32 bytes in base64url without padding: {0}")]
     Pin(String),
+    /// `log_key` is not a log's verifier key.
+    #[error("log_key is not a log's verifier key (name+hash+base64)")]
+    LogKey,
     /// `presence.grace` is not a span up to ten seconds.
     #[error("presence.grace is written 1500ms or 2s, and is at most 10s")]
     Grace,
@@ -188,6 +192,8 @@ pub struct Config {
     pub readers: Vec<String>,
     /// A vendor's PKCS #11 module, for cards that are no PIV cards.
     pub pkcs11: Option<Module>,
+    /// The server's log key; without it the one that the server names first is kept.
+    pub log_key: Option<VerifyingKey>,
     /// What a key's going does here.
     pub presence: PresenceRule,
 }
@@ -244,6 +250,7 @@ struct File {
     locale: Option<Language>,
     #[serde(default)]
     readers: Vec<String>,
+    log_key: Option<String>,
     #[serde(default)]
     presence: PresenceSection,
     pkcs11: Option<Module>,
@@ -286,10 +293,18 @@ impl Config {
             person: file.person,
             locale: file.locale,
             readers: file.readers,
+            log_key: file.log_key.as_deref().map(log_key).transpose()?,
             presence: file.presence.check()?,
             pkcs11: file.pkcs11,
         })
     }
+}
+
+fn log_key(text: &str) -> Result<VerifyingKey, ConfigError> {
+    VerifyingKey::parse(text)
+        .ok()
+        .filter(|key| key.kind() == KeyKind::Log)
+        .ok_or(ConfigError::LogKey)
 }
 
 /// The configuration of the whole machine, for persons who have none of their own.
@@ -302,6 +317,8 @@ pub struct Places {
     pub config: PathBuf,
     /// The session token's file.
     pub session: PathBuf,
+    /// What is remembered of the server's log.
+    pub log: PathBuf,
     /// The socket.
     pub socket: PathBuf,
 }
@@ -333,6 +350,7 @@ impl Places {
         Ok(Self {
             config,
             session: under("XDG_STATE_HOME", ".local/state")?.join("sceau/session"),
+            log: under("XDG_STATE_HOME", ".local/state")?.join("sceau/log.json"),
             socket: set("XDG_RUNTIME_DIR")
                 .ok_or(ConfigError::Environment("XDG_RUNTIME_DIR"))?
                 .join("sceau/agent.sock"),

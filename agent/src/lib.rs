@@ -22,6 +22,7 @@ pub mod hidraw;
 pub mod life;
 pub mod lineage;
 pub mod locale;
+pub mod log;
 pub mod manual;
 pub mod pcsc;
 pub mod piv;

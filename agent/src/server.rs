@@ -270,6 +270,25 @@ impl Server {
             .await
     }
 
+    /// `GET path` of something public, as bytes; `None` when it is not there.
+    ///
+    /// # Errors
+    /// As [`Server::post`].
+    pub async fn fetch(&self, path: &str) -> Result<Option<Bytes>, ServerError> {
+        let answer = tokio::time::timeout(
+            DEADLINE,
+            self.exchange(Method::GET, path, None, Bytes::new()),
+        )
+        .await;
+        let (status, body) =
+            answer.map_err(|_| ServerError::Unavailable("no answer in time".into()))??;
+        match status {
+            StatusCode::OK => Ok(Some(body)),
+            StatusCode::NOT_FOUND => Ok(None),
+            _ => Err(problem(status, &body)),
+        }
+    }
+
     /// `DELETE path`, whose answer has no body that matters.
     ///
     /// # Errors

@@ -56,6 +56,28 @@ pub struct Session {
 /// # Errors
 /// The file is there but unreadable, readable by others, or not of the expected shape.
 pub fn load(path: &Path, server: &str) -> io::Result<Option<Session>> {
+    let Some(text) = read_own(path)? else {
+        return Ok(None);
+    };
+    let session: Session = serde_json::from_slice(&text)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a session file"))?;
+    if !session.token.is_sound() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "not a session token",
+        ));
+    }
+    Ok((session.server == server).then_some(session))
+}
+
+/// The longest file of the agent's own that is read.
+const MAX_OWN: u64 = 64 * 1024;
+
+/// Reads a file that is its owner's alone; `None` when there is none.
+///
+/// # Errors
+/// The file is there but unreadable, or readable by others.
+pub(crate) fn read_own(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
     let file = match OpenOptions::new()
         .read(true)
         .custom_flags(nofollow())
@@ -69,20 +91,14 @@ pub fn load(path: &Path, server: &str) -> io::Result<Option<Session>> {
     if metadata.mode() & 0o077 != 0 || metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            "the session file must be its owner's alone (mode 0600)",
+            format!("{} must be its owner's alone (mode 0600)", path.display()),
         ));
     }
-    let mut text = Zeroizing::new(Vec::with_capacity(4096));
-    file.take(4096).read_to_end(&mut text)?;
-    let session: Session = serde_json::from_slice(&text)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a session file"))?;
-    if !session.token.is_sound() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "not a session token",
-        ));
-    }
-    Ok((session.server == server).then_some(session))
+    let length = usize::try_from(metadata.len().min(MAX_OWN)).unwrap_or(0);
+    // Never moved while it grows: what it holds is erased.
+    let mut text = Zeroizing::new(Vec::with_capacity(length.saturating_add(1)));
+    file.take(MAX_OWN).read_to_end(&mut text)?;
+    Ok(Some(text))
 }
 
 /// Writes the session, whole or not at all: a reader sees the old one or the new one.
@@ -90,12 +106,19 @@ pub fn load(path: &Path, server: &str) -> io::Result<Option<Session>> {
 /// # Errors
 /// The system's. Nothing was replaced then.
 pub fn save(path: &Path, session: &Session) -> io::Result<()> {
+    write_own(path, &Zeroizing::new(serde_json::to_vec(session)?))
+}
+
+/// Replaces a file that is its owner's alone, in a directory that is too: a reader sees the old one or the new one.
+///
+/// # Errors
+/// The system's. Nothing was replaced then.
+pub(crate) fn write_own(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)?;
-    let text = Zeroizing::new(serde_json::to_vec(session)?);
     let fresh = path.with_extension("new");
     match fs::remove_file(&fresh) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -106,7 +129,7 @@ pub fn save(path: &Path, session: &Session) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&fresh)?;
-    file.write_all(&text)?;
+    file.write_all(text)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
     fs::File::open(directory)?.sync_all()

@@ -116,6 +116,12 @@ enum Op {
     },
     /// Sign out.
     SignOut,
+    /// Say what is known of the server's log, or forget it.
+    Log {
+        /// Forget checkpoint, key and breach.
+        #[serde(default)]
+        forget: bool,
+    },
     /// Prompt for every action as it arrives.
     Wait,
     /// Tell what changes ([`watch`]).
@@ -435,6 +441,17 @@ async fn perform(
             Ok(outcome_json(id, &outcome))
         }
         Op::SignOut => sign_in::sign_out(agent).await.map(|()| json!({})),
+        Op::Log { forget } => {
+            if forget {
+                agent
+                    .log
+                    .forget()
+                    .map_err(|e| Failure::File(e.to_string()))?;
+                agent.log.look();
+                agent.changed();
+            }
+            Ok(log_status(agent, language))
+        }
         Op::Wait => wait(agent, prompt, language).await,
         Op::Watch => watch::watch(agent, prompt, language).await,
         Op::Summon { id } => {
@@ -506,11 +523,22 @@ fn status(agent: &Agent, language: Language) -> Value {
         "pending": pending,
         "turned_away": agent.with_queue(|queue| queue.turned_away()),
         "presence": agent.presence.status(now),
+        "log": log_status(agent, language),
     });
     if let (Value::Object(status), Ok(Value::Object(inbox))) =
         (&mut status, serde_json::to_value(&*agent.inbox()))
     {
         status.extend(inbox);
+    }
+    status
+}
+
+/// What is known of the server's log; in words when it is not what it was.
+fn log_status(agent: &Agent, language: Language) -> Value {
+    let mut status = agent.log.status();
+    if let (Some(breach), Value::Object(status)) = (agent.log.breach(), &mut status) {
+        let message = text::breach_message(breach.kind, language);
+        status.insert("message".to_owned(), json!(message));
     }
     status
 }

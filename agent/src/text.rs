@@ -6,6 +6,7 @@ use sceau_proof::{display, words};
 use crate::agent::Failure;
 use crate::ceremony::Unfit;
 use crate::locale::Language;
+use crate::log::BreachKind;
 use crate::prompt::{Line, Shown};
 use crate::reader::AuthenticatorError;
 use crate::server::ServerError;
@@ -99,6 +100,7 @@ pub fn code(failure: &Failure) -> &'static str {
             ServerError::Untrusted(_) => "server-untrusted",
             ServerError::Malformed(_) => "server-malformed",
         },
+        Failure::LogBreach(_) => "log-breach",
         Failure::File(_) => "file",
     }
 }
@@ -205,7 +207,31 @@ pub fn message(failure: &Failure, language: Language) -> String {
                 "The server's answer cannot be read"
             )
         ),
+        Failure::LogBreach(kind) => breach_message(*kind, language).to_owned(),
         Failure::File(why) => one_line(why, 300),
+    }
+}
+
+/// What was seen of the server's log, and what to do.
+#[must_use]
+pub fn breach_message(kind: BreachKind, language: Language) -> &'static str {
+    match kind {
+        BreachKind::Forked => language.pick(
+            "Le journal du serveur montre deux histoires différentes. Rien n'est plus scellé depuis ce poste : prévenez l'administrateur. `sceau log` montre la preuve.",
+            "The server's log shows two different histories. Nothing more is sealed from this workstation: tell the administrator. `sceau log` shows the proof.",
+        ),
+        BreachKind::RolledBack => language.pick(
+            "Le journal du serveur est revenu en arrière. Rien n'est plus scellé depuis ce poste : prévenez l'administrateur. `sceau log` montre la preuve.",
+            "The server's log went back. Nothing more is sealed from this workstation: tell the administrator. `sceau log` shows the proof.",
+        ),
+        BreachKind::KeyChanged => language.pick(
+            "Le journal du serveur n'est plus signé par sa clé. Rien n'est plus scellé depuis ce poste : demandez à l'administrateur si la clé a été remplacée.",
+            "The server's log is no longer signed by its key. Nothing more is sealed from this workstation: ask the administrator whether the key was replaced.",
+        ),
+        BreachKind::NotLogged => language.pick(
+            "Le serveur a pris une approbation sans l'inscrire à son journal. Rien n'est plus scellé depuis ce poste : prévenez l'administrateur.",
+            "The server took an approval and did not write it into its log. Nothing more is sealed from this workstation: tell the administrator.",
+        ),
     }
 }
 

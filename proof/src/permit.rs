@@ -327,6 +327,13 @@ pub fn sign(
     key.jws(TYPE, &claims, random)
 }
 
+/// The name of the key that a permit says to be signed with. Not trusted: for finding the key that [`verify`] then checks.
+#[must_use]
+pub fn kid(jws: &str) -> Option<String> {
+    let jws = Compact::parse(jws, MAX_LENGTH).ok()?;
+    jws.header_text("kid").map(str::to_owned)
+}
+
 /// Verifies a permit: signed by `issuer` with one of `keys`, for `audience`, alive at `now`. Whether it was used before is not known here.
 pub fn verify(
     jws: &str,

@@ -314,6 +314,10 @@ impl Writer {
             (Language::English, "person.suspend") => format!("Suspend {target}"),
             (Language::French, "person.restore") => format!("Rétablir {target}"),
             (Language::English, "person.restore") => format!("Restore {target}"),
+            (Language::French, "person.erase") => {
+                format!("Effacer ce qui est lisible au sujet de {target}")
+            }
+            (Language::English, "person.erase") => format!("Erase what is readable about {target}"),
             (Language::French, "account.create") => {
                 format!("Créer le compte {target} sur {service}")
             }
@@ -439,6 +443,7 @@ mod tests {
             "key.revoke",
             "person.suspend",
             "person.restore",
+            "person.erase",
             "account.create",
             "account.grant",
             "account.delete",

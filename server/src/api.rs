@@ -7,6 +7,7 @@ mod action;
 mod approval;
 mod enrolment;
 mod inbox;
+mod inclusion;
 mod key;
 mod lineage;
 mod log;
@@ -89,6 +90,7 @@ impl Api {
             .route("/v1/agent/reports", post(report::report))
             .route("/v1/actions/{id}/permits", post(permit::issue))
             .route("/v1/actions/{id}/evidence", get(action::evidence))
+            .route("/v1/actions/{id}/inclusion", get(inclusion::show))
             .route("/v1/permits/introspect", post(permit::introspect))
             .route("/v1/inbox", get(inbox::stream))
             .route("/v1/sessions", post(session::open))
@@ -113,6 +115,7 @@ impl Api {
             .route("/readyz", get(service::readyz))
             .route("/metrics", get(service::metrics))
             .route("/log/checkpoint", get(log::checkpoint))
+            .route("/log/vkey", get(log::vkey))
             .route("/log/tile/{*path}", get(log::tile))
             .fallback(service::not_found)
             .method_not_allowed_fallback(service::method_not_allowed)
@@ -175,7 +178,9 @@ impl FromRef<Api> for Desk {
         service::healthz,
         service::readyz,
         service::metrics,
+        inclusion::show,
         log::checkpoint,
+        log::vkey,
         log::tile
     ),
     components(schemas(problem::ProblemBody))

@@ -9,13 +9,15 @@ pub mod keys;
 pub mod log;
 pub mod metadata;
 pub mod policy;
+pub mod report;
+pub mod rotate;
 pub mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{Config, ConfigError};
-use crate::desk::{Desk, DeskError, Settings};
+use crate::desk::{Desk, DeskError, Settings, Witness, Witnessing};
 use crate::export::ExportError;
 use crate::keyfile::{self, KeyFileError};
 use crate::policy::{MalformedTable, Policy, PolicyError};
@@ -92,6 +94,9 @@ pub enum CommandError {
     /// The store has persons already.
     #[error("the store is initialised already")]
     Initialised,
+    /// A report.
+    #[error(transparent)]
+    Report(#[from] crate::report::ReportError),
     /// Exporting the log.
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),
@@ -125,6 +130,8 @@ impl CommandError {
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Provider(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
+            Self::Report(crate::report::ReportError::UnknownPerson(_)) => 2,
+            Self::Report(_) => 3,
             Self::Export(ExportError::RolledBack { .. } | ExportError::Forked(_)) => 1,
             Self::Export(ExportError::Stranger(_)) => 2,
             Self::Export(_) => 3,
@@ -185,6 +192,23 @@ fn settings(config: &Config) -> Result<Settings, CommandError> {
         invitation_lifetime: config.server.invitation_lifetime.0,
         permit_key: keyfile::permit_key(&config.keys.permit).map_err(missing)?,
         log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin).map_err(missing)?,
+        log_previous: rotate::previous_log_key(config)?,
+        configuration: Some(config.sha256),
+        witnessing: Witnessing {
+            witnesses: config
+                .log
+                .witness
+                .iter()
+                .filter_map(|witness| {
+                    Some(Witness {
+                        key: witness.key()?,
+                        url: witness.url.clone(),
+                    })
+                })
+                .collect(),
+            demanded: config.log.cosignatures.clone().into_iter().collect(),
+            patience: config.log.patience.as_std(),
+        },
         judge: load_judge(config)?,
         cards: load_cards(config)?,
         presence: config.presence.clone(),

@@ -3,10 +3,14 @@
 //! Paths are relative to the file's own folder. Unknown keys are errors: a misspelt protection is none.
 //! Trusts the file and the environment: whoever writes them is the administrator.
 
+mod log;
 mod piv;
+mod stream;
 
+pub use log::{Log, Witness};
 pub(crate) use piv::is_address;
 pub use piv::{Edition, Firmware, Piv, PivIssuer};
+pub use stream::{Only, Stream, Way};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -301,6 +305,12 @@ pub struct Config {
     /// `[presence]`.
     #[serde(default)]
     pub presence: Option<crate::presence::Presence>,
+    /// `[log]`.
+    #[serde(default)]
+    pub log: Log,
+    /// `[[stream]]`.
+    #[serde(default)]
+    pub stream: Vec<Stream>,
     /// `[limit]`.
     #[serde(default)]
     pub limit: Limits,
@@ -313,6 +323,9 @@ pub struct Config {
     /// `[provider]`.
     #[serde(default)]
     pub provider: Option<crate::provider::Settings>,
+    /// SHA-256 of all of it, as it was given: file and environment.
+    #[serde(skip)]
+    pub sha256: [u8; 32],
 }
 
 /// The configuration cannot be used.
@@ -379,9 +392,11 @@ impl Config {
                 overlay(&mut table, &name.to_ascii_lowercase(), &value);
             }
         }
+        let given = toml::to_string(&table).unwrap_or_default();
         let mut config: Self = toml::Value::Table(table)
             .try_into()
             .map_err(|error: toml::de::Error| ConfigError::Malformed(error.to_string()))?;
+        config.sha256 = sceau_proof::log::entry::sha256(given.as_bytes());
         config.resolve(&folder);
         config.check()?;
         Ok(config)
@@ -423,6 +438,9 @@ impl Config {
         }
         if let Some(provider) = &mut self.provider {
             provider.resolve(folder);
+        }
+        for stream in &mut self.stream {
+            stream.resolve(folder);
         }
         if let Some(path) = self.store.url.strip_prefix("sqlite:") {
             // `sqlite://relative`, `sqlite:relative` and `sqlite:///absolute` alike.
@@ -496,6 +514,8 @@ impl Config {
         if let Some(presence) = &self.presence {
             presence.check()?;
         }
+        self.log.check()?;
+        Stream::check(&self.stream)?;
         for service in &self.service {
             if service.id.as_str() == crate::policy::OWN_SERVICE {
                 return reject("service.id", "`sceau` is the server itself");

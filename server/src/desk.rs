@@ -13,6 +13,7 @@ mod background;
 mod break_glass;
 mod eligible;
 mod enrolment;
+mod erase;
 mod evidence;
 mod execute;
 pub(crate) mod fact;
@@ -25,11 +26,13 @@ mod new_key;
 mod open;
 mod own;
 mod presence;
+mod publication;
 mod reading;
 mod registration;
 mod report;
 mod settle;
 mod sign_in;
+mod stream;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -61,6 +64,7 @@ pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
 pub use login::{NewLogin, Redeemed, SignedIn};
 pub use presence::{Asked, ProofClaim, Standing};
+pub use publication::{Witness, WitnessStanding, Witnessing};
 pub use reading::{Counted, Found, Reader};
 
 use evidence::response;
@@ -138,6 +142,14 @@ pub enum DeskError {
     /// What is known of models is missing or too old to approve anything privileged by it; which of the two.
     #[error("nothing can be believed of keys: {0}")]
     Blind(&'static str),
+    /// Fewer witnesses than are demanded have cosigned what this action rests on.
+    #[error("{have} of {needed} cosignatures")]
+    Unwitnessed {
+        /// How many are demanded.
+        needed: u32,
+        /// How many there are.
+        have: u32,
+    },
     /// The server's clock is behind what the store has already seen; nothing is decided.
     #[error("clock went back")]
     ClockWentBack,
@@ -177,6 +189,12 @@ pub struct Settings {
     pub permit_key: sceau_proof::permit::SigningKey,
     /// Signs checkpoints.
     pub log_key: sceau_proof::log::note::SigningKey,
+    /// The key before it, while both sign.
+    pub log_previous: Option<sceau_proof::log::note::SigningKey>,
+    /// SHA-256 of the configuration, where there is one.
+    pub configuration: Option<[u8; 32]>,
+    /// Who witnesses the log.
+    pub witnessing: Witnessing,
     /// Judges registrations.
     pub judge: Judge,
     /// Judges those of cards; without it none is enrolled.
@@ -199,11 +217,14 @@ pub(crate) struct Shared {
     invitation_lifetime: crate::config::Span,
     permit_key: sceau_proof::permit::SigningKey,
     log_origin: String,
+    press: publication::Press,
     judge: Judge,
     cards: Option<Cards>,
     presence: Option<Presence>,
     alerts: Mutex<HashMap<PersonId, OffsetDateTime>>,
     blocked: Mutex<HashMap<crate::id::KeyId, OffsetDateTime>>,
+    /// When a permit that the log does not know was last said.
+    unlogged: Mutex<Option<OffsetDateTime>>,
 }
 
 struct Inner {
@@ -215,6 +236,7 @@ struct Inner {
     presence_news: Arc<tokio::sync::Notify>,
     shared: Arc<Shared>,
     log_key: sceau_proof::log::note::SigningKey,
+    log_previous: Option<sceau_proof::log::note::SigningKey>,
     _background: DropGuard,
 }
 
@@ -278,11 +300,16 @@ impl Desk {
             invitation_lifetime: crate::config::Span(settings.invitation_lifetime),
             permit_key: settings.permit_key,
             log_origin: settings.log_key.verifying_key().name().to_owned(),
+            press: publication::Press::new(
+                settings.witnessing,
+                settings.log_key.verifying_key().clone(),
+            ),
             judge: settings.judge,
             presence: settings.presence,
             cards: settings.cards.map(|cards| cards.with_ports(ports.clone())),
             alerts: Mutex::new(HashMap::new()),
             blocked: Mutex::new(HashMap::new()),
+            unlogged: Mutex::new(None),
         });
         let stop = CancellationToken::new();
         let desk = Self {
@@ -294,6 +321,7 @@ impl Desk {
                 presence_news: Arc::default(),
                 shared: Arc::clone(&shared),
                 log_key: settings.log_key,
+                log_previous: settings.log_previous,
                 _background: stop.clone().drop_guard(),
             }),
         };
@@ -304,6 +332,8 @@ impl Desk {
         desk.inner.hub.read_to(size);
         desk.run(background::Started {
             shared: Arc::clone(&shared),
+            configuration: settings.configuration,
+            log_key: desk.log_vkey().to_string(),
         })
         .await?;
         desk.run(settle::Sweep {
@@ -319,6 +349,10 @@ impl Desk {
         tokio::spawn(
             stop.clone()
                 .run_until_cancelled_owned(background::sweep(Arc::downgrade(&desk.inner))),
+        );
+        tokio::spawn(
+            stop.clone()
+                .run_until_cancelled_owned(publication::publish(Arc::downgrade(&desk.inner))),
         );
         tokio::spawn(stop.run_until_cancelled_owned(background::look(Arc::downgrade(&desk.inner))));
         Ok(desk)

@@ -202,6 +202,22 @@ pub fn note_key(path: &Path, name: &str, kind: KeyKind) -> Result<NoteKey, KeyFi
     NoteKey::from_seed(name, kind, &seed).map_err(|_| malformed())
 }
 
+/// Reads a secret that is shared with another machine: at least 32 characters, without the white space around it.
+///
+/// # Errors
+/// [`KeyFileError`].
+pub fn shared_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let text = read_secret(path)?;
+    let secret = Zeroizing::new(text.trim_ascii().to_vec());
+    if secret.len() < 32 {
+        return Err(KeyFileError::Malformed {
+            path: path.to_owned(),
+            kind: "a secret of at least 32 characters",
+        });
+    }
+    Ok(secret)
+}
+
 fn pem(label: &str, der: &[u8]) -> Zeroizing<String> {
     use base64::Engine as _;
 

@@ -7,7 +7,7 @@ use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use clap::{Parser, Subcommand};
 use sceau_server::command::{
     CommandError, check_config::CheckConfig, facts::Facts, init::Init, keys::Keys, log::Log,
-    metadata::Metadata, policy::PolicyCommand, serve::Serve,
+    metadata::Metadata, policy::PolicyCommand, report::Report, serve::Serve,
 };
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use time::OffsetDateTime;
@@ -34,6 +34,7 @@ enum Command {
     Log(Log),
     Metadata(Metadata),
     Policy(PolicyCommand),
+    Report(Report),
 }
 
 struct SystemClock;
@@ -83,6 +84,7 @@ fn run(command: Command) -> Result<(String, bool), CommandError> {
         Command::Facts(facts) => runtime.block_on(facts.run(ports)),
         Command::Keys(keys) => runtime.block_on(keys.run(ports)),
         Command::Log(log) => runtime.block_on(log.run()).map(yes),
+        Command::Report(report) => runtime.block_on(report.run(ports)).map(yes),
         Command::Metadata(metadata) => metadata.run(&ports).map(yes),
         Command::Policy(policy) => runtime.block_on(policy.run(ports, language())),
     }

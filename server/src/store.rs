@@ -5,6 +5,8 @@
 //! Trusts the database to be ours alone; a row that does not read back is [`StoreError::Corrupt`], never guessed.
 
 pub mod action;
+pub mod checkpoint;
+pub mod cursor;
 pub mod fact;
 pub mod judgement;
 pub mod key;
@@ -17,6 +19,7 @@ pub mod policy;
 pub mod presence;
 pub mod reading;
 pub mod session;
+pub mod signing_key;
 
 use std::time::Duration;
 
@@ -91,6 +94,9 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (70, include_str!("../migrations/0070_presence.sql")),
     (22, include_str!("../migrations/0022_reading.sql")),
     (23, include_str!("../migrations/0023_break_glass.sql")),
+    (30, include_str!("../migrations/0030_log_checkpoint.sql")),
+    (31, include_str!("../migrations/0031_stream.sql")),
+    (32, include_str!("../migrations/0032_keys.sql")),
 ];
 
 /// An open store.

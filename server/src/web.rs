@@ -91,6 +91,22 @@ impl Web {
         let response = self.agent.get(url).call();
         answer(response, longest)
     }
+
+    /// `POST`. Blocking.
+    pub(crate) fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        longest: u64,
+    ) -> Result<Answer, String> {
+        let request = headers
+            .iter()
+            .fold(self.agent.post(url), |request, (name, value)| {
+                request.header(*name, *value)
+            });
+        answer(request.send(body), longest)
+    }
 }
 
 fn answer(

@@ -5,6 +5,7 @@ mod attacks;
 mod attestation;
 mod browser;
 mod crash;
+mod log;
 mod path;
 mod peers;
 mod piv;

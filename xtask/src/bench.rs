@@ -16,6 +16,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("assertion", "sceau-proof"),
     ("registration", "sceau-proof"),
     ("log", "sceau-proof"),
+    ("log", "sceau-server"),
     ("approval", "sceau-server"),
     ("usb", "sceau-agent"),
 ];

@@ -157,6 +157,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say what this workstation has seen of the server's log: its key, how far it goes, and whether it is still what it was.
+    ///
+    /// Exit code 1: it is not, and nothing more is sealed from here until --forget.
+    #[command(
+        after_help = "Examples:\n  sceau log --json | jq .breach > proof.json\n  sceau log --forget"
+    )]
+    Log {
+        /// Forget checkpoint, key and breach: what the server shows next is believed. Only when the administrator says so.
+        #[arg(long)]
+        forget: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Sign out.
     #[command(after_help = "Example:\n  sceau sign-out")]
     SignOut,
@@ -307,6 +321,12 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             true,
             false,
         ),
+        Command::Log { forget, json } => (
+            json!({ "op": "log", "forget": forget }),
+            *json,
+            false,
+            false,
+        ),
         Command::Lineage { person, json, svg } => (
             json!({ "op": "lineage", "person": person, "svg": svg.is_some() }),
             *json,
@@ -381,11 +401,13 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
                         .write_all(render(&command, &done, language).as_bytes()),
                 );
             }
-            let seals = matches!(
-                command,
-                Command::Approve { .. } | Command::Suspend { .. } | Command::Restore { .. }
-            );
-            let refused = seals && done["outcome"] != "sealed";
+            let refused = match command {
+                Command::Approve { .. } | Command::Suspend { .. } | Command::Restore { .. } => {
+                    done["outcome"] != "sealed"
+                }
+                Command::Log { .. } => done["state"] != "consistent",
+                _ => false,
+            };
             Ok(ExitCode::from(u8::from(refused)))
         }
         Ended::Failed {
@@ -570,8 +592,34 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
             text(&done["person"])
         ),
         Command::Doctor { .. } | Command::Manual { .. } => String::new(),
+        Command::Log { .. } => log_lines(done, language),
         Command::SignOut => format!("{}\n", language.pick("Déconnecté.", "Signed out.")),
     }
+}
+
+fn log_lines(log: &Value, language: Language) -> String {
+    let mut lines = match (log["message"].as_str(), log["size"].as_u64()) {
+        (Some(message), _) => format!("{}\n", sceau_agent::text::one_line(message, 400)),
+        (None, Some(size)) => format!(
+            "{} {size} {}\n",
+            language.pick(
+                "Journal du serveur : cohérent,",
+                "Server's log: consistent,"
+            ),
+            language.pick("inscriptions.", "entries.")
+        ),
+        (None, None) => format!(
+            "{}\n",
+            language.pick(
+                "Journal du serveur : pas encore vu.",
+                "Server's log: not seen yet."
+            )
+        ),
+    };
+    if log["key"].is_string() {
+        lines.push_str(&format!("  {}\n", text(&log["key"])));
+    }
+    lines
 }
 
 fn text(value: &Value) -> String {
@@ -612,6 +660,12 @@ fn status(done: &Value, language: Language) -> String {
             "  {}: {}\n",
             text(&refused["reader"]),
             sceau_agent::text::one_line(refused["message"].as_str().unwrap_or_default(), 400)
+        ));
+    }
+    if let Some(message) = done["log"]["message"].as_str() {
+        out.push_str(&format!(
+            "  {}\n",
+            sceau_agent::text::one_line(message, 400)
         ));
     }
     if let Some(reason) = done["reason"].as_str() {

@@ -149,6 +149,7 @@ async fn serve(
         () = sceau_agent::piv::module::follow(std::rc::Rc::clone(&agent)) => {}
         () = agent.follow_inbox() => {}
         () = presence_ends => {}
+        () = agent.follow_log() => {}
         () = socket.serve(&agent) => {}
         () = life::follow(&agent) => {}
         _ = terminate.recv() => {}

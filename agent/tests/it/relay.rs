@@ -150,7 +150,7 @@ impl Relay {
             state
                 .requests
                 .iter()
-                .filter(|(p, _)| p.starts_with(path))
+                .filter(|(p, _)| p.starts_with(path) && !p.ends_with("/inclusion"))
                 .count()
         })
     }
@@ -318,6 +318,10 @@ impl Relay {
             ("POST", path) if path.ends_with("/approvals") => self.settle(path, "approved"),
             ("POST", path) if path.ends_with("/refusals") => self.settle(path, "refused"),
             ("POST", "/v1/agent/reports") => (200, json!({})),
+            // This server has no log: a workstation that cannot look goes on.
+            ("GET", path) if path.ends_with("/inclusion") => {
+                (503, json!({ "code": "unavailable" }))
+            }
             _ => (404, json!({ "code": "not-found" })),
         }
     }

@@ -189,6 +189,21 @@ pub fn open(
     })
 }
 
+/// The cosignatures of a checkpoint note that verify, at most one for each of `witnesses`. Whether the log signed it is not asked here: that is
+/// [`open`]'s.
+pub fn cosignatures(note: &Note, witnesses: &[VerifyingKey]) -> Vec<Cosignature> {
+    witnesses
+        .iter()
+        .filter(|key| key.kind() == KeyKind::Witness)
+        .filter_map(|key| {
+            Some(Cosignature {
+                witness: key.name().to_owned(),
+                time: verify_cosignature(note, key).ok()?,
+            })
+        })
+        .collect()
+}
+
 fn verify_cosignature(note: &Note, key: &VerifyingKey) -> Result<u64, NoteError> {
     note.lines_of(key, |bytes| {
         let (time, signature) = note::split_timestamped(bytes)?;

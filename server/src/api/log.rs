@@ -22,6 +22,19 @@ pub(super) async fn checkpoint(State(desk): State<Desk>) -> Result<Response, Pro
         .into_response())
 }
 
+/// The log's verifier key. Whoever checks the log has it from somewhere else; agents without configuration keep the first one.
+#[utoipa::path(get, path = "/log/vkey", responses((status = 200, description = "a verifier key", content_type = "text/plain")))]
+pub(super) async fn vkey(State(desk): State<Desk>) -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+            (header::CACHE_CONTROL, "no-cache"),
+        ],
+        format!("{}\n", desk.log_vkey()),
+    )
+        .into_response()
+}
+
 /// One file of the log. Full ones never change.
 #[utoipa::path(get, path = "/log/tile/{path}", params(("path" = String, Path)),
     responses((status = 200, description = "hashes or entries", content_type = "application/octet-stream"), (status = 404, body = super::problem::ProblemBody)))]

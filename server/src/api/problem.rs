@@ -130,6 +130,13 @@ impl From<DeskError> for Problem {
             }
             DeskError::Blind(reason) => Self::of(StatusCode::SERVICE_UNAVAILABLE, reason)
                 .because(sceau_proof::attestation::words(reason, "en").unwrap_or("no metadata")),
+            DeskError::Unwitnessed { needed, have } => Self {
+                retry_after: Some(1),
+                ..Self::of(StatusCode::SERVICE_UNAVAILABLE, "cosignatures-missing")
+                    .because("too few witnesses have cosigned the log")
+                    .with("needed", needed)
+                    .with("have", have)
+            },
             DeskError::Unavailable => Self::of(StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             DeskError::Misuse(what) => {
                 tracing::error!(what, "our own mistake");

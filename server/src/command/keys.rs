@@ -17,7 +17,7 @@ use crate::store::judgement::{self, Kept};
 /// Keys read from the store at one time.
 const PAGE: i64 = 500;
 
-/// What there is to know of enrolled keys.
+/// Enrolled keys, and the server's own.
 #[derive(Debug, clap::Args)]
 pub struct Keys {
     #[command(subcommand)]
@@ -27,6 +27,7 @@ pub struct Keys {
 #[derive(Debug, Subcommand)]
 enum What {
     Report(Report),
+    Rotate(super::rotate::Rotate),
 }
 
 /// List every enrolled key with its model, anchor, standing, age and last use, judged now: FIDO2 keys by the configured policy and the kept
@@ -58,7 +59,10 @@ impl Keys {
     /// # Errors
     /// [`CommandError`].
     pub async fn run(self, ports: Ports) -> Result<(String, bool), CommandError> {
-        let What::Report(report) = self.what;
+        let report = match self.what {
+            What::Report(report) => report,
+            What::Rotate(rotate) => return rotate.run(&ports),
+        };
         let config = load_config(&report.config)?;
         let judge = load_judge(&config)?;
         let cards = load_cards(&config)?.map(|cards| cards.with_ports(ports.clone()));

@@ -17,6 +17,7 @@ use crate::piv;
 use crate::port::Ports;
 use crate::provider::{Loaded, Provider};
 use crate::rate::Burst;
+use crate::stream::Feed;
 use crate::supervisor;
 
 /// Serve the API, and the gate when `[gate]` is configured.
@@ -44,8 +45,14 @@ impl Serve {
             (Some(certificate), Some(key)) => Some(listen::tls(certificate, key)?),
             _ => None,
         };
+        let feeds = config
+            .stream
+            .iter()
+            .map(Feed::new)
+            .collect::<Result<Vec<_>, _>>()?;
         let desk = open_desk(&config, ports.clone(), false).await?;
         let own_ports = ports.clone();
+        let ending = desk.clone();
         let keeper = match &config.metadata {
             Some(section) => {
                 let mut keeper = Keeper::new(section, desk.clone(), ports)?;
@@ -55,6 +62,10 @@ impl Serve {
             None => None,
         };
         let judged = desk.clone();
+        let streams: Vec<_> = feeds
+            .into_iter()
+            .map(|feed| tokio::spawn(feed.run(desk.clone())))
+            .collect();
         let gate = match &config.gate {
             Some(settings) => Some((
                 Gate::new(desk.clone(), settings)?,
@@ -135,6 +146,10 @@ impl Serve {
         if let Some(keeping) = keeping {
             keeping.abort();
         }
+        for stream in streams {
+            stream.abort();
+        }
+        ending.stopping().await?;
         served?;
         Ok(())
     }

@@ -4,12 +4,13 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use sceau_proof::log::entry::sha256;
 use serde_json::{Map, Value};
 
 use super::{Desk, DeskError, Inner, Shared, settle};
 use crate::hub::Notice;
 use crate::id::PersonId;
-use crate::store;
+use crate::store::{self, signing_key};
 use crate::writer::{Command, Fault, Tx};
 
 /// How often the log is looked at for what other instances wrote, while somebody here waits.
@@ -18,6 +19,8 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Logs the start and the policy in force, and keeps the policy's text.
 pub(super) struct Started {
     pub(super) shared: Arc<Shared>,
+    pub(super) configuration: Option<[u8; 32]>,
+    pub(super) log_key: String,
 }
 
 impl Command for Started {
@@ -40,12 +43,45 @@ impl Command for Started {
                 .datum("policies", policies);
             tx.append(entry, None, &[]).await?;
         }
+        self.remember_keys(tx).await?;
+        if let Some(sha256) = &self.configuration
+            && signing_key::configured(tx.connection, &self.shared.instance, sha256).await?
+        {
+            let entry = tx
+                .entry("configuration.changed")
+                .digest("configuration", *sha256)
+                .datum("instance", self.shared.instance.as_str());
+            tx.append(entry, None, &[]).await?;
+        }
         let entry = tx
             .entry("server.started")
             .digest("policy", self.shared.policy_sha256)
             .datum("instance", self.shared.instance.as_str())
             .datum("version", env!("CARGO_PKG_VERSION"));
         tx.append(entry, None, &[]).await?;
+        Ok(())
+    }
+}
+
+impl Started {
+    /// The keys in use are in the log before anything that they sign: a permit key that is not there is a thief's.
+    async fn remember_keys(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        let jwk = self.shared.permit_key.jwk();
+        let body = store::to_json(jwk)?;
+        let kid = self.shared.permit_key.kid();
+        if signing_key::remember(tx.connection, "permit", kid, &body, tx.now).await? {
+            let thumbprint = sceau_proof::base64url::decode_array(kid)
+                .map_err(|_| DeskError::Misuse("permit key's name"))?;
+            let entry = tx.entry("permit-key.changed").digest("key", thumbprint);
+            tx.append(entry, None, &[]).await?;
+        }
+        let vkey = self.log_key.as_str();
+        if signing_key::remember(tx.connection, "log", vkey, vkey, tx.now).await? {
+            let entry = tx
+                .entry("log-key.changed")
+                .digest("key", sha256(vkey.as_bytes()));
+            tx.append(entry, None, &[]).await?;
+        }
         Ok(())
     }
 }
@@ -121,6 +157,17 @@ impl Desk {
         data: Map<String, Value>,
     ) -> Result<(), DeskError> {
         self.run(Note { kind, person, data }).await
+    }
+
+    /// Says in the log that this instance stops. After a power cut nothing does.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn stopping(&self) -> Result<(), DeskError> {
+        let instance = self.inner.shared.instance.clone();
+        let data = [("instance".to_owned(), Value::from(instance))];
+        self.note("server.stopped", None, data.into_iter().collect())
+            .await
     }
 
     async fn sweep_once(&self) -> Duration {

@@ -4,6 +4,7 @@ use sceau_proof::evidence::{
     Approval, Bundle, LogRecord, LoggedEntry, Opening, PermitRecord, PolicyRecord, Response,
     State as EvidenceState, VERSION,
 };
+use sceau_proof::log::note::VerifyingKey;
 use sceau_proof::log::tile::Tile;
 use sceau_proof::log::{Checkpoint, Entry, inclusion_proof, tree};
 use sceau_proof::permit::Jwks;
@@ -12,7 +13,7 @@ use sqlx::AnyConnection;
 
 use super::{Desk, DeskError};
 use crate::action::{ActionRecord, State};
-use crate::id::ActionId;
+use crate::id::{ActionId, PersonId};
 use crate::store;
 use crate::store::log::{Hashes, StoredEntry};
 
@@ -29,15 +30,16 @@ impl Desk {
     pub async fn evidence(&self, id: ActionId) -> Result<Bundle, DeskError> {
         let record = self.action(id).await?.ok_or(DeskError::NotFound)?;
         let mut connection = self.reader().await?;
-        // One snapshot of the head; everything older than it is immutable.
-        let head = self.stored(store::log::head(&mut connection).await)?;
-        let size = head.frontier.size();
-        let checkpoint = self.sign_checkpoint(size, head.frontier.root())?;
+        // What is committed is immutable; what comes after is for a later bundle.
         let mut entries = self.stored(store::log::entries_of(&mut connection, id).await)?;
-        entries.retain(|entry| entry.index < size);
         let approvals = self
-            .bundle_approvals(&mut connection, id, &mut entries, size)
+            .bundle_approvals(&mut connection, id, &mut entries)
             .await?;
+        let last = entries.iter().map(|entry| entry.index).max().unwrap_or(0);
+        drop(connection);
+        self.await_publication(last).await?;
+        let mut connection = self.reader().await?;
+        let (size, checkpoint) = self.covering_checkpoint(&mut connection, last).await?;
         entries.sort_by_key(|entry| entry.index);
         entries.dedup_by_key(|entry| entry.index);
         let policy = self
@@ -47,22 +49,58 @@ impl Desk {
         for entry in entries {
             logged.push(self.logged(&mut connection, entry, size).await?);
         }
+        let permit = match &record.permit {
+            Some(jws) => Some(self.permit_record(&mut connection, jws).await?),
+            None => None,
+        };
         Ok(Bundle {
             v: VERSION,
             action: record.document.as_bytes().to_vec(),
             state: word(record.state),
             policy,
             approvals,
-            permit: record.permit.clone().map(|jws| PermitRecord {
-                jws,
-                issuer: self.public_url().to_owned(),
-                jwks: self.jwks(),
-            }),
+            permit,
             log: LogRecord {
                 checkpoint,
                 entries: logged,
             },
             timestamps: Vec::new(),
+        })
+    }
+
+    /// The log's verifier key.
+    #[must_use]
+    pub fn log_vkey(&self) -> &VerifyingKey {
+        self.inner.log_key.verifying_key()
+    }
+
+    /// This person's approvals of an action, proven to be in the log.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, `Unavailable`.
+    pub async fn inclusion(&self, id: ActionId, person: &PersonId) -> Result<LogRecord, DeskError> {
+        let mut connection = self.reader().await?;
+        let approvals = self.stored(store::action::approvals(&mut connection, id).await)?;
+        let indices: Vec<u64> = approvals
+            .iter()
+            .filter(|approval| approval.person == *person)
+            .map(|approval| approval.entry)
+            .collect();
+        let last = indices.iter().copied().max().ok_or(DeskError::NotFound)?;
+        drop(connection);
+        self.await_publication(last).await?;
+        let mut connection = self.reader().await?;
+        let (size, checkpoint) = self.covering_checkpoint(&mut connection, last).await?;
+        let mut entries = Vec::with_capacity(indices.len());
+        for index in indices {
+            let found = store::log::entries(&mut connection, index, index + 1).await;
+            for entry in self.stored(found)? {
+                entries.push(self.logged(&mut connection, entry, size).await?);
+            }
+        }
+        Ok(LogRecord {
+            checkpoint,
+            entries,
         })
     }
 
@@ -72,7 +110,6 @@ impl Desk {
         connection: &mut AnyConnection,
         id: ActionId,
         entries: &mut Vec<StoredEntry>,
-        size: u64,
     ) -> Result<Vec<Approval>, DeskError> {
         let mut approvals = Vec::new();
         for approval in self.stored(store::action::approvals(connection, id).await)? {
@@ -84,9 +121,7 @@ impl Desk {
             if let Some(registered) = registered_by(&key) {
                 let of_key = self.stored(store::log::entries_of(connection, registered).await)?;
                 entries.extend(of_key.into_iter().filter(|entry| {
-                    entry.index < size
-                        && Entry::parse(&entry.body)
-                            .is_ok_and(|parsed| parsed.kind() == "key.enrolled")
+                    Entry::parse(&entry.body).is_ok_and(|parsed| parsed.kind() == "key.enrolled")
                 }));
             }
             approvals.push(Approval {
@@ -96,6 +131,23 @@ impl Desk {
             });
         }
         Ok(approvals)
+    }
+
+    /// A permit with the key that signed it, though another one signs by now.
+    async fn permit_record(
+        &self,
+        connection: &mut AnyConnection,
+        jws: &str,
+    ) -> Result<PermitRecord, DeskError> {
+        let signed_by = match sceau_proof::permit::kid(jws) {
+            Some(kid) => self.stored(store::signing_key::permit_key(connection, &kid).await)?,
+            None => None,
+        };
+        Ok(PermitRecord {
+            jws: jws.to_owned(),
+            issuer: self.public_url().to_owned(),
+            jwks: signed_by.map_or_else(|| self.jwks(), |key| Jwks { keys: vec![key] }),
+        })
     }
 
     async fn policy_record(
@@ -144,14 +196,19 @@ impl Desk {
         })
     }
 
-    fn sign_checkpoint(
+    pub(super) fn sign_checkpoint(
         &self,
         size: u64,
         root: sceau_proof::log::Hash,
     ) -> Result<String, DeskError> {
-        let note = Checkpoint::new(&self.inner.shared.log_origin, size, root)
+        let unsigned = |_| broken("checkpoint was not signed");
+        let mut note = Checkpoint::new(&self.inner.shared.log_origin, size, root)
             .sign(&self.inner.log_key)
-            .map_err(|_| broken("checkpoint was not signed"))?;
+            .map_err(unsigned)?;
+        if let Some(previous) = &self.inner.log_previous {
+            note.sign(previous)
+                .map_err(|_| broken("checkpoint was not signed"))?;
+        }
         Ok(note.to_string())
     }
 
@@ -160,9 +217,7 @@ impl Desk {
     /// # Errors
     /// `Unavailable`.
     pub async fn checkpoint(&self) -> Result<String, DeskError> {
-        let mut connection = self.reader().await?;
-        let head = self.stored(store::log::head(&mut connection).await)?;
-        self.sign_checkpoint(head.frontier.size(), head.frontier.root())
+        self.public_checkpoint().await
     }
 
     /// One file of the log (docs/log.md); `None` when the log does not reach so far.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sceau_proof::log::Entry;
 use sceau_proof::log::entry::sha256;
 use sceau_proof::permit::{self, Claims};
 use serde_json::json;
@@ -14,7 +15,7 @@ use super::{Desk, DeskError, Shared};
 use crate::action::{ActionRecord, Execution, Outcome, Standing, State, Verification};
 use crate::id::{ActionId, ServiceId};
 use crate::lineage::Begotten;
-use crate::store::action;
+use crate::store::{self, action};
 use crate::writer::{Command, Fault, Tx};
 
 /// The one use of an approved action, taken by whoever holds this. Built by [`Desk::consume`] alone.
@@ -42,12 +43,13 @@ impl Desk {
     /// A fresh permit for the service that asked, while the action is approved and its use not taken.
     ///
     /// # Errors
-    /// `NotFound`, `StillPending`, `AlreadySettled`, `AlreadyUsed`, `Expired`, `Unavailable`.
+    /// `NotFound`, `StillPending`, `AlreadySettled`, `AlreadyUsed`, `Expired`, `Unwitnessed`, `Unavailable`.
     pub async fn issue_permit(
         &self,
         id: ActionId,
         service: ServiceId,
     ) -> Result<String, DeskError> {
+        self.await_witnesses(id).await?;
         self.run(IssuePermit {
             shared: Arc::clone(&self.inner.shared),
             action: id,
@@ -78,12 +80,16 @@ impl Desk {
             return Ok(None);
         };
         let action = ActionId(verified.claims().jti);
+        let permit_sha256 = sha256(permit.as_bytes());
+        if !self.is_logged(action, permit_sha256).await? {
+            return Ok(None);
+        }
         if consume {
             let used = UsePermit {
                 shared: Arc::clone(shared),
                 action,
                 service: service.clone(),
-                permit_sha256: sha256(permit.as_bytes()),
+                permit_sha256,
             };
             return match self.run(used).await {
                 Ok(Ok(_)) => Ok(Some(verified.claims().clone())),
@@ -99,14 +105,38 @@ impl Desk {
         Ok(usable.then(|| verified.claims().clone()))
     }
 
+    /// Whether the log has the issue of this permit, whose signature is ours. One that it does not have was signed with a stolen key (attack 18):
+    /// it is not active, and an alert says so, once a minute at most.
+    async fn is_logged(&self, action: ActionId, permit: [u8; 32]) -> Result<bool, DeskError> {
+        let mut connection = self.reader().await?;
+        let entries = self.stored(store::log::entries_of(&mut connection, action).await)?;
+        drop(connection);
+        let is_logged = entries.iter().any(|entry| {
+            Entry::parse(&entry.body).is_ok_and(|entry| {
+                entry.kind() == "permit.issued" && entry.sha256_of("permit") == Some(&permit)
+            })
+        });
+        if !is_logged {
+            let shared = Arc::clone(&self.inner.shared);
+            self.run(Unlogged {
+                shared,
+                action,
+                permit,
+            })
+            .await?;
+        }
+        Ok(is_logged)
+    }
+
     /// Takes the one use of an approved action, durably, *before* the gate forwards the request. Of any number of
     /// calls for one action, over all instances and restarts, at most one returns `Ok`. The state stays `approved`
     /// with `execution.started_at` set until [`Desk::record_execution`].
     ///
     /// # Errors
-    /// `NotFound`, `StillPending`, `AlreadySettled`, `AlreadyUsed`, `Expired`, `Unavailable` (then do not forward:
+    /// `NotFound`, `StillPending`, `AlreadySettled`, `AlreadyUsed`, `Expired`, `Unwitnessed`, `Unavailable` (then do not forward:
     /// the use may be taken).
     pub async fn consume(&self, id: ActionId) -> Result<Consumed, DeskError> {
+        self.await_witnesses(id).await?;
         let (record, permit) = self
             .run(Begin {
                 shared: Arc::clone(&self.inner.shared),
@@ -226,14 +256,6 @@ async fn usable(
         return Err(DeskError::NotFound.into());
     }
     let standing = standing.usable(tx.now)?;
-    // Fail closed: as long as nobody counts witnesses' cosignatures here, what needs them is not done.
-    if record
-        .requirement
-        .as_ref()
-        .is_some_and(|requirement| requirement.cosignatures > 0)
-    {
-        return Err(DeskError::StillPending.into());
-    }
     if let Some(reason) = lapsed(tx, &record).await? {
         let refused = withdraw(tx, shared, record, standing, reason).await?;
         return Ok(Err(DeskError::AlreadySettled(refused.state)));
@@ -253,9 +275,36 @@ impl Command for IssuePermit {
 
     async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
         match usable(tx, &self.shared, self.action, Some(&self.service)).await? {
-            Ok((record, _)) => Ok(Ok(permit(tx, &self.shared, &record).await?)),
+            Ok((record, _)) => {
+                self.shared.witnessed(tx.connection, &record).await??;
+                Ok(Ok(permit(tx, &self.shared, &record).await?))
+            }
             Err(error) => Ok(Err(error)),
         }
+    }
+}
+
+/// The first permit of an action that waited for witnesses: shown to whoever asks for the action.
+pub(super) struct Release {
+    pub(super) shared: Arc<Shared>,
+    pub(super) action: ActionId,
+}
+
+impl Command for Release {
+    type Output = Result<(), DeskError>;
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<Self::Output, Fault> {
+        let (mut record, standing) = match usable(tx, &self.shared, self.action, None).await? {
+            Ok(usable) => usable,
+            Err(error) => return Ok(Err(error)),
+        };
+        if record.permit.is_some() || record.execution.is_some() {
+            return Ok(Ok(()));
+        }
+        self.shared.witnessed(tx.connection, &record).await??;
+        record.permit = Some(permit(tx, &self.shared, &record).await?);
+        save(tx, &self.shared, record, standing).await?;
+        Ok(Ok(()))
     }
 }
 
@@ -285,6 +334,40 @@ impl Command for UsePermit {
     }
 }
 
+/// A permit with our signature and without an entry.
+struct Unlogged {
+    shared: Arc<Shared>,
+    action: ActionId,
+    permit: [u8; 32],
+}
+
+impl Command for Unlogged {
+    type Output = ();
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        {
+            let mut last = self
+                .shared
+                .unlogged
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            if last.is_some_and(|last| tx.now - last < Duration::MINUTE) {
+                return Ok(());
+            }
+            *last = Some(tx.now);
+        }
+        tracing::error!(
+            "a permit with our signature is not in the log: the permit key is in other hands; `sceau-server keys rotate permit`"
+        );
+        let entry = tx
+            .entry("alert.permit-unlogged")
+            .subject("action", self.action)
+            .digest("permit", self.permit);
+        tx.append(entry, None, &[]).await?;
+        Ok(())
+    }
+}
+
 /// `Desk::consume`: the gate takes the use and will report.
 pub(super) struct Begin {
     pub(super) shared: Arc<Shared>,
@@ -300,6 +383,7 @@ impl Command for Begin {
             Ok(usable) => usable,
             Err(error) => return Ok(Err(error)),
         };
+        self.shared.witnessed(tx.connection, &record).await??;
         let standing = standing.start(tx.now)?;
         let permit = permit(tx, &self.shared, &record).await?;
         let entry = about(tx, "permit.consumed", &record)

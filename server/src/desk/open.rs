@@ -9,6 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::known::{facts, known};
+use super::publication::is_withheld;
 use super::{DeskError, Shared, digest};
 use crate::action::{
     ActionRecord, Approvers, Caller, DecisionRecord, NewAction, Settlement, Standing, State,
@@ -153,6 +154,15 @@ async fn own_target(
                 owner: known(tx, &owner).await?,
             })
         }
+        "person.erase" => {
+            let id: PersonId = super::own::text(&asked.params, "person")?
+                .parse()
+                .map_err(|_| DeskError::Malformed("params.person"))?;
+            let person = person::load(tx.connection, &id)
+                .await?
+                .ok_or(DeskError::UnknownPerson)?;
+            Ok(TargetFacts::Person(known(tx, &person).await?))
+        }
         "person.suspend" | "person.restore" => {
             let id =
                 super::lineage::check(tx, &asked.kind, &asked.params, &asked.requester).await?;
@@ -252,7 +262,9 @@ pub(super) async fn birth(
     session: Option<SessionId>,
     facts: Facts,
 ) -> Result<ActionRecord, Fault> {
-    let decided = shared.policy.decide(&facts);
+    let mut decided = shared.policy.decide(&facts);
+    let own = asked.service.as_str() == OWN_SERVICE;
+    decided.decision = shared.press.demand(decided.decision, &asked.kind, own);
     let created_at = tx.now.replace_nanosecond(0).unwrap_or(tx.now);
     let lifetime = match &decided.decision {
         Decision::Require(_, lifetime) | Decision::Allow(_, lifetime) => *lifetime,
@@ -320,7 +332,7 @@ pub(super) async fn birth(
     }
     tx.append(entry, Some(id), &[("person", requester.id.as_str())])
         .await?;
-    if record.state == State::Approved {
+    if record.state == State::Approved && !is_withheld(record.requirement.as_ref()) {
         record.permit = Some(super::execute::permit(tx, shared, &record).await?);
         action::update(tx.connection, &record, None, &shared.instance).await?;
     }

@@ -1,5 +1,5 @@
 //! The server's own actions (service `sceau`), executed in the transaction of their last approval:
-//! `session.open`, `key.enroll`, `key.revoke`, `person.suspend`, `person.restore`. (`key.register` is executed by its registration.)
+//! `session.open`, `key.enroll`, `key.revoke`, `person.suspend`, `person.restore`, `person.erase`. (`key.register` is executed by its registration.)
 
 use std::collections::BTreeSet;
 
@@ -147,6 +147,7 @@ pub(super) async fn execute(
         "facts.record" => Some(fact::seal(tx, &record, params).await?),
         "break-glass.open" => Some(break_glass::open(tx, shared, &record, params).await?),
         "break-glass.review" => Some(break_glass::review(tx, &record, params).await?),
+        "person.erase" => Some(super::erase::erase(tx, shared, &record, params).await?),
         _ => return Err(DeskError::Misuse("no such action of ours").into()),
     };
     executed(tx, shared, record, standing).await

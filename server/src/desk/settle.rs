@@ -361,7 +361,10 @@ impl Approve {
         if record.service.as_str() == OWN_SERVICE {
             return super::own::execute(tx, &self.shared, record, standing).await;
         }
-        record.permit = Some(super::execute::permit(tx, &self.shared, &record).await?);
+        // Where witnesses are demanded, they see the approvals first.
+        if !super::publication::is_withheld(record.requirement.as_ref()) {
+            record.permit = Some(super::execute::permit(tx, &self.shared, &record).await?);
+        }
         save(tx, &self.shared, record, standing).await
     }
 }

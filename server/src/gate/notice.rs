@@ -165,6 +165,14 @@ pub(super) fn desk_notice(error: &DeskError) -> Notice {
             "Délai dépassé.",
             "Too late.",
         ),
+        DeskError::Unwitnessed { needed, have } => new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "cosignatures-missing",
+            "Les témoins du journal n’ont pas encore vu cette approbation. Rien n’a été exécuté.",
+            "The log's witnesses have not seen this approval yet. Nothing was executed.",
+        )
+        .with("needed", needed.to_string())
+        .with("have", have.to_string()),
         DeskError::AlreadySettled(_) | DeskError::AlreadyUsed | DeskError::StillPending => new(
             StatusCode::CONFLICT,
             "already-settled",

@@ -639,13 +639,13 @@ proptest! {
 
     #[test]
     fn whatever_the_facts_the_suspended_and_the_lower_are_denied(
-        hour in 0_i64..100, kind in 0_usize..4, rank in 0_usize..3, state in 0_usize..2,
+        hour in 0_i64..100, kind in 0_usize..5, rank in 0_usize..3, state in 0_usize..2,
     ) {
         let policy = policy();
         let states = [PersonState::Inert, PersonState::Suspended];
         let mut alice = person("alice", &["operator", "manager"]);
         let boss = person("boss", &[["administrator", "security", "legal"][rank]]);
-        let action = ["key.enroll", "key.revoke", "person.suspend", "person.restore"][kind];
+        let action = ["key.enroll", "key.revoke", "person.suspend", "person.restore", "person.erase"][kind];
         let mut facts = about(action, &alice, &boss);
         facts.asked.hour = hour;
         if action == "key.revoke" {

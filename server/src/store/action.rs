@@ -479,3 +479,35 @@ pub(crate) async fn insert_approval(
     .await?;
     Ok(())
 }
+
+/// The log entry that an action stands on: that of its last approval, or of its request when nobody had to approve.
+pub async fn last_sealed(
+    connection: &mut AnyConnection,
+    id: ActionId,
+) -> Result<Option<u64>, StoreError> {
+    let row = sqlx::query(
+        "SELECT COALESCE((SELECT MAX(entry) FROM approval WHERE action = $1), (SELECT MIN(idx) FROM log_entry WHERE action = $1)) AS entry",
+    )
+    .bind(id.to_string())
+    .fetch_one(connection)
+    .await?;
+    row.try_get::<Option<i64>, _>("entry")?
+        .map(|entry| u64::try_from(entry).map_err(|_| StoreError::Corrupt("approval entry")))
+        .transpose()
+}
+
+/// Approved actions that live still and have no permit, at most 64.
+pub async fn approved_without_permit(
+    connection: &mut AnyConnection,
+    now: OffsetDateTime,
+) -> Result<Vec<ActionId>, StoreError> {
+    sqlx::query(
+        "SELECT id FROM action WHERE state = 'approved' AND expires_ms > $1 AND permit IS NULL AND started_ms IS NULL LIMIT 64",
+    )
+    .bind(to_ms(now))
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| parse(&row.try_get::<String, _>("id")?, "action"))
+    .collect()
+}

@@ -165,6 +165,30 @@ pub async fn entries_of(
         .collect()
 }
 
+/// Entries `from .. to`, each with the action whose row it stands beside.
+pub async fn entries_with_actions(
+    connection: &mut AnyConnection,
+    from: u64,
+    to: u64,
+) -> Result<Vec<(StoredEntry, Option<ActionId>)>, StoreError> {
+    sqlx::query(
+        "SELECT idx, action, body, openings FROM log_entry WHERE idx >= $1 AND idx < $2 ORDER BY idx",
+    )
+    .bind(as_i64(from))
+    .bind(as_i64(to))
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        let action = row
+            .try_get::<Option<String>, _>("action")?
+            .map(|id| parse(&id, "entry action"))
+            .transpose()?;
+        Ok((read_entry(row)?, action))
+    })
+    .collect()
+}
+
 /// Entries `from .. to`.
 pub async fn entries(
     connection: &mut AnyConnection,
@@ -181,6 +205,44 @@ pub async fn entries(
     .iter()
     .map(read_entry)
     .collect()
+}
+
+/// Deletes every opening whose value is one of these; returns how many. The entries, and every proof, stay as they are.
+pub(crate) async fn close(
+    connection: &mut AnyConnection,
+    values: &[&str],
+) -> Result<u64, StoreError> {
+    let mut closed = 0;
+    for value in values {
+        let quoted = serde_json::Value::from(*value).to_string();
+        // As text first, to find few; then as what it is.
+        let pattern = format!("%{}%", quoted.replace('\\', "_"));
+        let rows = sqlx::query("SELECT idx, openings FROM log_entry WHERE openings LIKE $1")
+            .bind(pattern)
+            .fetch_all(&mut *connection)
+            .await?;
+        for row in rows {
+            let mut openings: serde_json::Map<String, serde_json::Value> =
+                super::json(row.try_get("openings")?, "openings")?.unwrap_or_default();
+            let before = openings.len();
+            openings.retain(|_, opening| {
+                opening.get("value").and_then(serde_json::Value::as_str) != Some(*value)
+            });
+            if openings.len() == before {
+                continue;
+            }
+            closed += u64::try_from(before - openings.len()).unwrap_or_default();
+            let left = (!openings.is_empty())
+                .then(|| super::to_json(&openings))
+                .transpose()?;
+            sqlx::query("UPDATE log_entry SET openings = $2 WHERE idx = $1")
+                .bind(row.try_get::<i64, _>("idx")?)
+                .bind(left)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(closed)
 }
 
 /// One file of the log (docs/log.md) at `size` entries; `None` when the log does not reach so far.

@@ -138,6 +138,42 @@ pub(crate) async fn set_state(
     Ok(())
 }
 
+/// Puts `word` where the person's name stood, and deletes the labels of their keys and what they wrote into refusals.
+pub(crate) async fn erase(
+    connection: &mut AnyConnection,
+    id: &PersonId,
+    word: &str,
+) -> Result<(), StoreError> {
+    let person = id.as_str().to_owned();
+    for statement in [
+        "UPDATE person SET display = $2 WHERE id = $1",
+        "UPDATE enrolled_key SET label = $2 WHERE person = $1",
+    ] {
+        sqlx::query(statement)
+            .bind(person.clone())
+            .bind(word)
+            .execute(&mut *connection)
+            .await?;
+    }
+    let rows = sqlx::query("SELECT id, refusal FROM action WHERE refusal LIKE $1")
+        .bind(format!("%\"{person}\"%"))
+        .fetch_all(&mut *connection)
+        .await?;
+    for row in rows {
+        let mut refusal: crate::action::Settlement =
+            super::json(row.try_get("refusal")?, "refusal")?
+                .ok_or(StoreError::Corrupt("refusal"))?;
+        if refusal.by.as_ref() == Some(id) && refusal.text.take().is_some() {
+            sqlx::query("UPDATE action SET refusal = $2 WHERE id = $1")
+                .bind(row.try_get::<String, _>("id")?)
+                .bind(super::to_json(&refusal)?)
+                .execute(&mut *connection)
+                .await?;
+        }
+    }
+    Ok(())
+}
+
 /// How many persons there are: an empty store may be initialised.
 pub async fn count(connection: &mut AnyConnection) -> Result<i64, StoreError> {
     Ok(sqlx::query("SELECT COUNT(*) AS n FROM person")

@@ -72,7 +72,7 @@ unless { resource in Role::"administrator" };
 @id("suspend-and-restore")
 permit (
   principal in Role::"administrator",
-  action in [Action::"person.suspend", Action::"person.restore", Action::"key.revoke", Action::"facts.record"],
+  action in [Action::"person.suspend", Action::"person.restore", Action::"person.erase", Action::"key.revoke", Action::"facts.record"],
   resource
 );
 @id("glass")
@@ -165,6 +165,8 @@ pub(crate) struct Place {
     pub(crate) presence: Option<sceau_server::presence::Presence>,
     /// What is decided by.
     pub(crate) policy: Policy,
+    /// Who witnesses the log.
+    pub(crate) witnessing: sceau_server::desk::Witnessing,
     anchors: tempfile::TempDir,
     permit_key: Vec<u8>,
 }
@@ -190,6 +192,7 @@ impl Place {
             models: None,
             presence: None,
             policy: policy(),
+            witnessing: sceau_server::desk::Witnessing::default(),
             anchors,
             permit_key,
         }
@@ -208,6 +211,7 @@ impl Place {
             models: self.models.clone(),
             presence: self.presence.clone(),
             policy: self.policy.clone(),
+            witnessing: self.witnessing.clone(),
             anchors,
             permit_key: self.permit_key.clone(),
         }
@@ -239,6 +243,9 @@ impl Place {
             invitation_lifetime: Duration::hours(1),
             permit_key: PermitKey::from_pkcs8(&self.permit_key).unwrap(),
             log_key: LogKey::from_seed(ORIGIN, KeyKind::Log, &[7; 32]).unwrap(),
+            log_previous: None,
+            configuration: None,
+            witnessing: self.witnessing.clone(),
             judge,
             cards: self
                 .piv
@@ -247,6 +254,17 @@ impl Place {
             presence: self.presence.clone(),
         };
         Desk::start(store, Ports::new(self.clock.clone(), System), settings).await
+    }
+
+    /// The permit key, as whoever stole its file has it.
+    pub(crate) fn permit_key(&self) -> &[u8] {
+        &self.permit_key
+    }
+
+    /// Another permit key, from the next start on.
+    pub(crate) fn rotate_permit_key(&mut self) {
+        let random = aws_lc_rs::rand::SystemRandom::new();
+        self.permit_key = PermitKey::generate_pkcs8(&random).unwrap();
     }
 
     pub(crate) fn log_vkey() -> VerifyingKey {

@@ -81,9 +81,27 @@ impl From<AuditError> for Stop {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
+    run_with(args, &mut |_| ())
+}
+
+/// Checks a whole log and shows each entry on the way.
+pub(crate) fn audit(
+    log: &str,
+    log_key: &str,
+    entry: &mut dyn FnMut(&[u8]),
+) -> Result<Outcome, Failure> {
+    let args = Args {
+        log: log.to_owned(),
+        log_key: log_key.to_owned(),
+        from: None,
+    };
+    run_with(&args, entry)
+}
+
+fn run_with(args: &Args, entry: &mut dyn FnMut(&[u8])) -> Result<Outcome, Failure> {
     let key = evidence::key(&args.log_key, KeyKind::Log)?;
     let mut opened = None;
-    let result = check(args, &key, &mut opened);
+    let result = check(args, &key, &mut opened, entry);
     let (origin, size, root) =
         opened.map_or((None, None, None), |checkpoint: VerifiedCheckpoint| {
             (
@@ -116,6 +134,7 @@ fn check(
     args: &Args,
     key: &VerifyingKey,
     opened: &mut Option<VerifiedCheckpoint>,
+    shown: &mut dyn FnMut(&[u8]),
 ) -> Result<String, Stop> {
     let mut files = Files {
         source: Source::new(&args.log)?,
@@ -167,6 +186,7 @@ fn check(
                 return Err(stop);
             }
             result?;
+            shown(entry);
         }
         progress(audit.position(), size);
     }

@@ -15,8 +15,10 @@ mod assertion;
 mod evidence;
 mod log;
 mod metadata;
+mod permits;
 mod piv;
 mod registration;
+mod report;
 mod roots;
 mod source;
 
@@ -48,6 +50,8 @@ enum Command {
     Evidence(evidence::Args),
     Log(log::Args),
     Piv(piv::Args),
+    Permits(permits::Args),
+    Report(report::Args),
 }
 
 /// What a subcommand found: one JSON object, and whether the answer is yes.
@@ -73,6 +77,8 @@ fn main() -> ExitCode {
         Command::Evidence(args) => evidence::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Piv(args) => piv::run(&args),
+        Command::Permits(args) => permits::run(&args),
+        Command::Report(args) => report::run(&args),
     };
     let (object, status) = match result {
         Ok(Outcome { yes: true, object }) => (object, 0),
