@@ -461,7 +461,7 @@ mod tests {
                 sentences.insert(words.sentence);
             }
         }
-        assert_eq!(sentences.len(), 20);
+        assert_eq!(sentences.len(), 22);
     }
 
     #[test]
