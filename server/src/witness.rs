@@ -38,6 +38,9 @@ use crate::port::Ports;
 use crate::web::Web;
 use config::Config;
 
+/// Proofs of forks of one log that are kept: one is enough, some more tell how it went on.
+const PROOFS: u64 = 16;
+
 /// Why a witness cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
@@ -276,9 +279,16 @@ impl Witness {
         Ok(format!("{line}\n"))
     }
 
-    /// Keeps both notes, and says it.
+    /// Keeps both notes, and says it: not again of what was shown last, and not without end.
     async fn forked(&self, log: &Log, other: &Note, size: u64) {
-        let number = log.forks.load(Ordering::Relaxed) + 1;
+        let kept = log.forks.load(Ordering::Relaxed);
+        let text = |note: &str| note.split_once("\n\n").map(|(text, _)| text.to_owned());
+        let before = fs::read_to_string(log.folder.join(format!("fork-{kept}")).join("shown"));
+        let is_known = before.is_ok_and(|before| text(&before) == text(&other.to_string()));
+        if is_known || kept >= PROOFS {
+            return;
+        }
+        let number = kept + 1;
         let proof = log.folder.join(format!("fork-{number}"));
         let ours = fs::read(log.folder.join("checkpoint")).unwrap_or_default();
         let kept = fs::create_dir_all(&proof)

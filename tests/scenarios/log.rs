@@ -74,11 +74,11 @@ fn metric(name: &str) -> Result<u64> {
 }
 
 /// As whoever has the database's file.
-fn sql(house: &House, statements: &str) -> Result<()> {
+fn sql(database: &Path, statements: &str) -> Result<()> {
     let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";
     let done = Command::new("python3")
         .args(["-c", script])
-        .arg(house.file("sceau.db"))
+        .arg(database)
         .arg(statements)
         .output()?;
     ensure!(
@@ -210,6 +210,7 @@ fn a_changed_log_is_found_by_everyone_who_looks() -> Result<()> {
         "--directory",
         &folder,
     ]);
+    fs::create_dir_all(stage.path("web"))?;
     let mut web = Running::start("web", &stage.path("web"), &mut command)?;
     let mirror = format!("http://{MIRROR}");
     let client = e2e::http::Client::new(&mirror);
@@ -224,27 +225,33 @@ fn a_changed_log_is_found_by_everyone_who_looks() -> Result<()> {
 
     // One entry edited in the database: the auditor's command names it.
     let before = stage.path("before");
+    let edited = stage.path("edited");
     stage.house.kill_server();
     copy_database(&stage.house, &before)?;
+    copy_database(&stage.house, &edited)?;
+    stage.house.start_server()?;
     sql(
-        &stage.house,
-        "UPDATE log_entry SET body = replace(body, 'action.approved', 'action.refused ') WHERE idx = (SELECT entry FROM approval ORDER BY entry DESC LIMIT 1)",
-    )?;
-    sql(
-        &stage.house,
+        &edited.join("sceau.db"),
         "UPDATE log_entry SET body = CAST(replace(CAST(body AS TEXT), '\"data\":{\"approvals\":1}', '\"data\":{\"approvals\":2}') AS BLOB) WHERE idx = (SELECT entry FROM approval ORDER BY entry DESC LIMIT 1)",
     )?;
-    stage.house.start_server()?;
-    let live = format!("http://{API}/log");
-    let edited = said(&run("sceau-verify", &["log", &live, "--log-key", &key])?)?;
-    ensure!(edited["verdict"] == "inconsistent", "{edited}");
+    let folder = stage.path("edited-export").to_string_lossy().into_owned();
+    let exported = Command::new(place::bin("sceau-server"))
+        .args(["log", "export", &folder, "--config", &at])
+        .env(
+            "SCEAU_STORE__URL",
+            format!("sqlite:{}", edited.join("sceau.db").display()),
+        )
+        .output()?;
     ensure!(
-        edited["reason"] == "entry-not-in-tree" || edited["reason"] == "entry-malformed",
+        exported.status.success(),
+        "{}",
+        String::from_utf8_lossy(&exported.stderr)
+    );
+    let edited = said(&run("sceau-verify", &["log", &folder, "--log-key", &key])?)?;
+    ensure!(
+        edited["verdict"] == "inconsistent" && edited["reason"] == "entry-not-in-tree",
         "{edited}"
     );
-    stage.house.kill_server();
-    restore_database(&stage.house, &before)?;
-    stage.house.start_server()?;
 
     // More happens; then the database of before comes back, as after a restored backup or deleted entries.
     sealed(&stage)?;
@@ -267,7 +274,11 @@ fn a_changed_log_is_found_by_everyone_who_looks() -> Result<()> {
         metric("sceau_witness_size")? >= seen,
         "it cosigns nothing that is shorter"
     );
-    stage.logged(&["alert.log-rolled-back"])?;
+    eventually(
+        "the server has been told, and says it",
+        Duration::from_secs(15),
+        || stage.logged(&["alert.log-rolled-back"]).is_ok(),
+    )?;
     eventually(
         "the workstation says it too",
         Duration::from_secs(30),
