@@ -51,7 +51,7 @@ pub(crate) struct Message {
 enum Sink {
     Journald(journald::Journald),
     Syslog(syslog::Syslog),
-    Webhook(webhook::Webhook),
+    Webhook(Box<webhook::Webhook>),
 }
 
 impl Sink {
@@ -87,7 +87,7 @@ impl Feed {
                 let path = config.secret.clone().unwrap_or_default();
                 let secret = crate::keyfile::shared_secret(&path)?;
                 let url = config.url.clone().unwrap_or_default();
-                Sink::Webhook(webhook::Webhook::new(url, &secret))
+                Sink::Webhook(Box::new(webhook::Webhook::new(url, &secret)))
             }
         };
         Ok(Self {
