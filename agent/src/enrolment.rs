@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::agent::{Agent, Failure};
 use crate::approval::with_pin;
 use crate::ceremony::Proposal;
+use crate::device;
 use crate::locale::Language;
 use crate::piv;
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Secret};
@@ -108,6 +109,7 @@ pub async fn enroll(
                 "response": response,
                 "transports": ["smart-card"],
                 "label": label.unwrap_or_else(|| card.name.clone()),
+                "device": device::of_this_machine(),
             });
             return Ok(agent.server.post::<Registered>(&path, None, &body).await?);
         }
@@ -156,6 +158,7 @@ pub async fn enroll(
             "response": registered.response(),
             "transports": transports,
             "label": label.unwrap_or_else(|| authenticator.name.clone()),
+            "device": device::of_this_machine(),
         });
         Ok(agent.server.post::<Registered>(&path, None, &body).await?)
     };

@@ -7,15 +7,17 @@
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
 //! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`], [`desktop`], [`bridge`] and [`administration`] (people) · [`life`],
 //! [`doctor`] and [`manual`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
-//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`] asks for what these seal · [`presence`] and [`seat`] (the key stays, and somebody sits here).
+//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`], [`break_glass`] and [`record`] ask for what these seal · [`presence`] and [`seat`] (the key stays, and somebody sits here).
 
 pub mod administration;
 pub mod agent;
 pub mod approval;
+pub mod break_glass;
 pub mod bridge;
 pub mod ceremony;
 pub mod config;
 pub mod desktop;
+pub mod device;
 pub mod doctor;
 pub mod enrolment;
 pub mod hidraw;
@@ -24,12 +26,14 @@ pub mod lineage;
 pub mod locale;
 pub mod log;
 pub mod manual;
+mod own;
 pub mod pcsc;
 pub mod piv;
 pub mod presence;
 pub mod prompt;
 pub mod queue;
 pub mod reader;
+pub mod record;
 pub mod seat;
 pub mod server;
 pub mod session;

@@ -5,31 +5,14 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agent::{Agent, Failure};
-use crate::approval::{self, Outcome};
+use crate::approval::Outcome;
 use crate::locale::Language;
+use crate::own;
 use crate::prompt::Prompt;
-use crate::server::ServerError;
-
-/// The answer to `POST /v1/actions`, as far as it is read here.
-#[derive(Deserialize)]
-struct Asked {
-    action: Box<RawValue>,
-    state: String,
-    #[serde(default)]
-    denial: Option<Value>,
-}
-
-/// Only the name of an action, to find it again by.
-#[derive(Deserialize)]
-struct Named {
-    id: Uuid,
-}
 
 /// A person's lineage as the server tells it (docs/api.md), with a picture when `svg`.
 ///
@@ -57,39 +40,12 @@ pub async fn ask(
     params: Value,
 ) -> Result<(Uuid, Outcome), Failure> {
     let id = segment(person)?;
-    let me = agent
-        .person()
-        .map(|person| person.id)
-        .or_else(|| agent.person_id())
-        .ok_or(Failure::SignedOut)?;
     let display = look(agent, id, false).await?["person"]["display"]
         .as_str()
         .unwrap_or(id)
         .to_owned();
-    let asked: Asked = agent
-        .server
-        .post(
-            "/v1/actions",
-            Some(&agent.token()?),
-            &json!({
-                "type": kind, "requester": me, "target": { "kind": "person", "id": id, "display": display }, "params": params,
-            }),
-        )
-        .await?;
-    if asked.state != "pending" {
-        let reason = asked
-            .denial
-            .and_then(|denial| denial["reason"].as_str().map(str::to_owned));
-        return Err(Failure::Server(ServerError::Refused {
-            status: 403,
-            code: asked.state,
-            detail: reason,
-        }));
-    }
-    let named: Named = serde_json::from_str(asked.action.get())
-        .map_err(|_| Failure::Server(ServerError::Malformed("an action without a name")))?;
-    let (id, outcome) = approval::approve(agent, prompt, language, Some(named.id), &[]).await?;
-    Ok((id, outcome?))
+    let target = json!({ "kind": "person", "id": id, "display": display });
+    own::ask(agent, prompt, language, kind, target, params).await
 }
 
 /// A person's identifier that can be a segment of a path.

@@ -7,6 +7,7 @@ use sceau_proof::base64url;
 use crate::agent::{Agent, Failure};
 use crate::approval;
 use crate::ceremony::Proposal;
+use crate::device;
 use crate::locale::Language;
 use crate::presence;
 use crate::prompt::{Answer, Progress, Prompt, Question};
@@ -43,7 +44,7 @@ pub async fn sign_in(
         .post(
             "/v1/sessions",
             None,
-            &serde_json::json!({ "person": person, "kind": "agent" }),
+            &serde_json::json!({ "person": person, "kind": "agent", "device": device::of_this_machine() }),
         )
         .await?;
     let token = sound(opened.token)?;

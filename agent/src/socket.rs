@@ -27,6 +27,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::agent::{Agent, Failure};
 use crate::approval::{self, Outcome};
+use crate::break_glass::{self, Opening};
 use crate::enrolment;
 use crate::lineage;
 use crate::locale::Language;
@@ -34,6 +35,7 @@ use crate::piv::desk;
 use crate::prompt::attached::Attached;
 use crate::prompt::{Refusal, Secret};
 use crate::reader::{Authenticator, AuthenticatorError, Condition};
+use crate::record::{self, Record};
 use crate::sign_in;
 use crate::text;
 
@@ -113,6 +115,15 @@ enum Op {
         /// With everything that fell with them.
         #[serde(default)]
         subtree: bool,
+    },
+    /// Ask for the glass to be broken, and seal it.
+    BreakGlass(Opening),
+    /// Ask for a fact to be recorded, and seal it.
+    Record(Record),
+    /// Show an opening's review, and seal it.
+    Review {
+        /// Which; the oldest that waits when absent.
+        id: Option<Uuid>,
     },
     /// Sign out.
     SignOut,
@@ -438,6 +449,18 @@ async fn perform(
             let params = json!({ "person": person, "subtree": subtree });
             let asked = lineage::ask(agent, prompt, language, "person.restore", &person, params);
             let (id, outcome) = asked.await?;
+            Ok(outcome_json(id, &outcome))
+        }
+        Op::BreakGlass(opening) => {
+            let (id, outcome) = break_glass::open(agent, prompt, language, opening).await?;
+            Ok(outcome_json(id, &outcome))
+        }
+        Op::Record(what) => {
+            let (id, outcome) = record::record(agent, prompt, language, what).await?;
+            Ok(outcome_json(id, &outcome))
+        }
+        Op::Review { id } => {
+            let (id, outcome) = break_glass::review(agent, prompt, language, id).await?;
             Ok(outcome_json(id, &outcome))
         }
         Op::SignOut => sign_in::sign_out(agent).await.map(|()| json!({})),

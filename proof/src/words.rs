@@ -318,6 +318,24 @@ impl Writer {
                 format!("Effacer ce qui est lisible au sujet de {target}")
             }
             (Language::English, "person.erase") => format!("Erase what is readable about {target}"),
+            (Language::French, "break-glass.open") => {
+                format!("Briser la glace : prêter un rôle à {target}")
+            }
+            (Language::English, "break-glass.open") => {
+                format!("Break the glass: lend {target} a role")
+            }
+            (Language::French, "break-glass.review") => {
+                format!("Attester la revue de la glace brisée par {target}")
+            }
+            (Language::English, "break-glass.review") => {
+                format!("Attest the review of the glass that {target} broke")
+            }
+            (Language::French, "facts.record") => {
+                format!("Inscrire formations et fins de rôles, dont {target}")
+            }
+            (Language::English, "facts.record") => {
+                format!("Record training and ends of roles, of {target} among others")
+            }
             (Language::French, "account.create") => {
                 format!("Créer le compte {target} sur {service}")
             }
@@ -444,6 +462,9 @@ mod tests {
             "person.suspend",
             "person.restore",
             "person.erase",
+            "break-glass.open",
+            "break-glass.review",
+            "facts.record",
             "account.create",
             "account.grant",
             "account.delete",
@@ -461,7 +482,7 @@ mod tests {
                 sentences.insert(words.sentence);
             }
         }
-        assert_eq!(sentences.len(), 22);
+        assert_eq!(sentences.len(), 28);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod action;
 mod approval;
 mod enrolment;
+mod fact;
 mod inbox;
 mod inclusion;
 mod key;
@@ -103,6 +104,9 @@ impl Api {
             .route("/v1/keys/{id}/review", get(key::review))
             .route("/v1/persons/{id}/lineage", get(lineage::show))
             .route("/v1/actions/{id}/begotten", post(lineage::report))
+            .route("/v1/facts", post(fact::record))
+            .route("/v1/persons/{id}/facts", get(fact::show))
+            .route("/v1/recertifications", get(fact::campaigns))
             .route("/v1/enrolments", post(enrolment::invite))
             .route("/v1/enrolments/open", post(enrolment::open))
             .route(
@@ -171,6 +175,9 @@ impl FromRef<Api> for Desk {
         key::review,
         lineage::show,
         lineage::report,
+        fact::record,
+        fact::show,
+        fact::campaigns,
         enrolment::invite,
         enrolment::open,
         enrolment::register,

@@ -311,6 +311,9 @@ pub struct Config {
     /// `[[stream]]`.
     #[serde(default)]
     pub stream: Vec<Stream>,
+    /// `[dormancy]`.
+    #[serde(default)]
+    pub dormancy: Option<crate::dormancy::Dormancy>,
     /// `[limit]`.
     #[serde(default)]
     pub limit: Limits,
@@ -516,6 +519,9 @@ impl Config {
         }
         self.log.check()?;
         Stream::check(&self.stream)?;
+        if self.dormancy.is_some_and(|rule| !rule.is_sound()) {
+            return reject("dormancy", "`key` and `person` are at least 1d");
+        }
         for service in &self.service {
             if service.id.as_str() == crate::policy::OWN_SERVICE {
                 return reject("service.id", "`sceau` is the server itself");

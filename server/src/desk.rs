@@ -11,6 +11,7 @@
 mod action;
 mod background;
 mod break_glass;
+mod dormancy;
 mod eligible;
 mod enrolment;
 mod erase;

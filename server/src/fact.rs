@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 use time::{Date, Month, OffsetDateTime};
 
-use crate::id::{PersonId, Role};
+use crate::id::{ActionId, PersonId, Role};
 
 /// The fact that account managers renew every six months.
 pub const TRAINING: &str = "training";
@@ -102,6 +103,84 @@ impl Change {
             what,
             until: end(until)?,
         })
+    }
+}
+
+/// What became of somebody's role in a recertification campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// Nobody has decided yet.
+    Open,
+    /// Somebody vouched for them, by a sealed action.
+    Kept,
+    /// Somebody took it away, by a sealed action.
+    Withdrawn,
+    /// Nobody vouched for them in time.
+    Lapsed,
+}
+
+impl Fate {
+    /// The word in the store and on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Kept => "kept",
+            Self::Withdrawn => "withdrawn",
+            Self::Lapsed => "lapsed",
+        }
+    }
+
+    /// Reads [`Fate::as_str`] back.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Open, Self::Kept, Self::Withdrawn, Self::Lapsed]
+            .into_iter()
+            .find(|fate| fate.as_str() == word)
+    }
+}
+
+/// One person of a campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Who.
+    pub person: PersonId,
+    /// What became of their role.
+    pub fate: Fate,
+    /// By which sealed action.
+    pub action: Option<ActionId>,
+    /// When.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub at: Option<OffsetDateTime>,
+}
+
+/// A recertification campaign: everyone who held a role when it was opened is vouched for, or loses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Campaign {
+    /// Its name.
+    pub id: String,
+    /// Which role.
+    pub role: Role,
+    /// When it was opened.
+    #[serde(with = "time::serde::rfc3339")]
+    pub opened_at: OffsetDateTime,
+    /// Until when the role is held without a word.
+    #[serde(with = "time::serde::rfc3339")]
+    pub due: OffsetDateTime,
+    /// When its outcome was logged.
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub closed_at: Option<OffsetDateTime>,
+    /// Whom it is about.
+    pub holders: Vec<Holder>,
+}
+
+impl Campaign {
+    /// How many have this fate.
+    #[must_use]
+    pub fn count(&self, fate: Fate) -> usize {
+        let such = self.holders.iter().filter(|holder| holder.fate == fate);
+        such.count()
     }
 }
 

@@ -9,6 +9,7 @@ pub mod attestation;
 pub mod command;
 pub mod config;
 pub mod desk;
+pub mod dormancy;
 pub mod export;
 pub mod fact;
 mod file;

@@ -7,6 +7,7 @@
 pub mod action;
 pub mod checkpoint;
 pub mod cursor;
+pub mod campaign;
 pub mod fact;
 pub mod judgement;
 pub mod key;
@@ -89,6 +90,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (10, include_str!("../migrations/0010_policy.sql")),
     (20, include_str!("../migrations/0020_lineage.sql")),
     (21, include_str!("../migrations/0021_fact.sql")),
+    (24, include_str!("../migrations/0024_campaign.sql")),
     (80, include_str!("../migrations/0080_touch.sql")),
     (65, include_str!("../migrations/0065_provider.sql")),
     (70, include_str!("../migrations/0070_presence.sql")),

@@ -2,6 +2,8 @@
 //! attack rightly cost them), and returns the log entries that it left. Scenarios run each on a stage of its own; the demo plays them in a row.
 
 mod begotten;
+mod fatigue;
+mod inside;
 mod relay;
 
 use std::{
@@ -39,6 +41,18 @@ pub struct Attack {
 
 /// All of them, in an order in which they can follow each other on one stage.
 pub const ATTACKS: &[Attack] = &[
+    Attack {
+        number: 3,
+        name: (
+            "50 demandes en une minute, pour lasser",
+            "50 requests in a minute, to tire her out",
+        ),
+        outcome: (
+            "une invite à la fois ; un seul non les finit toutes, puis la paix",
+            "one prompt at a time; one no ends them all, then peace",
+        ),
+        play: fatigue::prompt_fatigue,
+    },
     Attack {
         number: 1,
         name: (
@@ -82,6 +96,18 @@ pub const ATTACKS: &[Attack] = &[
         play: false_key,
     },
     Attack {
+        number: 7,
+        name: (
+            "session du support : enrôler sa clé pour la gestionnaire",
+            "help desk's session: enrol his key for the manager",
+        ),
+        outcome: (
+            "refusé : la clé de l'opératrice, et un administrateur",
+            "refused: the operator's key, and an administrator",
+        ),
+        play: inside::enrolment_by_help_desk,
+    },
+    Attack {
         number: 8,
         name: (
             "clé retirée ou échangée en cours de geste",
@@ -106,6 +132,18 @@ pub const ATTACKS: &[Attack] = &[
         play: new_account,
     },
     Attack {
+        number: 11,
+        name: (
+            "initié seul, puis avec un complice qu'il a créé",
+            "insider alone, then with an accomplice he made",
+        ),
+        outcome: (
+            "ni soi-même, ni sa descendance ne comptent",
+            "neither oneself nor one's descendants count",
+        ),
+        play: inside::insider_alone,
+    },
+    Attack {
         number: 12,
         name: (
             "lecture en masse de 1,6 million de dossiers",
@@ -128,6 +166,18 @@ pub const ATTACKS: &[Attack] = &[
             "one touch suspends all of it, sessions end within a second; undoing takes two",
         ),
         play: begotten::lineage,
+    },
+    Attack {
+        number: 22,
+        name: (
+            "la procédure d'urgence comme détour",
+            "recovery as a way around",
+        ),
+        outcome: (
+            "scellée, à trois clés, tous alertés, revue ensuite",
+            "sealed, three keys, everyone alerted, reviewed after",
+        ),
+        play: inside::recovery,
     },
     Attack {
         number: 16,
@@ -171,7 +221,12 @@ fn stolen_session(stage: &mut Stage) -> Result<Vec<Value>> {
         shown.contains("Mallory One"),
         "the manager sees what somebody wants in her name:\n{shown}"
     );
-    ensure!(answer.status >= 400, "{} {}", answer.status, answer.text);
+    ensure!(
+        answer.status == 403 && answer.json()["reason"] == "not-me",
+        "{} {}",
+        answer.status,
+        answer.text
+    );
     let again = create_account(&thief, "Mallory Two")?;
     ensure!(
         matches!(again.status, 401 | 403),
@@ -234,6 +289,19 @@ fn swapped_action(stage: &mut Stage) -> Result<Vec<Value>> {
 
 /// 5: what was good once is offered again.
 fn replay(stage: &mut Stage) -> Result<Vec<Value>> {
+    let browser = stage.house.browser(&stage.people.manager)?;
+    let held = create_account(
+        &browser.stolen().with("Prefer", "respond-async"),
+        "Held Once",
+    )?;
+    let named = held.json()["action_id"].as_str().map(str::to_owned);
+    let named = named.with_context(|| format!("{} {}", held.status, held.text))?;
+    let (code, shown) = stage.people.manager.approve(&named)?;
+    ensure!(code == 0, "{shown}");
+    let repeating = browser.stolen().with("Sceau-Action", &named);
+    let first = create_account(&repeating, "Held Once")?;
+    ensure!(first.status == 201, "{} {}", first.status, first.text);
+    let executed = stage.house.executed()?;
     let id = stage.asked()?;
     let (code, shown) = stage.people.manager.approve(&id)?;
     ensure!(code == 0, "{shown}");
@@ -295,6 +363,13 @@ fn replay(stage: &mut Stage) -> Result<Vec<Value>> {
         ensure!(
             consume(stage)? == json!({"active": false}),
             "the permit serves once"
+        );
+        let again = create_account(&repeating, "Held Once")?;
+        ensure!(
+            again.status == 409 && stage.house.executed()? == executed,
+            "the held request: {} {}",
+            again.status,
+            again.text
         );
     }
     Ok(vec![stage.logged(&["challenge-mismatch"])?])

@@ -31,6 +31,10 @@ pub const RP_ID: &str = "sceau.example";
 pub const PASSWORD: &str = "tulipe-noire";
 
 const SERVICE_TOKEN: &str = "c2VydmljZS10b2tlbi1mb3ItdGhlLXNhbXBsZS1zdG9yeQ";
+const MODERATION_TOKEN: &str = "bW9kZXJhdGlvbi10b2tlbi1mb3ItdGhlLXNhbXBsZS1z";
+
+/// What differs from the limits that are shipped: a whole story happens here within a minute, refusals and all.
+pub const STORY_LIMITS: &str = "[limit]\nasked = 60\nrefused = 12\n";
 
 /// The running house.
 pub struct House {
@@ -127,6 +131,18 @@ impl House {
         Ok(took)
     }
 
+    /// Changes the server's configuration file and starts the server again with it; gives what stood there before.
+    ///
+    /// # Errors
+    /// When the server does not become ready with it.
+    pub fn reconfigure(&mut self, change: impl FnOnce(String) -> String) -> Result<String> {
+        let before = fs::read_to_string(self.config())?;
+        fs::write(self.config(), change(before.clone()))?;
+        self.kill_server();
+        self.start_server()?;
+        Ok(before)
+    }
+
     /// Cuts the server's power.
     pub fn kill_server(&mut self) {
         self.server = None;
@@ -169,6 +185,12 @@ impl House {
     #[must_use]
     pub fn service(&self) -> Client {
         self.api().bearer(SERVICE_TOKEN)
+    }
+
+    /// The API as the moderation back office calls it; it stands behind no gate here.
+    #[must_use]
+    pub fn moderation(&self) -> Client {
+        self.api().bearer(MODERATION_TOKEN)
     }
 
     /// The API as the person at this workstation calls it.
@@ -477,10 +499,11 @@ pub fn create_account(browser: &Client, name: &str) -> Result<Answer> {
 }
 
 fn config() -> Result<String> {
-    let digest = hex::encode(aws_lc_rs::digest::digest(
-        &aws_lc_rs::digest::SHA256,
-        SERVICE_TOKEN.as_bytes(),
-    ));
+    let sha256 = |token: &str| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes());
+        hex::encode(digest)
+    };
+    let (digest, moderation) = (sha256(SERVICE_TOKEN), sha256(MODERATION_TOKEN));
     Ok(format!(
         r#"[server]
 listen = "{API}"
@@ -507,11 +530,11 @@ anchors = "anchors"
 id = "portal"
 token_sha256 = "{digest}"
 
-# A whole story happens here within a minute, refusals and all.
-[limit]
-asked = 60
-refused = 12
+[[service]]
+id = "hyyypertool"
+token_sha256 = "{moderation}"
 
+{STORY_LIMITS}
 [gate]
 listen = "{GATE}"
 routes = ["portal.toml"]

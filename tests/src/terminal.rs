@@ -129,6 +129,18 @@ impl Terminal {
         }
     }
 
+    /// What comes on the terminal while nothing is typed for so long.
+    pub fn listen(&mut self, patience: Duration) -> String {
+        let (begun, mut heard) = (Instant::now(), String::new());
+        while begun.elapsed() < patience {
+            match self.session.try_read() {
+                Some(character) => heard.push(character),
+                None => sleep(Duration::from_millis(20)),
+            }
+        }
+        decoded(&heard)
+    }
+
     /// Presses Ctrl-C.
     ///
     /// # Errors

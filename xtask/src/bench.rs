@@ -18,6 +18,8 @@ const BENCHES: &[(&str, &str)] = &[
     ("log", "sceau-proof"),
     ("log", "sceau-server"),
     ("approval", "sceau-server"),
+    ("policy", "sceau-server"),
+    ("lineage", "sceau-server"),
     ("usb", "sceau-agent"),
 ];
 

@@ -171,6 +171,34 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Record what is known of a person for a time, or when a role of theirs ends; your policy says who else must seal it.
+    #[command(
+        after_help = "Examples:\n  sceau record amartin training --until 2027-05-31\n  sceau record amartin role:manager --until 2027-05-31\n  sceau record amartin role:manager --withdraw"
+    )]
+    Record {
+        /// Whom.
+        person: String,
+        /// A word (training), or role:NAME for the end of a role that they hold.
+        fact: String,
+        /// Until when: a day, through its end, or an instant. Without it, it does not end by itself.
+        #[arg(long, value_name = "DAY")]
+        until: Option<String>,
+        /// It ends now.
+        #[arg(long, conflicts_with = "until")]
+        withdraw: bool,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// When the usual way is barred: a quorum of keys lends you a role for minutes; everyone is alerted, and it is reviewed afterwards.
+    #[command(
+        after_help = "Examples:\n  sceau break-glass open --role administrator --minutes 15 --reason 'both administrators are ill'\n  sceau break-glass review"
+    )]
+    BreakGlass {
+        /// Open, or review.
+        #[command(subcommand)]
+        step: Glass,
+    },
     /// Sign out.
     #[command(after_help = "Example:\n  sceau sign-out")]
     SignOut,
@@ -193,6 +221,37 @@ enum Command {
     #[command(after_help = "Example:\n  sceau wait")]
     Wait {
         /// Print each outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Glass {
+    /// Ask for it and seal it; the others of the quorum approve it with `sceau approve`.
+    #[command(
+        after_help = "Example:\n  sceau break-glass open --role administrator --minutes 15 --reason 'both administrators are ill'"
+    )]
+    Open {
+        /// The role that you need.
+        #[arg(long)]
+        role: String,
+        /// For how many minutes, at most 240.
+        #[arg(long)]
+        minutes: u32,
+        /// Why, in a sentence.
+        #[arg(long)]
+        reason: String,
+        /// Print the outcome as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Seal the review of an opening; until then it is not opened again.
+    #[command(after_help = "Example:\n  sceau break-glass review")]
+    Review {
+        /// The review; the oldest that awaits you when absent.
+        id: Option<Uuid>,
+        /// Print the outcome as JSON.
         #[arg(long)]
         json: bool,
     },
@@ -362,6 +421,35 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             true,
             false,
         ),
+        Command::Record {
+            person,
+            fact,
+            until,
+            withdraw,
+            json,
+        } => (
+            json!({ "op": "record", "person": person, "fact": fact, "until": until, "withdraw": withdraw }),
+            *json,
+            true,
+            false,
+        ),
+        Command::BreakGlass {
+            step:
+                Glass::Open {
+                    role,
+                    minutes,
+                    reason,
+                    json,
+                },
+        } => (
+            json!({ "op": "break-glass", "role": role, "minutes": minutes, "reason": reason }),
+            *json,
+            true,
+            false,
+        ),
+        Command::BreakGlass {
+            step: Glass::Review { id, json },
+        } => (json!({ "op": "review", "id": id }), *json, true, false),
         Command::Doctor { .. } | Command::Manual { .. } => (Value::Null, false, false, false),
         Command::SignOut => (json!({ "op": "sign-out" }), false, false, false),
         Command::Wait { json } => (json!({ "op": "wait" }), *json, true, false),
@@ -402,9 +490,11 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
                 );
             }
             let refused = match command {
-                Command::Approve { .. } | Command::Suspend { .. } | Command::Restore { .. } => {
-                    done["outcome"] != "sealed"
-                }
+                Command::Approve { .. }
+                | Command::Suspend { .. }
+                | Command::Restore { .. }
+                | Command::BreakGlass { .. }
+                | Command::Record { .. } => done["outcome"] != "sealed",
                 Command::Log { .. } => done["state"] != "consistent",
                 _ => false,
             };
@@ -570,7 +660,9 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
         | Command::Refuse { .. }
         | Command::Wait { .. }
         | Command::Suspend { .. }
-        | Command::Restore { .. } => {
+        | Command::Restore { .. }
+        | Command::BreakGlass { .. }
+        | Command::Record { .. } => {
             format!("{}\n", outcome(done, language))
         }
         Command::Enroll { .. } => {

@@ -33,6 +33,66 @@ const WORDS: &[(&str, &str)] = &[
         "Cartes PIV : codes PIN et PUK, clés, certificats",
     ),
     ("Sign in with a key", "Se connecter par une clé"),
+    (
+        "Draw who descends from a person: whom they created, enrolled, gave rights to, and by which action",
+        "Dessiner qui descend d'une personne : qui elle a créé, enrôlé, à qui elle a donné des droits, et par quelle action",
+    ),
+    ("Whom", "Qui"),
+    (
+        "Write a picture for a report",
+        "Écrire une image pour un rapport",
+    ),
+    (
+        "Suspend a person; with --cascade everything that descends from them too. It is shown first, then one touch seals all of it",
+        "Suspendre une personne ; avec --cascade tout ce qui en descend aussi. C'est montré d'abord, puis un seul toucher scelle le tout",
+    ),
+    (
+        "Everything that descends from them: persons, accounts, keys, sessions, open actions",
+        "Tout ce qui en descend : personnes, comptes, clés, sessions, actions en cours",
+    ),
+    (
+        "Bring back a suspended person; your policy says who else must seal it",
+        "Rétablir une personne suspendue ; votre politique dit qui d'autre doit le sceller",
+    ),
+    (
+        "Everyone who fell by the same suspension and descends from them",
+        "Tous ceux qui sont tombés par la même suspension et en descendent",
+    ),
+    (
+        "Record what is known of a person for a time, or when a role of theirs ends; your policy says who else must seal it",
+        "Inscrire ce qu'on sait d'une personne pour un temps, ou la fin d'un de ses rôles ; votre politique dit qui d'autre doit le sceller",
+    ),
+    (
+        "A word (training), or role:NAME for the end of a role that they hold",
+        "Un mot (training), ou role:NOM pour la fin d'un rôle qu'elle tient",
+    ),
+    (
+        "Until when: a day, through its end, or an instant. Without it, it does not end by itself",
+        "Jusqu'à quand : un jour, inclus, ou un instant. Sans lui, cela ne finit pas de soi-même",
+    ),
+    ("It ends now", "Cela finit maintenant"),
+    (
+        "When the usual way is barred: a quorum of keys lends you a role for minutes; everyone is alerted, and it is reviewed afterwards",
+        "Quand la voie ordinaire est barrée : un quorum de clés vous prête un rôle pour quelques minutes ; tous sont alertés, et c'est revu ensuite",
+    ),
+    (
+        "Ask for it and seal it; the others of the quorum approve it with `sceau approve`",
+        "Le demander et le sceller ; les autres du quorum l'approuvent par « sceau approve »",
+    ),
+    ("The role that you need", "Le rôle dont vous avez besoin"),
+    (
+        "For how many minutes, at most 240",
+        "Pour combien de minutes, 240 au plus",
+    ),
+    ("Why, in a sentence", "Pourquoi, en une phrase"),
+    (
+        "Seal the review of an opening; until then it is not opened again",
+        "Sceller la revue d'une ouverture ; jusque-là on n'ouvre plus",
+    ),
+    (
+        "The review; the oldest that awaits you when absent",
+        "La revue ; sinon la plus ancienne qui vous attend",
+    ),
     ("Sign out", "Se déconnecter"),
     (
         "Stay, and show each action as it arrives",

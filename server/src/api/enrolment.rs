@@ -17,6 +17,7 @@ use crate::id::{EnrolmentId, PersonId};
 use crate::key::{Credential, KeyType};
 use crate::piv::CardClaim;
 use crate::policy::OWN_SERVICE;
+use crate::workstation::is_device;
 
 /// Who shall be enrolled.
 #[derive(Deserialize, ToSchema)]
@@ -145,6 +146,9 @@ pub(super) struct RegistrationBody {
     transports: Vec<String>,
     #[serde(default)]
     label: Option<String>,
+    /// How the device calls itself, as in a sign-in: the session that comes with the key is there.
+    #[serde(default)]
+    device: Option<String>,
 }
 
 fn fido2() -> KeyType {
@@ -185,6 +189,7 @@ fn malformed(what: &'static str) -> Problem {
     responses((status = 201, description = "{\"key_id\",\"person\",\"aaguid\",\"model\",\"session\"}", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
 pub(super) async fn register(
     State(desk): State<Desk>,
+    peer: Peer,
     Path(id): Path<EnrolmentId>,
     Json(asked): Json<RegistrationBody>,
 ) -> Result<Response, Problem> {
@@ -202,6 +207,9 @@ pub(super) async fn register(
         .is_some_and(|label| label.len() > 100 || label.chars().any(char::is_control))
     {
         return Err(malformed("label"));
+    }
+    if asked.device.as_deref().is_some_and(|name| !is_device(name)) {
+        return Err(malformed("device"));
     }
     let registered = match asked.kind {
         KeyType::Fido2 => {
@@ -225,6 +233,8 @@ pub(super) async fn register(
             .with("words", words(&refused.reason))
             .with("reason", refused.reason)
     })?;
+    desk.place_session(registered.session, peer.0, asked.device)
+        .await?;
     let aaguid = match &registered.key.credential {
         Credential::Fido2 { aaguid, .. } => Some(aaguid.as_str()),
         Credential::Piv { .. } => None,

@@ -9,7 +9,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::{CommandError, ConfigFile, load_config, open_desk};
-use crate::fact;
+use crate::fact::{self, Campaign, Fate};
 use crate::id::Role;
 use crate::port::Ports;
 
@@ -63,6 +63,20 @@ enum What {
         #[arg(long, default_value_t = 30)]
         days: u16,
     },
+    /// List the recertifications of the last days, and what became of everyone. Exit code 1: somebody awaits a decision.
+    #[command(
+        after_help = "Example:\n  sceau-server facts campaigns --config sceau.toml --days 400 --json"
+    )]
+    Campaigns {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Opened within so many days.
+        #[arg(long, default_value_t = 400)]
+        days: u16,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// List active persons and live keys without a use for so many days. Exit code 1: there are some.
     #[command(after_help = "Example:\n  sceau-server facts dormant --config sceau.toml --days 90")]
     Dormant {
@@ -88,6 +102,7 @@ impl Facts {
             What::Import { config, .. }
             | What::Report { config, .. }
             | What::Recertify { config, .. }
+            | What::Campaigns { config, .. }
             | What::Dormant { config, .. } => config,
         };
         let mut config = load_config(file)?;
@@ -125,6 +140,17 @@ impl Facts {
                 let holders = desk.recertify(role, due).await?;
                 Ok((format!("{holders} hold it until then\n"), true))
             }
+            What::Campaigns { days, json, .. } => {
+                let campaigns = desk.campaigns(now - Duration::days(days.into())).await?;
+                let decided = campaigns
+                    .iter()
+                    .all(|campaign| campaign.count(Fate::Open) == 0);
+                let text = match json {
+                    true => format!("{}\n", json!(campaigns)),
+                    false => campaigns.iter().map(in_lines).collect(),
+                };
+                Ok((text, decided))
+            }
             What::Dormant { days, json, .. } => {
                 let dormant = desk.dormant(now - Duration::days(days.into())).await?;
                 let none = dormant.is_empty();
@@ -135,6 +161,27 @@ impl Facts {
             }
         }
     }
+}
+
+/// A campaign with a line for each person.
+fn in_lines(campaign: &Campaign) -> String {
+    let day = |at: OffsetDateTime| at.date().to_string();
+    let mut out = format!(
+        "{}\t{}\topened {}, due {}: {} kept, {} withdrawn, {} lapsed, {} open\n",
+        campaign.id,
+        campaign.role.as_str(),
+        day(campaign.opened_at),
+        day(campaign.due),
+        campaign.count(Fate::Kept),
+        campaign.count(Fate::Withdrawn),
+        campaign.count(Fate::Lapsed),
+        campaign.count(Fate::Open),
+    );
+    for holder in &campaign.holders {
+        let by = holder.action.map_or("-".to_owned(), |id| id.to_string());
+        let _ = writeln!(out, "  {}\t{}\t{by}", holder.person, holder.fate.as_str());
+    }
+    out
 }
 
 fn table(

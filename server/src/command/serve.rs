@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, ConfigFile, load_config, open_desk};
 use crate::api::Api;
+use crate::dormancy;
 use crate::gate::Gate;
 use crate::listen;
 use crate::metadata::Keeper;
@@ -61,7 +62,7 @@ impl Serve {
             }
             None => None,
         };
-        let judged = desk.clone();
+        let (judged, sleeping) = (desk.clone(), desk.clone());
         let streams: Vec<_> = feeds
             .into_iter()
             .map(|feed| tokio::spawn(feed.run(desk.clone())))
@@ -120,6 +121,13 @@ impl Serve {
         });
         let alive = tokio::spawn(supervisor::alive());
         let judging = tokio::spawn(piv::watch(judged, stop.clone().cancelled_owned()));
+        let resting = config.dormancy.map(|rule| {
+            tokio::spawn(dormancy::watch(
+                sleeping,
+                rule,
+                stop.clone().cancelled_owned(),
+            ))
+        });
         let keeping = keeper.map(|keeper| tokio::spawn(keeper.run(stop.clone().cancelled_owned())));
         let api = listen::serve(
             listener,
@@ -143,6 +151,9 @@ impl Serve {
         waiting.abort();
         alive.abort();
         judging.abort();
+        if let Some(resting) = resting {
+            resting.abort();
+        }
         if let Some(keeping) = keeping {
             keeping.abort();
         }

@@ -177,7 +177,8 @@ impl Desk {
             let mut connection = self.reader().await?;
             let action = self.stored(store::action::next_end(&mut connection).await)?;
             let right = self.stored(store::fact::next_end(&mut connection).await)?;
-            Ok::<_, DeskError>(action.into_iter().chain(right).min())
+            let campaign = self.stored(store::campaign::next_due(&mut connection).await)?;
+            Ok::<_, DeskError>(action.into_iter().chain(right).chain(campaign).min())
         };
         match next.await {
             Ok(Some(end)) if end <= self.now() => {

@@ -5,11 +5,12 @@
 use serde::Serialize;
 use sqlx::AnyConnection;
 
+use super::known::refreshed;
 use super::open::about;
 use super::settle::save;
 use super::{Desk, DeskError, Shared};
 use crate::action::{ActionRecord, Requirement, Settlement, Standing, State};
-use crate::id::{PersonId, Role};
+use crate::id::{ActionId, PersonId, Role};
 use crate::key::KeyState;
 use crate::person::{Person, PersonState};
 use crate::policy::{self, Awaited, Counted, Decision, Facts};
@@ -100,11 +101,39 @@ pub(super) fn as_counted(persons: &[Person]) -> Vec<Counted<'_>> {
 pub(super) async fn withdraw(
     tx: &mut Tx<'_>,
     shared: &Shared,
+    record: ActionRecord,
+    standing: Standing,
+    reason: &str,
+) -> Result<ActionRecord, Fault> {
+    let refused = standing.refuse(tx.now)?;
+    withdrawn(tx, shared, record, refused, reason).await
+}
+
+/// Ends an open action by its name, if it can be ended still: whoever asked for it may not ask any more. Its permit is worth nothing from here on.
+pub(super) async fn end(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    id: ActionId,
+    reason: &str,
+) -> Result<bool, Fault> {
+    let Some((record, standing)) = action::load(tx.connection, id).await? else {
+        return Ok(false);
+    };
+    // Its time was over: the sweep writes that down.
+    let Ok(refused) = standing.refuse(tx.now) else {
+        return Ok(false);
+    };
+    withdrawn(tx, shared, record, refused, reason).await?;
+    Ok(true)
+}
+
+async fn withdrawn(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
     mut record: ActionRecord,
     standing: Standing,
     reason: &str,
 ) -> Result<ActionRecord, Fault> {
-    let standing = standing.refuse(tx.now)?;
     record.refusal = Some(Settlement {
         reason: reason.to_owned(),
         by: None,
@@ -116,7 +145,7 @@ pub(super) async fn withdraw(
     save(tx, shared, record, standing).await
 }
 
-/// What the policy says now of an action that it let begin, if that is no: times and approvals have moved on, and a `forbid` may apply.
+/// What the policy says now of an action that it let begin, if that is no: times, facts and approvals have moved on, and a `forbid` may apply.
 pub(super) async fn denied_now(
     tx: &mut Tx<'_>,
     shared: &Shared,
@@ -129,12 +158,10 @@ pub(super) async fn denied_now(
     let requester = person::load(tx.connection, &record.requester)
         .await?
         .ok_or(DeskError::UnknownPerson)?;
-    let mut facts = Facts {
-        at: tx.now,
+    let facts = Facts {
         approvals: u32::try_from(approvals).unwrap_or(u32::MAX),
-        ..decided.facts.clone()
+        ..refreshed(tx, &decided.facts, &requester).await?
     };
-    (facts.requester.state, facts.requester.roles) = (requester.state, requester.roles);
     Ok(match shared.policy.decide(&facts).decision {
         Decision::Deny(reason) => Some(reason.as_str().to_owned()),
         Decision::Allow(..) | Decision::Require(..) => None,

@@ -8,7 +8,7 @@ use sceau_proof::permit::{self, Claims};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use super::eligible::{lapsed, withdraw};
+use super::eligible::{denied_now, lapsed, withdraw};
 use super::open::about;
 use super::settle::save;
 use super::{Desk, DeskError, Shared};
@@ -256,8 +256,13 @@ async fn usable(
         return Err(DeskError::NotFound.into());
     }
     let standing = standing.usable(tx.now)?;
-    if let Some(reason) = lapsed(tx, &record).await? {
-        let refused = withdraw(tx, shared, record, standing, reason).await?;
+    let lapsed = match lapsed(tx, &record).await? {
+        Some(reason) => Some(reason.to_owned()),
+        // A `forbid` that has come true since the last approval ends it too: a training that ended, a budget of executions that is spent.
+        None => denied_now(tx, shared, &record, record.approvals.len()).await?,
+    };
+    if let Some(reason) = lapsed {
+        let refused = withdraw(tx, shared, record, standing, &reason).await?;
         return Ok(Err(DeskError::AlreadySettled(refused.state)));
     }
     Ok(Ok((record, standing)))

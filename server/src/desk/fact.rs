@@ -7,10 +7,10 @@ use time::format_description::well_known::Rfc3339;
 
 use super::{Desk, DeskError};
 use crate::action::ActionRecord;
-use crate::fact::{Change, Facts, What};
+use crate::fact::{Campaign, Change, Facts, Fate, What};
 use crate::id::{ActionId, PersonId, Role};
 use crate::store::fact::{self, Ending};
-use crate::store::person;
+use crate::store::{campaign, person};
 use crate::writer::{Command, Fault, Tx};
 
 /// The most changes that one action seals: a person reads them.
@@ -45,6 +45,27 @@ impl Desk {
     /// `Unavailable`.
     pub async fn recertify(&self, role: Role, due: OffsetDateTime) -> Result<usize, DeskError> {
         self.run(Recertify { role, due }).await
+    }
+
+    /// The recertifications that were opened since then, oldest first, with what became of everyone.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn campaigns(&self, since: OffsetDateTime) -> Result<Vec<Campaign>, DeskError> {
+        let mut connection = self.reader().await?;
+        self.stored(campaign::page(&mut connection, since).await)
+    }
+
+    /// The roles that a person holds, each with its end, if it has one.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn role_ends(
+        &self,
+        person: &PersonId,
+    ) -> Result<Vec<(Role, Option<OffsetDateTime>)>, DeskError> {
+        let mut connection = self.reader().await?;
+        self.stored(fact::role_ends(&mut connection, person).await)
     }
 
     /// What ends before then, soonest first.
@@ -97,8 +118,13 @@ impl Command for Recertify {
             let due = until.map_or(self.due, |until| until.min(self.due));
             fact::limit_role(tx.connection, person, &self.role, Some(due)).await?;
         }
+        let persons: Vec<PersonId> = holders.iter().map(|(person, _)| person.clone()).collect();
+        let id = tx.ports.uuid(tx.now)?.to_string();
+        let span = (tx.now, self.due);
+        campaign::open(tx.connection, &id, &self.role, &persons, span).await?;
         let entry = tx
             .entry("recertification.opened")
+            .datum("campaign", id)
             .datum("role", self.role.as_str())
             .datum("holders", holders.len())
             .datum("due", instant(self.due)?);
@@ -160,6 +186,15 @@ async fn record(
             }
             What::Role(role) => {
                 fact::limit_role(tx.connection, &change.person, role, change.until).await?;
+                // A file says until when a role is held; vouching for somebody takes a seal.
+                if action.is_some() {
+                    let fate = match change.until {
+                        Some(until) if until <= tx.now => Fate::Withdrawn,
+                        _ => Fate::Kept,
+                    };
+                    let person = &change.person;
+                    campaign::settle(tx.connection, person, role, fate, action, tx.now).await?;
+                }
             }
         }
         let mut entry = tx
@@ -190,9 +225,26 @@ pub(super) async fn seal(
     Ok(json!({ "recorded": changes.len() }))
 }
 
+/// Writes down how the campaigns ended whose time is over.
+pub(super) async fn close_campaigns(tx: &mut Tx<'_>) -> Result<usize, Fault> {
+    let closed = campaign::close(tx.connection, tx.now).await?;
+    for campaign in &closed {
+        let entry = tx
+            .entry("recertification.closed")
+            .datum("campaign", campaign.id.as_str())
+            .datum("role", campaign.role.as_str())
+            .datum("kept", campaign.count(Fate::Kept))
+            .datum("withdrawn", campaign.count(Fate::Withdrawn))
+            .datum("lapsed", campaign.count(Fate::Lapsed));
+        tx.append(entry, None, &[]).await?;
+    }
+    Ok(closed.len())
+}
+
 /// The first thing in every transaction: roles whose end has come are not held any more.
 pub(crate) async fn expire(tx: &mut Tx<'_>) -> Result<(), Fault> {
     for (person, role) in fact::expire_roles(tx.connection, tx.now).await? {
+        campaign::settle(tx.connection, &person, &role, Fate::Lapsed, None, tx.now).await?;
         let entry = tx.entry("right.expired").datum("role", role.as_str());
         tx.append(entry, None, &[("person", person.as_str())])
             .await?;

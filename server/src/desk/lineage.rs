@@ -7,10 +7,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::eligible::end;
 use super::open::about;
-use super::settle::save;
 use super::{Desk, DeskError, Shared, own};
-use crate::action::{ActionRecord, Settlement};
+use crate::action::ActionRecord;
 use crate::id::{ActionId, PersonId, ServiceId};
 use crate::lineage::{Begotten, Edge, Lineage, MAX_BEGOTTEN, Node, Relation, draw, set_sha256};
 use crate::store::{self, action, lineage, person};
@@ -30,8 +30,7 @@ impl Desk {
             return Ok(None);
         }
         let root = Node::Person(id.clone());
-        let edges = self.stored(lineage::edges(&mut connection, &root).await)?;
-        let known = self.stored(lineage::known(&mut connection, &root).await)?;
+        let (edges, known) = self.stored(lineage::walk(&mut connection, &root).await)?;
         let now = self.now();
         let totals = self.stored(lineage::totals(&mut connection, &root, now).await)?;
         let begotten = edges
@@ -306,7 +305,7 @@ pub(super) async fn suspend(
     lineage::stop(tx.connection, &root, scope.whole, record.id, tx.now).await?;
     let mut totals = lineage::suspend(tx.connection, record.id).await?;
     for open in lineage::open_actions(tx.connection, record.id).await? {
-        totals.actions += u64::from(refuse(tx, shared, open).await?);
+        totals.actions += u64::from(end(tx, shared, open, "person-suspended").await?);
     }
     tx.ended().await?;
     let sha256 = set_sha256(&descent);
@@ -330,28 +329,6 @@ pub(super) async fn suspend(
         "persons": totals.persons, "accounts": totals.accounts, "sessions": totals.sessions,
         "actions": totals.actions, "keys": totals.keys,
     }))
-}
-
-/// Refuses an open action because whoever asked for it, or approved it, is suspended: its permit is worth nothing from here on.
-async fn refuse(tx: &mut Tx<'_>, shared: &Shared, id: ActionId) -> Result<bool, Fault> {
-    const REASON: &str = "person-suspended";
-    let Some((mut record, standing)) = action::load(tx.connection, id).await? else {
-        return Ok(false);
-    };
-    // Its time was over: the sweep writes that down.
-    let Ok(standing) = standing.refuse(tx.now) else {
-        return Ok(false);
-    };
-    record.refusal = Some(Settlement {
-        reason: REASON.to_owned(),
-        by: None,
-        at: tx.now,
-        text: None,
-    });
-    let entry = about(tx, "action.refused", &record).datum("reason", REASON);
-    tx.append(entry, Some(record.id), &[]).await?;
-    save(tx, shared, record, standing).await?;
-    Ok(true)
 }
 
 /// Does a sealed `person.restore`.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::eligible::withdraw;
 use super::open::about;
 use super::settle::save;
 use super::{DeskError, Shared, break_glass, fact, lineage};
@@ -138,19 +139,38 @@ pub(super) async fn execute(
         .get("params")
         .and_then(Value::as_object)
         .unwrap_or(&none);
-    record.result = match record.kind.as_str() {
-        "session.open" => Some(seal_session(tx, shared, &record).await?),
-        "key.enroll" => Some(enroll(tx, shared, &record, params).await?),
-        "key.revoke" => Some(revoke(tx, &record, params).await?),
-        "person.suspend" => Some(lineage::suspend(tx, shared, &record, params).await?),
-        "person.restore" => Some(lineage::restore(tx, &record, params).await?),
-        "facts.record" => Some(fact::seal(tx, &record, params).await?),
-        "break-glass.open" => Some(break_glass::open(tx, shared, &record, params).await?),
-        "break-glass.review" => Some(break_glass::review(tx, &record, params).await?),
-        "person.erase" => Some(super::erase::erase(tx, shared, &record, params).await?),
-        _ => return Err(DeskError::Misuse("no such action of ours").into()),
-    };
-    executed(tx, shared, record, standing).await
+    match done(tx, shared, &record, params).await {
+        Ok(result) => {
+            record.result = Some(result);
+            executed(tx, shared, record, standing).await
+        }
+        // What it was about is gone since it was asked for. The approval is written already, and stays: it ends refused, and says so.
+        Err(Fault::Refused(DeskError::NotFound | DeskError::UnknownPerson)) => {
+            withdraw(tx, shared, record, standing, "cannot-be-done").await
+        }
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Does it, and gives what came of it. A no comes before the first write.
+async fn done(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    record: &ActionRecord,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    match record.kind.as_str() {
+        "session.open" => seal_session(tx, shared, record).await,
+        "key.enroll" => enroll(tx, shared, record, params).await,
+        "key.revoke" => revoke(tx, record, params).await,
+        "person.suspend" => lineage::suspend(tx, shared, record, params).await,
+        "person.restore" => lineage::restore(tx, record, params).await,
+        "facts.record" => fact::seal(tx, record, params).await,
+        "break-glass.open" => break_glass::open(tx, shared, record, params).await,
+        "break-glass.review" => break_glass::review(tx, record, params).await,
+        "person.erase" => super::erase::erase(tx, shared, record, params).await,
+        _ => Err(DeskError::Misuse("no such action of ours").into()),
+    }
 }
 
 /// Approved and done in one step.

@@ -11,7 +11,7 @@ use sceau_proof::piv::{self, SignatureResponse};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::eligible::{as_counted, counted, denied_now, objection, too_near, withdraw};
+use super::eligible::{as_counted, counted, denied_now, end, objection, too_near, withdraw};
 use super::judgement::stops_or_opens_nothing;
 use super::open::{about, audience};
 use super::{ApprovalClaim, CancelReason, DeskError, RefusalReason, Shared, digest, response};
@@ -176,12 +176,17 @@ impl Command for Approve {
         let (record, standing) = action::load(tx.connection, self.action)
             .await?
             .ok_or(DeskError::NotFound)?;
-        let approver = approver(tx, &record, &self.claim.person).await?;
+        let approver = match approver(tx, &record, &self.claim.person).await {
+            Err(Fault::Refused(DeskError::NotAnApprover(reason))) => {
+                return Ok(Err(self.turned_away(tx, &record, reason).await?));
+            }
+            approver => approver?,
+        };
         if let Some(requirement) = &record.requirement {
             let at = self.workstation.as_ref();
             let near = too_near(tx.connection, &record, requirement, &approver.id, at).await?;
             if let Some(reason) = near {
-                return Err(DeskError::NotAnApprover(reason).into());
+                return Ok(Err(self.turned_away(tx, &record, reason).await?));
             }
         }
         standing.approve(tx.now, false)?;
@@ -253,6 +258,23 @@ impl Command for Approve {
 }
 
 impl Approve {
+    /// Who tries to approve what they do not count for leaves an entry: it is how an insider's attempt shows (attack 11).
+    async fn turned_away(
+        &self,
+        tx: &mut Tx<'_>,
+        record: &ActionRecord,
+        reason: &'static str,
+    ) -> Result<DeskError, Fault> {
+        if !record.state.is_final() {
+            let entry = about(tx, "approval.rejected", record)
+                .subject("key", self.claim.key)
+                .datum("reason", reason);
+            let personal = [("person", self.claim.person.as_str())];
+            tx.append(entry, Some(record.id), &personal).await?;
+        }
+        Ok(DeskError::NotAnApprover(reason))
+    }
+
     async fn suspend_clone(
         &self,
         tx: &mut Tx<'_>,
@@ -491,6 +513,12 @@ impl Command for Refuse {
                 &[("person", record.requester.as_str())],
             )
             .await?;
+            // What else it asked for ends with it: one no is enough (attack 3).
+            for open in action::open_of_session(tx.connection, asking).await? {
+                if open != record.id {
+                    end(tx, &self.shared, open, "session-suspended").await?;
+                }
+            }
             tx.ended().await?;
         }
         close_sign_in(tx, &record, SessionState::Refused).await?;
@@ -582,7 +610,7 @@ impl Command for Sweep {
         if self.restarted {
             overdue.extend(action::begun_by(tx.connection, &self.shared.instance).await?);
         }
-        let mut written = 0;
+        let mut written = super::fact::close_campaigns(tx).await?;
         for id in overdue {
             written += usize::from(self.write(tx, id).await?);
         }

@@ -52,6 +52,24 @@ impl Desk {
         .await?
     }
 
+    /// Says where a session was opened that came with its key: at that address, on a device as it calls itself.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn place_session(
+        &self,
+        session: SessionId,
+        address: IpAddr,
+        device: Option<String>,
+    ) -> Result<(), DeskError> {
+        let at = Workstation {
+            session,
+            address,
+            device,
+        };
+        self.run(PlaceSession { at }).await
+    }
+
     /// The workstation that speaks now by this session: from that address, with the device's name of its sign-in.
     ///
     /// # Errors
@@ -256,6 +274,18 @@ impl OpenSession {
         }
         let keys = key::of_person(tx.connection, &self.person).await?;
         Ok((token, super::live(&keys)))
+    }
+}
+
+struct PlaceSession {
+    at: Workstation,
+}
+
+impl Command for PlaceSession {
+    type Output = ();
+
+    async fn apply(&self, tx: &mut Tx<'_>) -> Result<(), Fault> {
+        Ok(session::set_workstation(tx.connection, &self.at).await?)
     }
 }
 

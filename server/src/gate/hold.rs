@@ -110,6 +110,14 @@ pub enum Failure {
     Unknown,
 }
 
+impl Failure {
+    /// That of an action in state `refused`.
+    #[must_use]
+    pub fn of_refusal(record: &ActionRecord) -> Self {
+        Self::Refused(reason(record.refusal.as_ref()))
+    }
+}
+
 /// How a flight ended.
 #[derive(Debug)]
 enum Ending {
@@ -251,7 +259,29 @@ impl Flight {
     }
 }
 
+/// What is known of a seat's flight, for whoever looks on while the seat is ridden.
+#[derive(Debug)]
+pub struct News(watch::Receiver<Phase>);
+
+impl News {
+    /// The action that the flight waits for, once it was opened.
+    #[must_use]
+    pub fn action(&self) -> Option<ActionId> {
+        match &*self.0.borrow() {
+            Phase::Waiting { action, .. } => Some(*action),
+            Phase::Ended { action, .. } => *action,
+            Phase::Opening | Phase::Approved => None,
+        }
+    }
+}
+
 impl Seat {
+    /// What becomes of its flight.
+    #[must_use]
+    pub fn news(&self) -> News {
+        News(self.flight.phase.subscribe())
+    }
+
     /// Rides until the end, or until `patience` is over; then `absence` says what becomes of it without this client.
     pub async fn ride(self, patience: Duration, absence: Absence) -> Ride {
         let mut phase = self.flight.phase.subscribe();
@@ -437,7 +467,7 @@ impl Holds {
                     flight.phase.send_replace(Phase::Approved);
                 }
                 State::Denied => return Err(Failure::Denied(reason(record.denial.as_ref()))),
-                State::Refused => return Err(Failure::Refused(reason(record.refusal.as_ref()))),
+                State::Refused => return Err(Failure::of_refusal(&record)),
                 State::Expired => return Err(Failure::Expired),
                 State::Executed | State::Consumed => return Err(Failure::Used),
             }

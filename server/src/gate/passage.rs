@@ -17,14 +17,14 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use zeroize::Zeroizing;
 
-use crate::action::{ActionRecord, NewAction, RequestDigest};
+use crate::action::{ActionRecord, NewAction, RequestDigest, State};
 use crate::gate::body::Fields;
 use crate::gate::canon::{self, NotCanonical, Target};
 use crate::gate::client::{Client, ClientKind, Code, Notice, full};
 use crate::gate::creation::Begets;
 use crate::gate::display::look_up;
 use crate::gate::forward::{Body, Origin, request_headers};
-use crate::gate::hold::{Absence, FlightKey, Full, Held, Start, incoming};
+use crate::gate::hold::{Absence, Failure, FlightKey, Full, Held, Ride, Start, incoming};
 use crate::gate::meaning::{MeaningError, Reading};
 use crate::gate::notice::{
     absent, bad_body, desk_notice, query_escape, refused, sign_in_first, suspended, told, too_many,
@@ -475,19 +475,31 @@ async fn held(
     };
     // When the session loses its key the client is told, its seat is free, and what was held is cancelled.
     let place = asked.gate.exchanges.enter(session.id);
+    let news = seat.news();
     tokio::select! {
+        biased;
         ride = seat.ride(patience, absence) => {
             // What the application answers ends with the session. What the gate says itself, why nothing was done above all, does not.
-            let theirs = matches!(ride, crate::gate::hold::Ride::Answer(_));
+            let theirs = matches!(ride, Ride::Answer(_));
             let response = told(asked, ride);
             Ok(if theirs { asked.guarded(response) } else { response })
         }
-        () = place.ended() => Err(gone(asked, session).await.into()),
+        () = place.ended() => Err(gone(asked, session, news.action()).await.into()),
     }
 }
 
-/// What a client hears whose session ended while its request was held.
-async fn gone(asked: &Asked<'_>, session: &Session) -> Response<Body> {
+/// What a client hears whose session ended while its request was held: what became of the request, where that is settled (what suspends a
+/// session refuses what it asked for in the same transaction), and otherwise what became of the session.
+async fn gone(asked: &Asked<'_>, session: &Session, action: Option<ActionId>) -> Response<Body> {
+    if let Some(action) = action
+        && let Ok(Some(record)) = asked.gate.desk.action(action).await
+        && record.state == State::Refused
+    {
+        return told(
+            asked,
+            Ride::Failed(Some(action), Failure::of_refusal(&record)),
+        );
+    }
     let notice = match asked.gate.desk.session_named(session.id).await {
         Ok(Some(session)) if session.state == SessionState::Suspended => suspended(),
         Ok(_) => absent(),

@@ -11,7 +11,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{StoreError, from_ms, json, parse, to_json, to_ms};
 use crate::action::{ActionRecord, ApprovalSummary, Approvers, Requirement, Standing, State};
-use crate::id::{ActionId, KeyId, PersonId};
+use crate::id::{ActionId, KeyId, PersonId, SessionId};
 use crate::policy::Window;
 use crate::rate::Counts;
 use crate::workstation::Workstation;
@@ -328,6 +328,22 @@ pub(crate) async fn begun_by(
         .iter()
         .map(|row| parse(row.try_get("id")?, "action id"))
         .collect()
+}
+
+/// Names of the actions that this session asked for and that nobody has executed.
+pub(crate) async fn open_of_session(
+    connection: &mut AnyConnection,
+    session: SessionId,
+) -> Result<Vec<ActionId>, StoreError> {
+    sqlx::query(
+        "SELECT id FROM action WHERE state IN ('pending', 'approved') AND started_ms IS NULL AND session = $1 ORDER BY id",
+    )
+    .bind(session.to_string())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| parse(row.try_get("id")?, "action id"))
+    .collect()
 }
 
 /// When the next unsettled action ends, for the sweep.

@@ -143,6 +143,26 @@ pub async fn holders(
         .collect()
 }
 
+/// The roles that a person holds, each with its end.
+pub async fn role_ends(
+    connection: &mut AnyConnection,
+    person: &PersonId,
+) -> Result<Vec<(Role, Option<OffsetDateTime>)>, StoreError> {
+    sqlx::query("SELECT role, until_ms FROM person_role WHERE person = $1 ORDER BY role")
+        .bind(person.as_str().to_owned())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| {
+            let until: Option<i64> = row.try_get("until_ms")?;
+            Ok((
+                parse(row.try_get("role")?, "role")?,
+                until.map(from_ms).transpose()?,
+            ))
+        })
+        .collect()
+}
+
 /// One line of the report: a fact or role that ends by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
@@ -187,7 +207,7 @@ pub async fn dormant(
         "SELECT person.id AS person, 'person' AS what, MAX(session.created_ms) AS last_ms
          FROM person LEFT JOIN session ON session.person = person.id
          WHERE person.state = 'active' GROUP BY person.id
-         HAVING COALESCE(MAX(session.created_ms), 0) < $1
+         HAVING COALESCE(MAX(session.created_ms), MAX(person.created_ms)) < $1
          UNION ALL
          SELECT person, 'key:' || id AS what, used_ms AS last_ms FROM enrolled_key
          WHERE state = 'live' AND COALESCE(used_ms, created_ms) < $1

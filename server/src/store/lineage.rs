@@ -114,20 +114,41 @@ pub async fn descent(
         .collect()
 }
 
-/// Every edge that leaves the root or one of its descendants, granted rights among them.
-pub async fn edges(connection: &mut AnyConnection, root: &Node) -> Result<Vec<Edge>, StoreError> {
-    sqlx::query(descent!(
-        "SELECT lineage_edge.parent, lineage_edge.child, lineage_edge.relation, lineage_edge.action, lineage_edge.at_ms
-         FROM lineage_edge JOIN descent ON lineage_edge.parent = descent.node"
+/// Every edge that leaves the root or one of its descendants, granted rights among them, and names and states of all whom it leads to, and
+/// of the root: one walk.
+pub async fn walk(
+    connection: &mut AnyConnection,
+    root: &Node,
+) -> Result<(Vec<Edge>, BTreeMap<Node, Known>), StoreError> {
+    // Each person is looked up by their own identifier: a lineage is small beside all persons.
+    let rows = sqlx::query(descent!(
+        ", edge (parent, child, relation, action, at_ms) AS (
+             SELECT lineage_edge.parent, lineage_edge.child, lineage_edge.relation, lineage_edge.action, lineage_edge.at_ms
+             FROM lineage_edge JOIN descent ON lineage_edge.parent = descent.node
+             UNION ALL SELECT NULL, CAST($1 AS TEXT), NULL, NULL, NULL)
+         SELECT edge.parent, edge.child, edge.relation, edge.action, edge.at_ms,
+             COALESCE(person.display, service_account.display) AS display, COALESCE(person.state, service_account.state) AS state
+         FROM edge
+             LEFT JOIN person ON person.id = CASE WHEN edge.child LIKE 'person/%' THEN SUBSTR(edge.child, 8) END
+             LEFT JOIN service_account ON service_account.node = edge.child"
     ))
     .bind(root.to_string())
     .fetch_all(connection)
-    .await?
-    .iter()
-    .map(|row| {
-        Ok(Edge {
-            parent: parse(row.try_get("parent")?, "lineage parent")?,
-            child: parse(row.try_get("child")?, "lineage child")?,
+    .await?;
+    let (mut edges, mut known) = (Vec::with_capacity(rows.len()), BTreeMap::new());
+    for row in &rows {
+        let child: Node = parse(row.try_get("child")?, "lineage child")?;
+        if let Some(state) = row.try_get("state")? {
+            let display = row.try_get("display")?;
+            known.insert(child.clone(), Known { display, state });
+        }
+        // The row of the root itself is no edge.
+        let Some(parent) = row.try_get::<Option<&str>, _>("parent")? else {
+            continue;
+        };
+        edges.push(Edge {
+            parent: parse(parent, "lineage parent")?,
+            child,
             relation: Relation::from_word(row.try_get("relation")?)
                 .ok_or(StoreError::Corrupt("lineage relation"))?,
             action: row
@@ -135,38 +156,9 @@ pub async fn edges(connection: &mut AnyConnection, root: &Node) -> Result<Vec<Ed
                 .map(|id| parse(&id, "lineage action"))
                 .transpose()?,
             at: from_ms(row.try_get("at_ms")?)?,
-        })
-    })
-    .collect()
-}
-
-/// Names and states of the root, its descendants, and whoever was granted something by them.
-pub async fn known(
-    connection: &mut AnyConnection,
-    root: &Node,
-) -> Result<BTreeMap<Node, Known>, StoreError> {
-    let mut known = BTreeMap::new();
-    for row in sqlx::query(descent!(
-        ", seen (node) AS (SELECT node FROM descent UNION SELECT lineage_edge.child FROM lineage_edge
-             JOIN descent ON lineage_edge.parent = descent.node)
-         SELECT seen.node, person.display, person.state FROM seen JOIN person ON seen.node = 'person/' || person.id
-         UNION ALL
-         SELECT seen.node, service_account.display, service_account.state
-         FROM seen JOIN service_account ON seen.node = service_account.node"
-    ))
-    .bind(root.to_string())
-    .fetch_all(connection)
-    .await?
-    {
-        known.insert(
-            parse(row.try_get("node")?, "lineage node")?,
-            Known {
-                display: row.try_get("display")?,
-                state: row.try_get("state")?,
-            },
-        );
+        });
     }
-    Ok(known)
+    Ok((edges, known))
 }
 
 /// What stopping the root and all its descendants would stop.

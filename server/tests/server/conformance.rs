@@ -66,8 +66,12 @@ async fn all(mut stores: Stores) {
     crate::lineage::other_instances_hear_of_endings(stores.place().await).await;
     crate::fact::facts_and_roles_end_by_the_clock(stores.place().await).await;
     crate::fact::silence_ends_a_recertified_role(stores.place().await).await;
+    crate::fact::a_recertification_is_decided_by_seals_and_reported(stores.place().await).await;
+    crate::fact::what_nobody_uses_is_suspended(stores.place().await).await;
+    crate::fact::facts_are_looked_at_again_before_anything_is_done(stores.place().await).await;
     crate::fact::the_glass_is_broken_by_a_quorum_and_reviewed(stores.place().await).await;
     crate::lineage::a_service_reports_what_it_made(stores.place().await).await;
+    crate::reading::a_budget_is_exact_over_restarts_and_instances(stores.place().await).await;
     for case in crate::presence::ALL {
         crate::presence::run(case, stores.place().await).await;
     }
@@ -530,7 +534,13 @@ async fn not_me_suspends_the_session_that_asked(stores: &mut Stores) {
         service: "portal".parse().unwrap(),
         session: session.id,
     };
-    let record = alice.ask_by(&desk, "account.create", caller).await.unwrap();
+    let another = alice.wants("account.rename");
+    let another = desk.open_action(another, caller.clone()).await.unwrap();
+    let of_the_service = alice.ask(&desk, "account.rename").await.unwrap();
+    let record = alice
+        .ask_by(&desk, "account.create", caller.clone())
+        .await
+        .unwrap();
     assert_eq!(
         desk.refuse(record.id, bob.id.clone(), RefusalReason::NotMe, None)
             .await,
@@ -558,6 +568,19 @@ async fn not_me_suspends_the_session_that_asked(stores: &mut Stores) {
             .unwrap()
             .is_active(),
         "her own agent goes on"
+    );
+    let ended = desk.action(another.id).await.unwrap().unwrap();
+    assert_eq!(
+        ended.refusal.unwrap().reason,
+        "session-suspended",
+        "one no ends all that the session asked for"
+    );
+    let other = desk.action(of_the_service.id).await.unwrap().unwrap();
+    assert_eq!(other.state, State::Pending, "and nothing else");
+    assert_eq!(
+        alice.ask_by(&desk, "account.create", caller).await.err(),
+        Some(DeskError::Forbidden),
+        "nor does it ask again"
     );
     assert_eq!(
         alice.approve(&desk, &record).await,

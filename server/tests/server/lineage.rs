@@ -93,6 +93,14 @@ pub(crate) async fn what_was_begotten_falls_with_its_parent(place: Place) {
         Err(DeskError::NotAnApprover("descendant"))
     );
 
+    let log_so_far = log(&desk).await;
+    let turned_away: Vec<_> = log_so_far
+        .iter()
+        .filter(|entry| entry.kind() == "approval.rejected")
+        .map(|entry| entry.data()["reason"].clone())
+        .collect();
+    assert_eq!(turned_away, ["descendant", "descendant"]);
+
     let open = dave.ask(&desk, "account.create").await.unwrap();
     let approved = frank.ask(&desk, "account.create").await.unwrap();
     let permit = frank

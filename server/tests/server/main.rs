@@ -38,8 +38,12 @@ mod metadata;
 mod page;
 /// Cards: enrolled and approving, and every lie about them.
 mod piv;
+/// The commands about the policy, on a real store; and what stops the start.
+mod policy;
 /// Sessions that need their key: kept alive, lost, regained, and every lie about it.
 mod presence;
+/// What is read, counted exactly (attack 12).
+mod reading;
 /// Cards whose issuer revokes, by list and by responder; enrolled cards judged again.
 mod revocation;
 /// Keys that know touch alone (U2F).

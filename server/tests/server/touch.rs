@@ -1,6 +1,6 @@
 //! Keys that know touch alone (U2F): the model policy says whether they are enrolled, and the store keeps what they cannot show.
 
-use sceau_server::action::State;
+use sceau_server::action::{Caller, State};
 use sceau_server::desk::DeskError;
 
 use crate::authenticator::Credential;
@@ -35,6 +35,18 @@ pub(crate) async fn a_key_by_touch_alone_counts_where_touch_is_enough(mut place:
         .register(&desk, &secret, Credential::make_by_u2f)
         .await;
     assert_eq!(refused.err().unwrap().reason, "user-not-verified");
+
+    // Nor is the session that came with the key at a level that takes a PIN.
+    for (owner, level) in [(&odile, "eidas1"), (&alice, "eidas3")] {
+        let session = desk.session(&owner.token).await.unwrap().unwrap();
+        let caller = Caller::Gate {
+            service: "portal".parse().unwrap(),
+            session: session.id,
+        };
+        let asked = owner.ask_by(&desk, "note.touch", caller).await.unwrap();
+        let facts = asked.decided.unwrap().facts;
+        assert_eq!(facts.session.unwrap().acr, level, "{}", owner.id);
+    }
 
     let by_touch = odile.ask(&desk, "note.touch").await.unwrap();
     let approved = odile.approve(&desk, &by_touch).await.unwrap();
