@@ -5,9 +5,9 @@
 //! Trusts the database to be ours alone; a row that does not read back is [`StoreError::Corrupt`], never guessed.
 
 pub mod action;
+pub mod campaign;
 pub mod checkpoint;
 pub mod cursor;
-pub mod campaign;
 pub mod fact;
 pub mod judgement;
 pub mod key;
