@@ -241,8 +241,14 @@ impl Diff {
                     continue;
                 }
                 lines.push_str(&format!(
-                    "{}  {}  {} at {} by {}\n    old: {before}\n    new: {then}\n",
-                    record.id, record.created_at, record.kind, record.service, record.requester
+                    "{}  {}  {} at {} by {}\n    old: {before}{}\n    new: {then}{}\n",
+                    record.id,
+                    record.created_at,
+                    record.kind,
+                    record.service,
+                    record.requester,
+                    by(&before),
+                    by(&then)
                 ));
                 changes.push(json!({
                     "action": record.id, "type": record.kind, "service": record.service, "requester": record.requester,
@@ -267,6 +273,14 @@ impl Diff {
         }
         lines.push('\n');
         Ok((lines, same))
+    }
+}
+
+/// Which policies decided, where one did.
+fn by(decided: &Decided) -> String {
+    match decided.policies.is_empty() {
+        true => String::new(),
+        false => format!("   (by {})", decided.policies.join(", ")),
     }
 }
 

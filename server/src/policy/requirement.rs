@@ -370,10 +370,14 @@ fn place(
         return false;
     };
     for (number, seat) in seats.iter().enumerate() {
+        // Tried is a seat that somebody on this path could take: one who cannot must not bar it to the next.
+        if seat.is_disjoint(roles) {
+            continue;
+        }
         let seen = tried
             .get_mut(number)
             .is_none_or(|seen| std::mem::replace(seen, true));
-        if seen || seat.is_disjoint(roles) {
+        if seen {
             continue;
         }
         let free = match holder.get(number).copied().flatten() {

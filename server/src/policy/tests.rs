@@ -514,6 +514,55 @@ approvers = "requester"
     );
 }
 
+/// Found by a property below: who could not take a seat barred it to the person who could.
+#[test]
+fn whoever_finds_a_seat_taken_makes_room_along_the_whole_row() {
+    let roles = |names: &[&str]| -> BTreeSet<Role> {
+        names.iter().map(|name| name.parse().unwrap()).collect()
+    };
+    let group = |names: &[&str]| crate::action::Group {
+        roles: roles(names),
+        approvals: 1,
+    };
+    let requirement = Requirement {
+        approvals: 3,
+        approvers: Approvers::Roles,
+        roles: roles(&["administrator", "legal"]),
+        groups: vec![
+            group(&["administrator"]),
+            group(&["administrator", "legal"]),
+            group(&["legal"]),
+        ],
+        ..by_own_key()
+    };
+    let (administrator, legal) = (roles(&["administrator"]), roles(&["legal"]));
+    let persons: Vec<PersonId> = ["p1", "p2", "p3"].map(|id| id.parse().unwrap()).to_vec();
+    let counted = |roles: [&'static str; 3]| -> bool {
+        let of = |role| match role {
+            "legal" => &legal,
+            _ => &administrator,
+        };
+        let all: Vec<Counted<'_>> = persons
+            .iter()
+            .zip(roles)
+            .map(|(person, role)| Counted {
+                person,
+                roles: of(role),
+            })
+            .collect();
+        met(&requirement, &"p0".parse().unwrap(), &all)
+    };
+    for row in [
+        ["administrator", "administrator", "legal"],
+        ["administrator", "legal", "legal"],
+        ["legal", "administrator", "administrator"],
+        ["legal", "legal", "administrator"],
+    ] {
+        assert!(counted(row), "{row:?}");
+    }
+    assert!(!counted(["legal", "legal", "legal"]));
+}
+
 fn demand() -> impl Strategy<Value = Demand> {
     let groups = prop::collection::btree_map(
         prop::collection::btree_set(

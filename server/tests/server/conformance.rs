@@ -219,7 +219,10 @@ async fn an_approval_counts_once_and_for_its_action_alone(stores: &mut Stores) {
         .filter(|entry| entry.kind() == "approval.rejected")
         .map(|entry| entry.data()["reason"].as_str().unwrap().to_owned())
         .collect();
-    assert_eq!(reasons, ["challenge-mismatch", "key-of-another"]);
+    assert_eq!(
+        reasons,
+        ["challenge-mismatch", "not-requester", "key-of-another"]
+    );
 }
 
 async fn many_takers_one_use_over_two_instances(stores: &mut Stores) {
