@@ -140,7 +140,7 @@ impl Decision {
 /// What an action needs before it may be done (docs/api.md).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requirement {
-    /// How many approvals.
+    /// How many approvals; 0: the policy allowed it without any.
     pub approvals: u32,
     /// `requester` or `roles`.
     pub approvers: Approvers,
@@ -152,6 +152,12 @@ pub struct Requirement {
     pub requester_also: bool,
     /// `pin` or `touch`; any other word counts as `pin`.
     pub verification: String,
+    /// Seconds after the last approval within which it is used.
+    #[serde(default)]
+    pub fresh: Option<u32>,
+    /// So many witnesses saw the approvals before it was permitted.
+    #[serde(default)]
+    pub cosignatures: u32,
 }
 
 /// Who must approve.
@@ -240,6 +246,19 @@ pub struct Fido2Registration {
     /// attestationObject.
     #[serde(with = "base64url")]
     pub attestation_object: Vec<u8>,
+    /// What the metadata list said of the model, where trust rests on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<MetadataRecord>,
+}
+
+/// The metadata entry that a key was judged by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetadataRecord {
+    /// The list's number.
+    pub no: u64,
+    /// The entry, verbatim JSON of the list.
+    #[serde(with = "base64url")]
+    pub entry: Vec<u8>,
 }
 
 /// A PIV registration, verbatim. One of `attestation` and `certificate`.

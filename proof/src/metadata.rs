@@ -144,6 +144,7 @@ pub struct Entry {
     key_protection: Vec<String>,
     roots: Vec<Arc<Certificate>>,
     reports: Vec<Report>,
+    json: Box<str>,
 }
 
 impl Metadata {
@@ -251,6 +252,7 @@ impl Metadata {
             key_protection: statement.key_protection,
             roots,
             reports,
+            json: raw.get().into(),
         });
     }
 
@@ -305,6 +307,30 @@ impl Metadata {
 }
 
 impl Entry {
+    /// One entry by itself, as [`Entry::json`] gave it: evidence carries those that keys were judged by. A claim, since no signature is over it alone.
+    ///
+    /// # Errors
+    /// [`MetadataError::Payload`].
+    pub fn parse(json: &[u8]) -> Result<Self, MetadataError> {
+        let raw: &RawValue = serde_json::from_slice(json).map_err(|_| MetadataError::Payload)?;
+        let mut alone = Metadata {
+            no: 0,
+            next_update: Date::MIN,
+            entries: Vec::new(),
+            aaguids: HashMap::new(),
+            key_identifiers: HashMap::new(),
+            problems: Vec::new(),
+        };
+        alone.read_entry(0, raw, &mut HashMap::new());
+        alone.entries.pop().ok_or(MetadataError::Payload)
+    }
+
+    /// The entry as it stands in the list.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
     /// The model's AAGUID, when it is a FIDO2 authenticator.
     #[must_use]
     pub fn aaguid(&self) -> Option<Aaguid> {

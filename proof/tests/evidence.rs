@@ -59,6 +59,22 @@ struct Manufacturer {
     leaf_key: EcdsaKeyPair,
 }
 
+impl Manufacturer {
+    /// What a metadata list says of the model.
+    fn entry(&self) -> Value {
+        use base64::Engine as _;
+
+        json!({
+            "aaguid": "5c5c5c5c-5c5c-5c5c-5c5c-5c5c5c5c5c5c",
+            "statusReports": [{"status": "FIDO_CERTIFIED_L1", "effectiveDate": "2026-01-01"}, {"status": "REVOKED", "effectiveDate": "2027-01-01"}],
+            "metadataStatement": {
+                "description": "Test Key 1", "attestationTypes": ["basic_full"], "keyProtection": ["hardware"],
+                "attestationRootCertificates": [base64::engine::general_purpose::STANDARD.encode(&self.root)],
+            },
+        })
+    }
+}
+
 fn manufacturer() -> Manufacturer {
     let mut parameters = rcgen::CertificateParams::default();
     parameters
@@ -217,6 +233,10 @@ impl Authenticator {
                     action: action_bytes,
                     client_data_json,
                     attestation_object: object,
+                    metadata: Some(MetadataRecord {
+                        no: 7,
+                        entry: by.entry().to_string().into_bytes(),
+                    }),
                 },
             },
         }
@@ -398,6 +418,10 @@ fn scene() -> Scene {
     let permit = issue_permit(&parsed);
     log.append(
         entry(21, "permit.issued").digest("permit", sha256(permit.jws.as_bytes())),
+        "amartin",
+    );
+    log.append(
+        entry(22, "permit.consumed").subject("permit", parsed.id()),
         "amartin",
     );
     log.append(entry(22, "action.executed").datum("status", 201), "amartin");
@@ -588,7 +612,7 @@ fn accepts_a_four_eyes_action_by_a_key_and_a_card_and_names_every_check() {
         "checkpoint",
         "witness witness.example/w1",
     ];
-    let entries: Vec<_> = (0..7).map(|i| format!("entry {i}")).collect();
+    let entries: Vec<_> = (0..8).map(|i| format!("entry {i}")).collect();
     expected.extend(entries.iter().map(String::as_str));
     expected.extend(["order", "policy", "requester", "approvals"]);
     let approvals: Vec<_> = (0..2)
@@ -598,11 +622,14 @@ fn accepts_a_four_eyes_action_by_a_key_and_a_card_and_names_every_check() {
                 "person",
                 "registration",
                 "attestation",
+                "metadata",
                 "enrolment",
                 "response",
             ]
             .map(|it| format!("approval {i} {it}"))
         })
+        // Metadata says nothing of cards.
+        .filter(|name| name != "approval 1 metadata")
         .collect();
     expected.extend(approvals.iter().map(String::as_str));
     expected.extend(["requirement", "state", "permit"]);
@@ -658,7 +685,7 @@ fn every_text_and_number_of_the_bundle_matters() {
             assert!(!report.accepted(), "{path} at {at}: {text}");
         }
     }
-    for i in 0..7 {
+    for i in 0..8 {
         let mut bad = good.clone();
         let index = bad.pointer_mut(&format!("/log/entries/{i}/index")).unwrap();
         *index = json!(index.as_u64().unwrap() + 1);
@@ -708,7 +735,7 @@ fn each_lie_is_caught_by_the_check_that_is_there_for_it() {
         with(&|it| it.approvals[0].key["origins"] = json!(["https://evil.example"])),
         "approval 0 entry"
     );
-    assert_eq!(with(&|it| drop(it.log.entries.remove(6))), "state");
+    assert_eq!(with(&|it| drop(it.log.entries.remove(7))), "state");
     assert_eq!(
         with(&|it| drop(it.log.entries.remove(3))),
         "approvals, approval 0 entry"
@@ -832,17 +859,102 @@ fn an_action_without_its_second_person_is_not_approved() {
     assert!(report.is_empty());
 }
 
+#[test]
+fn what_is_fresh_and_cosigned_is_checked_where_it_is_demanded() {
+    let four = |more: Value| {
+        let mut requirement =
+            json!({"approvals": 2, "approvers": "roles", "roles": [], "verification": "pin"});
+        for (name, value) in more.as_object().unwrap() {
+            requirement[name] = value.clone();
+        }
+        judge_requirement(requirement)
+    };
+    assert!(four(json!({"fresh": 2, "cosignatures": 1})).is_empty());
+    // Used two seconds after the last approval; one witness is known, and has cosigned.
+    assert_eq!(four(json!({"fresh": 1})), ["fresh"]);
+    assert!(
+        four(json!({"cosignatures": 2})).is_empty(),
+        "the other is not known to this auditor"
+    );
+}
+
+#[test]
+fn what_the_policy_allows_without_a_key_needs_no_approval() {
+    let allowed = || {
+        let mut scene = scene();
+        scene.bundle.approvals.clear();
+        let kept = |leaf: &[u8]| {
+            let entry = Entry::parse(leaf).unwrap();
+            !matches!(entry.kind(), "action.approved" | "key.enrolled")
+        };
+        scene.bundle.log.entries.retain(|entry| kept(&entry.leaf));
+        scene
+    };
+    let with = |approvals: u32| {
+        relogged(
+            allowed(),
+            json!({"approvals": approvals, "approvers": "requester", "roles": [], "verification": "pin"}),
+        )
+    };
+    assert!(with(0).is_empty());
+    assert_eq!(with(1), ["requirement", "state"]);
+}
+
+#[test]
+fn a_key_whose_model_metadata_knows_otherwise_is_found() {
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut scene = scene();
+        let key = &mut scene.bundle.approvals[0].key;
+        let at = "/registration/metadata/entry";
+        let entry = key.pointer(at).unwrap().as_str().unwrap().to_owned();
+        let mut entry: Value = serde_json::from_slice(&base64url::decode(&entry).unwrap()).unwrap();
+        change(&mut entry);
+        *key.pointer_mut(at).unwrap() = base64url::encode(entry.to_string()).into();
+        // As if the server had written it down so: whatever hangs on the record's digest follows it.
+        let digest = json_sha256(key).unwrap();
+        for entry in &mut scene.bundle.log.entries {
+            let parsed = Entry::parse(&entry.leaf).unwrap();
+            if parsed.subject_id("key") == Some("key-b") {
+                entry.leaf = parsed.digest("key", digest).to_bytes().unwrap();
+            }
+        }
+        let decision = scene.bundle.policy.decision["requirement"].clone();
+        relogged(scene, decision)
+    };
+    assert!(with(&|_| ()).is_empty());
+    let metadata = ["approval 0 metadata"];
+    assert_eq!(
+        with(&|it| it["aaguid"] = json!("00000000-0000-4000-8000-000000000001")),
+        metadata
+    );
+    assert_eq!(
+        with(&|it| it["statusReports"][1]["effectiveDate"] = json!("2026-11-20")),
+        metadata,
+        "revoked on the day of the enrolment"
+    );
+    let foreign = manufacturer().entry();
+    assert_eq!(
+        with(&|it| it["metadataStatement"] = foreign["metadataStatement"].clone()),
+        metadata
+    );
+    assert_eq!(with(&|it| *it = json!(7)), metadata);
+}
+
 /// The same scene under another decision, logged as such.
 fn judge_requirement(requirement: Value) -> Vec<String> {
-    let mut scene = scene();
+    relogged(scene(), requirement)
+}
+
+/// The scene's entries in a log of their own, under this decision; what fails.
+fn relogged(mut scene: Scene, requirement: Value) -> Vec<String> {
     let decision = json!({"requirement": requirement});
-    let request = Entry::parse(&scene.bundle.log.entries[2].leaf).unwrap();
-    let changed = request.digest("decision", json_sha256(&decision).unwrap());
+    let digest = json_sha256(&decision).unwrap();
     scene.bundle.policy.decision = decision;
     let mut log = Log::default();
-    for (i, claim) in scene.bundle.log.entries.iter().enumerate() {
-        let leaf = if i == 2 {
-            changed.to_bytes().unwrap()
+    for claim in &scene.bundle.log.entries {
+        let entry = Entry::parse(&claim.leaf).unwrap();
+        let leaf = if entry.kind() == "action.requested" {
+            entry.digest("decision", digest).to_bytes().unwrap()
         } else {
             claim.leaf.clone()
         };
@@ -1057,7 +1169,19 @@ fn the_independent_checker_agrees() {
     };
     let (status, text) = ask(&scene.bundle);
     assert_eq!(status, Some(0), "{text}");
-    let lies: [&dyn Fn(&mut Bundle); 8] = [
+    let (text, _) = scene.bundle.log.checkpoint.split_once("\n\n").unwrap();
+    let imprint = sha256(format!("{text}\n").as_bytes());
+    let mut stamped = scene.bundle.clone();
+    stamped.timestamps = vec![time_stamp(&imprint)];
+    let (status, text) = ask(&stamped);
+    assert_eq!(status, Some(0), "{text}");
+    for check in ["approval 0 metadata", "permit", "timestamp 0"] {
+        assert!(text.contains(&format!("passed   {check}\n")), "{text}");
+    }
+    let lies: [&dyn Fn(&mut Bundle); 11] = [
+        &|it| it.permit.as_mut().unwrap().jws = it.permit.as_ref().unwrap().jws.replace('.', "A."),
+        &|it| it.permit.as_mut().unwrap().issuer = "https://evil.example".into(),
+        &|it| it.timestamps = vec![time_stamp(&[1; 32])],
         &|it| it.action = action("account.create", "amartin", "attacker", 9, NOW),
         &|it| it.state = State::Approved,
         &|it| it.policy.decision["requirement"]["approvals"] = json!(1),

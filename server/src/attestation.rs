@@ -13,7 +13,7 @@ use sceau_proof::attestation::anchors;
 use sceau_proof::attestation::second_opinion::Opinion;
 use sceau_proof::attestation::trust::{Anchor, Sources, TrustVerdict};
 use sceau_proof::attestation::{RegistrationExpectation, VerifiedRegistration};
-use sceau_proof::evidence::{EnrolledKey, KeyRecord};
+use sceau_proof::evidence::{EnrolledKey, KeyRecord, MetadataRecord};
 use sceau_proof::metadata::{self, Metadata};
 use sceau_proof::model::{self, ModelPolicy, ModelVerdict, Occasion, StoredRegistration};
 use serde_json::{Value, json};
@@ -95,6 +95,8 @@ pub struct Accepted {
     pub(crate) verdict: Value,
     /// The number of the metadata list that it was judged by.
     pub(crate) metadata_no: Option<u64>,
+    /// The list's entry of the model, where trust rests on it: kept with the key, for evidence.
+    pub(crate) metadata: Option<MetadataRecord>,
 }
 
 /// What an enrolled key comes to, judged again from its stored bytes.
@@ -387,6 +389,16 @@ impl Judge {
                 "metadata_no": metadata.as_ref().map(|metadata| metadata.no()),
             }),
             metadata_no: metadata.as_ref().map(|metadata| metadata.no()),
+            metadata: verdict
+                .trust
+                .as_ref()
+                .filter(|trust| trust.reason() == "path-to-metadata-root")
+                .and_then(TrustVerdict::entry)
+                .zip(metadata.as_ref())
+                .map(|(entry, metadata)| MetadataRecord {
+                    no: metadata.no(),
+                    entry: entry.json().as_bytes().to_vec(),
+                }),
         })
     }
 

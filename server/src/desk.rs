@@ -222,10 +222,10 @@ pub(crate) struct Shared {
     judge: Judge,
     cards: Option<Cards>,
     presence: Option<Presence>,
-    alerts: Mutex<HashMap<PersonId, OffsetDateTime>>,
-    blocked: Mutex<HashMap<crate::id::KeyId, OffsetDateTime>>,
+    alerts: Arc<Mutex<HashMap<PersonId, OffsetDateTime>>>,
+    blocked: Arc<Mutex<HashMap<crate::id::KeyId, OffsetDateTime>>>,
     /// When a permit that the log does not know was last said.
-    unlogged: Mutex<Option<OffsetDateTime>>,
+    unlogged: Arc<Mutex<Option<OffsetDateTime>>>,
 }
 
 struct Inner {
@@ -308,9 +308,9 @@ impl Desk {
             judge: settings.judge,
             presence: settings.presence,
             cards: settings.cards.map(|cards| cards.with_ports(ports.clone())),
-            alerts: Mutex::new(HashMap::new()),
-            blocked: Mutex::new(HashMap::new()),
-            unlogged: Mutex::new(None),
+            alerts: Arc::default(),
+            blocked: Arc::default(),
+            unlogged: Arc::default(),
         });
         let stop = CancellationToken::new();
         let desk = Self {

@@ -8,7 +8,8 @@
 //! # When something fails
 //! | what failed | persisted? | the callers are told | then |
 //! |---|---|---|---|
-//! | a command says no (`Fault::Refused`, before its first write) | no | its reason | the batch goes on |
+//! | a command says no (`Fault::Refused`) before its first entry | no | its reason | the batch goes on |
+//! | a command says no after an entry of its own | no, rolled back | its reason; the others as if it had not been there | each command runs again in a transaction of its own |
 //! | a statement of a batch | no, rolled back | nothing yet | each command runs again in a transaction of its own |
 //! | a statement of a command alone | no, rolled back | `Unavailable` | next command |
 //! | `BEGIN` or the head's lock | no | `Unavailable` | the connection is made anew |
@@ -77,7 +78,7 @@ pub(crate) trait Command: Send + Sync + 'static {
     /// What the caller is told after the commit.
     type Output: Send + 'static;
 
-    /// Decides on what is committed and writes. A refusal must come before the first write.
+    /// Decides on what is committed and writes. A refusal comes before the first write, or after the first entry: then all of it is taken back.
     fn apply<'a>(
         &'a self,
         tx: &'a mut Tx<'_>,
@@ -95,6 +96,19 @@ pub(crate) struct Tx<'c> {
     head: Head,
     notices: Vec<Notice>,
     ended: bool,
+    undo: Undo,
+}
+
+/// What was remembered outside the store, and must not be when nothing is committed.
+#[derive(Default)]
+struct Undo(Vec<Box<dyn FnOnce() + Send>>);
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        for forget in self.0.drain(..) {
+            forget();
+        }
+    }
 }
 
 impl Tx<'_> {
@@ -141,6 +155,11 @@ impl Tx<'_> {
         Ok(lineage::ended(self.connection).await?)
     }
 
+    /// Runs unless this is committed: memory that says what was written follows the store.
+    pub(crate) fn unless_committed(&mut self, forget: impl FnOnce() + Send + 'static) {
+        self.undo.0.push(Box::new(forget));
+    }
+
     /// Tells someone once this is committed.
     pub(crate) fn notice(&mut self, notice: Notice) {
         self.notices.push(notice);
@@ -148,7 +167,8 @@ impl Tx<'_> {
 }
 
 trait Job: Send {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(), StoreError>>;
+    /// Whether it refused.
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool, StoreError>>;
     fn answer(self: Box<Self>, committed: Result<(), DeskError>);
 }
 
@@ -159,15 +179,16 @@ struct Queued<C: Command> {
 }
 
 impl<C: Command> Job for Queued<C> {
-    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<(), StoreError>> {
+    fn run<'a>(&'a mut self, tx: &'a mut Tx<'_>) -> BoxFuture<'a, Result<bool, StoreError>> {
         Box::pin(async move {
             let outcome = match self.command.apply(tx).await {
                 Ok(output) => Ok(output),
                 Err(Fault::Refused(reason)) => Err(reason),
                 Err(Fault::Store(error)) => return Err(error),
             };
+            let refused = outcome.is_err();
             self.outcome = Some(outcome);
-            Ok(())
+            Ok(refused)
         })
     }
 
@@ -237,6 +258,8 @@ enum Transacted {
     },
     /// A statement failed; nothing persisted.
     RolledBack(StoreError),
+    /// A command refused after it had written; nothing persisted.
+    Withdrawn,
     /// The clock is behind; nothing was tried.
     ClockBehind(Duration),
     /// Commit failed; nobody knows.
@@ -251,6 +274,13 @@ impl Task {
             match self.transact(&mut batch).await {
                 Transacted::RolledBack(error) if !alone => {
                     tracing::warn!(%error, commands = batch.len(), "a batch failed; its commands run one by one");
+                    for job in batch.drain(..) {
+                        let mut one = vec![job];
+                        let transacted = self.transact(&mut one).await;
+                        self.settle(transacted, one);
+                    }
+                }
+                Transacted::Withdrawn if !alone => {
                     for job in batch.drain(..) {
                         let mut one = vec![job];
                         let transacted = self.transact(&mut one).await;
@@ -279,6 +309,12 @@ impl Task {
                 self.hub.committed(notices, from, to);
                 if ended {
                     self.hub.ended();
+                }
+                return;
+            }
+            Transacted::Withdrawn => {
+                for job in jobs {
+                    job.answer(Ok(()));
                 }
                 return;
             }
@@ -313,7 +349,7 @@ impl Task {
         };
         let transacted = transact(&self.ports, &mut connection, jobs).await;
         match transacted {
-            Transacted::Committed { .. } | Transacted::ClockBehind(_) => {
+            Transacted::Committed { .. } | Transacted::ClockBehind(_) | Transacted::Withdrawn => {
                 self.connection = Some(connection)
             }
             Transacted::RolledBack(_) | Transacted::NotKnown(_) => {
@@ -358,6 +394,7 @@ async fn transact(
         head,
         notices: Vec::new(),
         ended: false,
+        undo: Undo::default(),
     };
     // What has ended by now is ended for every decision in this transaction.
     match crate::desk::fact::expire(&mut tx).await {
@@ -368,14 +405,24 @@ async fn transact(
         }
     }
     for job in jobs.iter_mut() {
-        if let Err(error) = job.run(&mut tx).await {
-            return Transacted::RolledBack(error);
+        let size = tx.head.frontier.size();
+        match job.run(&mut tx).await {
+            Ok(true) if tx.head.frontier.size() != size => {
+                drop(tx);
+                return match transaction.rollback().await {
+                    Ok(()) => Transacted::Withdrawn,
+                    Err(error) => Transacted::RolledBack(error.into()),
+                };
+            }
+            Ok(_) => {}
+            Err(error) => return Transacted::RolledBack(error),
         }
     }
     let Tx {
         mut head,
         notices,
         ended,
+        mut undo,
         ..
     } = tx;
     let to = head.frontier.size();
@@ -384,12 +431,15 @@ async fn transact(
         return Transacted::RolledBack(error);
     }
     match transaction.commit().await {
-        Ok(()) => Transacted::Committed {
-            notices,
-            from,
-            to,
-            ended,
-        },
+        Ok(()) => {
+            undo.0.clear();
+            Transacted::Committed {
+                notices,
+                from,
+                to,
+                ended,
+            }
+        }
         Err(error) => Transacted::NotKnown(error.into()),
     }
 }

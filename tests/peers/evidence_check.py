@@ -3,22 +3,19 @@
 
     evidence_check.py BUNDLE --log-key VKEY [--witness VKEY ...] [--roots DIR]
 
-Prints one line per check; exit status 0 when none failed, 1 otherwise. Shares no code with sceau-verify: where the two
-disagree, one of them or the document is wrong. Of attestation statements it knows `packed` only; permits, which concern
-services and not auditors, and time-stamps it leaves out.
+Prints one line per check; exit status 0 when none failed. Shares no code with sceau-verify: where they disagree, one of them or the
+document is wrong. It knows `packed` statements alone; a time-stamp's own signature is left to `openssl ts -verify`.
 """
 import argparse, base64, datetime, hashlib, hmac, json, pathlib, struct, sys
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 failures = []
 FAULTS = (InvalidSignature, ValueError, KeyError, IndexError, TypeError, AttributeError, StopIteration, struct.error)
 def need(holds, why):
-    if not holds:
-        raise ValueError(why)
-
+    if not holds: raise ValueError(why)
 def check(name, function, *arguments):
     """Runs one check and prints its line; its value (or True), or None when it failed."""
     try:
@@ -28,23 +25,21 @@ def check(name, function, *arguments):
         return print(f"FAILED   {name}: {type(fault).__name__} {fault}")
     print(f"passed   {name}")
     return True if value is None else value
-
 def unb64url(text):
     value = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     need(base64.urlsafe_b64encode(value).rstrip(b"=").decode() == text, "one spelling of base64url")
     return value
-def unb64(text):
-    return base64.b64decode(text, validate=True)
+unb64 = lambda text: base64.b64decode(text, validate=True)
+sha256 = lambda data: hashlib.sha256(data).digest()
+number = lambda data: int.from_bytes(data, "big")
 def strict(data):
     def members(pairs):
-        need(len({name for name, _ in pairs}) == len(pairs), "a name occurs twice")
+        need(len(dict(pairs)) == len(pairs), "a name occurs twice")
         return dict(pairs)
     return json.loads(data, object_pairs_hook=members)
 def canonical(value):
     """RFC 8785 for strings, booleans, integers and ASCII names."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-def sha256(data):
-    return hashlib.sha256(data).digest()
 def instant(text):
     need(text.endswith("Z"), "UTC")
     return datetime.datetime.fromisoformat(text[:-1] + "+00:00")
@@ -53,8 +48,7 @@ def instant(text):
 def vkey(text, kind):
     name, key_id, key = text.strip().split("+", 2)
     key = unb64(key)
-    need(key[0] == kind and len(key) == 33, "a key of this kind")
-    need(sha256(name.encode() + b"\n" + key)[:4].hex() == key_id, "key id")
+    need(key[0] == kind and len(key) == 33 and sha256(name.encode() + b"\n" + key)[:4].hex() == key_id, "a key of this kind")
     return name, bytes.fromhex(key_id), ed25519.Ed25519PublicKey.from_public_bytes(key[1:])
 def signatures(lines, key):
     """The signatures of a note that name this key; there must be one."""
@@ -74,7 +68,7 @@ def checkpoint(note, key, witnesses):
         for signature in signatures(lines, witness):
             time = struct.unpack(">Q", signature[:8])[0]
             witness[2].verify(signature[8:], f"cosignature/v1\ntime {time}\n{text}".encode())
-    return int(size), unb64(root)
+    return int(size), unb64(root), text
 def inclusion(leaf, index, size, path, root):
     """RFC 9162 section 2.1.3.2."""
     need(0 <= index < size, "index beyond the tree")
@@ -83,10 +77,8 @@ def inclusion(leaf, index, size, path, root):
         need(sn > 0, "path too long")
         if fn & 1 or fn == sn:
             r = sha256(b"\x01" + p + r)
-            while fn and not fn & 1:
-                fn, sn = fn >> 1, sn >> 1
-        else:
-            r = sha256(b"\x01" + r + p)
+            while fn and not fn & 1: fn, sn = fn >> 1, sn >> 1
+        else: r = sha256(b"\x01" + r + p)
         fn, sn = fn >> 1, sn >> 1
     need(sn == 0 and r == root, "inclusion proof")
 def entry(claim, tree):
@@ -101,8 +93,7 @@ def entry(claim, tree):
     return {**value, "index": claim["index"], "person": openings.get("person", {}).get("value")}
 def order(entries, action, digest):
     need([e["index"] for e in entries] == sorted({e["index"] for e in entries}), "indices rise")
-    times = [instant(e["at"]) for e in entries]
-    need(times == sorted(times), "times never fall")
+    need([e["at"] for e in entries] == [e["at"] for e in sorted(entries, key=lambda e: instant(e["at"]))], "times never fall")
     about = [e for e in entries if e["type"].startswith(("action.", "permit."))]
     for e in about:
         need(e["subjects"]["action"] == action["id"] and unb64url(e["sha256"]["action"]) == digest, "another action")
@@ -114,17 +105,14 @@ def order(entries, action, digest):
 def cbor(data):
     """One item of CBOR (integers, byte and text strings, arrays, maps, booleans): its value and the rest."""
     major, info, data = data[0] >> 5, data[0] & 31, data[1:]
-    if major == 7:
-        return {20: False, 21: True, 22: None}[info], data
+    if major == 7: return {20: False, 21: True, 22: None}[info], data
     if info >= 24:
         length = 1 << (info - 24)
         need(length <= 8, "definite lengths")
         info, data = int.from_bytes(data[:length], "big"), data[length:]
-    if major < 2:
-        return (info if major == 0 else -1 - info), data
+    if major < 2: return (info if major == 0 else -1 - info), data
     need(major < 6 and info <= len(data), "type, length")
-    if major < 4:
-        return (data[:info] if major == 2 else data[:info].decode()), data[info:]
+    if major < 4: return (data[:info] if major == 2 else data[:info].decode()), data[info:]
     items = [None] * (info * (major - 3))
     for i in range(len(items)):
         items[i], data = cbor(data)
@@ -132,31 +120,21 @@ def cbor(data):
 def cose(data):
     key, rest = cbor(data)
     need(not rest and key[3] in SCHEMES, "trailing bytes, algorithm")
-    number = lambda name: int.from_bytes(key[name], "big")
-    if key[3] == -8:
-        return ed25519.Ed25519PublicKey.from_public_bytes(key[-2]), -8
-    if key[3] == -257:
-        return rsa.RSAPublicNumbers(number(-2), number(-1)).public_key(), -257
+    if key[3] == -8: return ed25519.Ed25519PublicKey.from_public_bytes(key[-2]), -8
+    if key[3] == -257: return rsa.RSAPublicNumbers(number(key[-2]), number(key[-1])).public_key(), -257
     curve = {1: ec.SECP256R1(), 2: ec.SECP384R1()}[key[-1]]
-    return ec.EllipticCurvePublicNumbers(number(-2), number(-3), curve).public_key(), key[3]
-
+    return ec.EllipticCurvePublicNumbers(number(key[-2]), number(key[-3]), curve).public_key(), key[3]
 SCHEMES = {-8: (), -257: (padding.PKCS1v15(), hashes.SHA256()), -7: (ec.ECDSA(hashes.SHA256()),), -35: (ec.ECDSA(hashes.SHA384()),)}
-def verify(key, alg, signature, message):
-    key.verify(signature, message, *SCHEMES[alg])
 def client_data(data, kind, challenge, origins):
     value = strict(data)
     need(value["type"] == kind and unb64url(value["challenge"]) == challenge, "type, challenge")
     need(value["origin"] in origins and not value.get("crossOrigin"), "origin")
 def card(response, spki, challenge, origins):
     need(response["origin"] in origins, "origin")
-    key = serialization.load_der_public_key(spki)
-    message = b"sceau/piv/v1\0" + challenge + sha256(response["origin"].encode())
-    verify(key, -257 if isinstance(key, rsa.RSAPublicKey) else -7, unb64url(response["signature"]), message)
-def challenge_of(action):
-    return sha256(b"sceau/action/v1\0" + action)
-def certificate(text):
-    return x509.load_der_x509_certificate(unb64url(text))
-
+    key, message = serialization.load_der_public_key(spki), b"sceau/piv/v1\0" + challenge + sha256(response["origin"].encode())
+    key.verify(unb64url(response["signature"]), message, *SCHEMES[-257 if isinstance(key, rsa.RSAPublicKey) else -7])
+challenge_of = lambda action: sha256(b"sceau/action/v1\0" + action)
+certificate = lambda text: x509.load_der_x509_certificate(unb64url(text))
 def registration(key):
     """The certificates of the attestation, leaf first."""
     made = key["registration"]
@@ -168,21 +146,17 @@ def registration(key):
         leaf = certificate(made.get("attestation") or made["certificate"])
         need(leaf.public_key() == serialization.load_der_public_key(spki), "the certificate is of another key")
         return [leaf] + [certificate(text) for text in made["intermediates"]]
-    data = unb64url(made["client_data_json"])
-    client_data(data, "webauthn.create", challenge_of(action), key["origins"])
+    client_data(data := unb64url(made["client_data_json"]), "webauthn.create", challenge_of(action), key["origins"])
     made, rest = cbor(unb64url(made["attestation_object"]))
     auth, statement, public = made["authData"], made["attStmt"], unb64url(key["public_key_cose"])
-    need(not rest and auth[:32] == sha256(key["rp_id"].encode()), "rpIdHash")
-    need(auth[32] & 0x41 == 0x41, "touch, attested credential")
+    need(not rest and auth[:32] == sha256(key["rp_id"].encode()) and auth[32] & 0x41 == 0x41, "rpIdHash, touch, attested credential")
     length = struct.unpack(">H", auth[53:55])[0]
-    need(auth[55:55 + length] == unb64url(key["credential_id"]), "another credential")
-    need(auth[55 + length:].startswith(public), "another public key")
+    need(auth[55:55 + length] == unb64url(key["credential_id"]) and auth[55 + length:].startswith(public), "another credential or key")
     need(made["fmt"] == "packed", f"statement format {made['fmt']} is not known to this checker")
     chain = [x509.load_der_x509_certificate(der) for der in statement.get("x5c", [])]
     signer = chain[0].public_key() if chain else cose(public)[0]
-    verify(signer, statement["alg"], statement["sig"], auth + sha256(data))
+    signer.verify(statement["sig"], auth + sha256(data), *SCHEMES[statement["alg"]])
     return chain
-
 def issued(certificate, issuer):
     try:
         return certificate.verify_directly_issued_by(issuer) is None
@@ -192,21 +166,28 @@ def attestation(chain, roots, at):
     current, at = chain[0], at.replace(tzinfo=None)
     for _ in range(8):
         need(current.not_valid_before <= at <= current.not_valid_after, "not valid at that time")
-        if current in roots:
-            return
+        if current in roots: return
         current = next(it for it in roots + chain[1:] if issued(current, it))
         need(current in roots or current.extensions.get_extension_for_class(x509.BasicConstraints).value.ca, "no authority")
     raise ValueError("chain too long")
+def metadata(key, chain):
+    entry, at, date = strict(unb64url(key["registration"]["metadata"]["entry"])), instant(key["enrolled_at"]), datetime.date.fromisoformat
+    auth = cbor(unb64url(key["registration"]["attestation_object"]))[0]["authData"]
+    need(entry["aaguid"].replace("-", "").lower() == auth[37:53].hex(), "another model's entry")
+    roots = [x509.load_der_x509_certificate(base64.b64decode(root)) for root in entry["metadataStatement"]["attestationRootCertificates"]]
+    attestation(chain, roots, at)
+    past = [r["status"] for r in entry["statusReports"] if "effectiveDate" not in r or date(r["effectiveDate"]) <= at.date()]
+    need(past and not BAD & set(past), f"status {past}")
+BAD = {"REVOKED", "RETIRED", "USER_VERIFICATION_BYPASS", "ATTESTATION_KEY_COMPROMISE", "USER_KEY_REMOTE_COMPROMISE", "USER_KEY_PHYSICAL_COMPROMISE"}
 def response(approval, action, touch_only):
     key, given, challenge = approval["key"], approval["response"], challenge_of(action)
-    if key["kind"] == "piv":
-        return card(given, unb64url(key["public_key_spki"]), challenge, key["origins"])
+    if key["kind"] == "piv": return card(given, unb64url(key["public_key_spki"]), challenge, key["origins"])
     data, auth = unb64url(given["client_data_json"]), unb64url(given["authenticator_data"])
     need(given.get("credential_id", key["credential_id"]) == key["credential_id"], "another credential")
     client_data(data, "webauthn.get", challenge, key["origins"])
-    need(auth[:32] == sha256(key["rp_id"].encode()), "rpIdHash")
-    need(auth[32] & 1 and (auth[32] & 4 or touch_only), "touch and verification")
-    verify(*cose(unb64url(key["public_key_cose"])), unb64url(given["signature"]), auth + sha256(data))
+    need(auth[:32] == sha256(key["rp_id"].encode()) and auth[32] & 1 and (auth[32] & 4 or touch_only), "rpIdHash, touch, verification")
+    public, alg = cose(unb64url(key["public_key_cose"]))
+    public.verify(unb64url(given["signature"]), auth + sha256(data), *SCHEMES[alg])
 
 # -- the bundle (docs/evidence.md)
 def read_action(data, kind=None):
@@ -218,7 +199,6 @@ def policy(record, request):
     need(unb64url(request["sha256"]["decision"]) == sha256(canonical(record["decision"])), "another decision")
     need("text" not in record or sha256(record["text"].encode()) == unb64url(record["sha256"]), "policy text")
     return record["decision"]
-
 def approval_entry(approval, entries, action, used):
     digest = sha256(canonical(approval["response"]))
     found = [e for e in entries if e["type"] == "action.approved" and unb64url(e["sha256"]["approval"]) == digest]
@@ -235,21 +215,40 @@ def person(approval, key, logged, enrolments):
         need(enrolled["index"] < logged["index"], "enrolled after the approval")
         need(unb64url(enrolled["sha256"]["key"]) == sha256(canonical(key)), "another key record than the enrolment's")
 def requirement(bundle, action, required):
-    persons, own = {a["person"] for a in bundle["approvals"]}, action["requester"]["id"]
-    others, also = len(persons - {own}) >= max(1, required["approvals"]), own in persons or not required.get("requester_also")
-    enough = others and also if required["approvers"] == "roles" else own in persons and required["approvals"] <= 1
+    persons, own, count = {a["person"] for a in bundle["approvals"]}, action["requester"]["id"], required["approvals"]
+    others, also = len(persons - {own}) >= count, own in persons or not required.get("requester_also")
+    enough = others and also if required["approvers"] == "roles" else count == 0 or own in persons and count == 1
     need(enough or bundle["state"] in ("pending", "refused", "expired"), "not enough approvals")
 def state(bundle, entries):
     has, word = {e["type"] for e in entries}, bundle["state"]
-    done, closed = has & {"action.executed", "permit.consumed"}, has & {"action.refused", "action.denied", "action.expired"}
+    executed, consumed, closed = "action.executed" in has, has & {"permit.consumed", "action.consumed"}, has & {"action.refused", "action.denied", "action.expired"}
     need(("requirement" in bundle["policy"]["decision"]) == (word != "denied"), "decision")
-    needed = {"pending": None, "approved": None, "executed": "action.executed", "consumed": "permit.consumed"}
-    if word in needed:
-        need(not closed and (needed[word] in has if needed[word] else not done), "the entries say another state")
-        need(bundle["approvals"] or word == "pending", "no approvals")
-    else:
-        need(word in ("refused", "denied", "expired") and not done and closed == {f"action.{word}"}, "another state")
-
+    idle, ended = not executed and not consumed, {"executed": executed, "consumed": consumed and not executed}
+    if word in ("pending", "approved", "executed", "consumed"):
+        need(not closed and ended.get(word, idle), "the entries say another state")
+        allowed = not bundle["policy"]["decision"]["requirement"]["approvals"]
+        need(allowed or bundle["approvals"] or word == "pending", "no approvals")
+    else: need(word in ("refused", "denied", "expired") and idle and closed == {f"action.{word}"}, "another state")
+def fresh(entries, within):
+    approved, used = ([instant(e["at"]) for e in entries if e["type"] == kind] for kind in ("action.approved", "permit.consumed"))
+    need(not approved or not used or used[-1] - approved[-1] <= datetime.timedelta(seconds=within), "used too late")
+def permit(record, entries, action, digest):
+    jws = record["jws"]
+    issued = next(e for e in entries if e["type"] == "permit.issued" and unb64url(e["sha256"]["permit"]) == sha256(jws.encode()))
+    head, claims, signature = (unb64url(part) for part in jws.split("."))
+    head, claims, at = strict(head), strict(claims), instant(issued["at"]).timestamp()
+    jwk = next(key for key in record["jwks"]["keys"] if key["kid"] == head["kid"])
+    need((head["typ"], head["alg"], jwk["kty"], jwk["crv"], len(signature)) == ("permit+jwt", "ES256", "EC", "P-256", 64), "form")
+    public = ec.EllipticCurvePublicNumbers(number(unb64url(jwk["x"])), number(unb64url(jwk["y"])), ec.SECP256R1()).public_key()
+    signature = utils.encode_dss_signature(number(signature[:32]), number(signature[32:]))
+    public.verify(signature, jws.rsplit(".", 1)[0].encode(), *SCHEMES[-7])
+    need(claims["iss"] == record["issuer"] and claims["aud"] == action["service"], "iss, aud")
+    need(unb64url(claims["action_sha256"]) == digest, "another action")
+    need(0 < claims["exp"] - claims["iat"] <= 60 and int(claims["iat"]) <= at < claims["exp"], "time")
+def timestamp(token, text):
+    """The message imprint (SHA-256 with or without parameters, the checkpoint's) stands in the token."""
+    heads = (bytes.fromhex(head + "0609608648016503040201" + tail) for head, tail in (("300b", "0420"), ("300d", "05000420")))
+    need(any(head + sha256(text.encode()) in unb64url(token) for head in heads), "of something else")
 def run(bundle, log_key, witnesses, roots):
     need(bundle["v"] == 1, "version")
     raw = unb64url(bundle["action"])
@@ -261,8 +260,7 @@ def run(bundle, log_key, witnesses, roots):
     need(decision, "cannot go on")
     check("requester", need, request["person"] in (None, action["requester"]["id"]), "the log says another requester")
     used, required = set(), decision.get("requirement")
-    approved = sum(e["type"] == "action.approved" for e in entries)
-    check("approvals", need, approved == len(bundle["approvals"]), "as many as entries")
+    check("approvals", need, sum(e["type"] == "action.approved" for e in entries) == len(bundle["approvals"]), "as many as entries")
     for i, approval in enumerate(bundle["approvals"]):
         key, name = approval["key"], f"approval {i}"
         logged = check(f"{name} entry", approval_entry, approval, entries, action, used)
@@ -270,10 +268,15 @@ def run(bundle, log_key, witnesses, roots):
         enrolments = [e for e in entries if e["type"] == "key.enrolled" and e["subjects"]["key"] == key["key_id"]]
         logged and check(f"{name} person, enrolment", person, approval, key, logged, enrolments)
         chain and roots and check(f"{name} attestation", attestation, chain, roots, instant(key["enrolled_at"]))
+        chain and "metadata" in key["registration"] and check(f"{name} metadata", metadata, key, chain)
         check(f"{name} response", response, approval, raw, (required or {}).get("verification") == "touch")
     if required:
         check("requirement", requirement, bundle, action, required)
+        required.get("fresh") is not None and check("fresh", fresh, entries, required["fresh"])
     check("state", state, bundle, entries)
+    "permit" in bundle and check("permit", permit, bundle["permit"], entries, action, digest)
+    for i, token in enumerate(bundle.get("timestamps", [])):
+        check(f"timestamp {i}", timestamp, token, tree[2])
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -287,10 +290,8 @@ def main():
     files = sorted(pathlib.Path(options.roots).iterdir()) if options.roots else []
     roots = [root for file in files for root in load(file.read_bytes())]
     witnesses = [vkey(text(witness), 4) for witness in options.witness]
-    data = sys.stdin.buffer.read() if options.bundle == "-" else pathlib.Path(options.bundle).read_bytes()
-    bundle = check("json", strict, data)
-    if bundle:
-        check("bundle", run, bundle, vkey(text(options.log_key), 1), witnesses, roots)
+    bundle = check("json", strict, sys.stdin.buffer.read() if options.bundle == "-" else pathlib.Path(options.bundle).read_bytes())
+    if bundle: check("bundle", run, bundle, vkey(text(options.log_key), 1), witnesses, roots)
     print("rejected" if failures else "accepted")
     return 1 if failures else 0
 

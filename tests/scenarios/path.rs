@@ -1,6 +1,6 @@
 //! The main path: one privileged action, asked for, shown, sealed by a key, executed once, proven offline.
 
-use std::{fs, process::Command, thread};
+use std::{fs, path::Path, process::Command, thread};
 
 use anyhow::Result;
 use e2e::{house::create_account, place};
@@ -51,6 +51,58 @@ fn a_touched_key_lets_one_account_be_created_and_an_auditor_can_check_it() -> Re
         (0, &json!("accepted")),
         "{verdict}"
     );
+    second_opinion(&stage, &bundle)?;
+    by_hand(&stage, &bundle)
+}
+
+/// The checker that was written from docs/evidence.md alone.
+fn second_opinion(stage: &Stage, bundle: &Path) -> Result<()> {
+    let ready = Command::new("python3")
+        .args(["-c", "import cryptography"])
+        .output();
+    if !ready.is_ok_and(|out| out.status.success()) {
+        eprintln!("SKIPPED: python3 with the package `cryptography` is not there");
+        return Ok(());
+    }
+    let out = Command::new("python3")
+        .arg(place::root().join("tests/peers/evidence_check.py"))
+        .arg(bundle)
+        .arg("--log-key")
+        .arg(stage.house.file("log.vkey"))
+        .output()?;
+    assert!(out.status.success(), "{out:?}");
+    Ok(())
+}
+
+/// The lines of docs/evidence.md, "By hand", as they stand there.
+fn by_hand(stage: &Stage, bundle: &Path) -> Result<()> {
+    for tool in ["bash", "jq", "openssl", "basenc"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            eprintln!("SKIPPED: {tool} is not there");
+            return Ok(());
+        }
+    }
+    let page = fs::read_to_string(place::root().join("docs/evidence.md"))?;
+    let lines = page.split("```sh\n").nth(1).expect("lines of shell");
+    let lines = lines.split("```").next().expect("their end");
+    let folder = stage.path("by-hand");
+    fs::create_dir(&folder)?;
+    fs::copy(bundle, folder.join("evidence.json"))?;
+    fs::copy(stage.house.file("log.vkey"), folder.join("log.vkey"))?;
+    let out = Command::new("bash")
+        .args(["-c", lines])
+        .current_dir(&folder)
+        .output()?;
+    let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+    for word in [
+        "challenge OK",
+        "Verified OK",
+        "entry OK",
+        "Signature Verified Successfully",
+        "inclusion OK",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
     Ok(())
 }
 

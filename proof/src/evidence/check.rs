@@ -208,6 +208,10 @@ fn check_bundle(bundle: &Bundle, trust: &Trust<'_>, report: &mut Report) {
             "requirement",
             check_requirement(&established, requirement, &approvers),
         );
+        if let Some(within) = requirement.fresh {
+            report.require("fresh", check_fresh(&established, within));
+        }
+        check_cosignatures(&established, requirement, &checkpoint, trust, report);
     }
     report.require("state", check_state(&established, &approvers));
     check_permit(&established, report);
@@ -377,11 +381,9 @@ fn check_requirement(
         .iter()
         .filter(|person| **person != requester)
         .count();
-    let needed = usize::try_from(requirement.approvals)
-        .unwrap_or(usize::MAX)
-        .max(1);
+    let needed = usize::try_from(requirement.approvals).unwrap_or(usize::MAX);
     let met = match requirement.approvers {
-        Approvers::Requester => own && needed == 1,
+        Approvers::Requester => needed == 0 || (own && needed == 1),
         Approvers::Roles => others >= needed && (own || !requirement.requester_also),
     };
     match (met, open) {
@@ -399,15 +401,65 @@ fn check_requirement(
     }
 }
 
+/// Whether what was used was used soon enough after its last approval.
+fn check_fresh(established: &Established<'_>, within: u32) -> Result<((), String), String> {
+    let approved = established.of_kind("action.approved").last();
+    let used = established.of_kind("permit.consumed").last();
+    let (Some(approved), Some(used)) = (approved, used) else {
+        return Ok(((), "not used".to_owned()));
+    };
+    let took = used.entry.at() - approved.entry.at();
+    if took > time::Duration::seconds(i64::from(within)) {
+        return Err(format!("used {took} after its last approval"));
+    }
+    Ok(((), format!("used {took} after its last approval")))
+}
+
+/// Whether as many witnesses as were demanded are known to the auditor, and have cosigned.
+fn check_cosignatures(
+    established: &Established<'_>,
+    requirement: &Requirement,
+    checkpoint: &VerifiedCheckpoint,
+    trust: &Trust<'_>,
+    report: &mut Report,
+) {
+    let needed = usize::try_from(requirement.cosignatures).unwrap_or(usize::MAX);
+    let permitted = established.of_kind("permit.issued").next().is_some();
+    if needed == 0 || !permitted {
+        return;
+    }
+    let cosigned: BTreeSet<&str> = checkpoint
+        .cosignatures()
+        .iter()
+        .map(|cosignature| cosignature.witness())
+        .collect();
+    let detail = format!("{} of {needed} demanded", cosigned.len());
+    if cosigned.len() >= needed {
+        report.push("cosignatures", Outcome::Passed, detail);
+    } else if trust.witnesses.len() < needed {
+        report.unknown(
+            "cosignatures",
+            format!("{detail}; too few witness keys were given"),
+        );
+    } else {
+        report.push("cosignatures", Outcome::Failed, detail);
+    }
+}
+
 fn check_state(
     established: &Established<'_>,
     approvers: &BTreeSet<&str>,
 ) -> Result<((), String), String> {
     let state = established.bundle.state;
     let has = |kind: &str| established.of_kind(kind).next().is_some();
-    let done = has("action.executed") || has("permit.consumed");
+    let executed = has("action.executed");
+    let consumed = has("permit.consumed") || has("action.consumed");
+    let done = executed || consumed;
     let required = established.requirement().is_some();
-    let approved = required && !approvers.is_empty();
+    let allowed = established
+        .requirement()
+        .is_some_and(|requirement| requirement.approvals == 0);
+    let approved = required && (allowed || !approvers.is_empty());
     let closed = ["action.refused", "action.denied", "action.expired"]
         .into_iter()
         .filter(|kind| has(kind))
@@ -415,8 +467,8 @@ fn check_state(
     let holds = match state {
         State::Pending => required && !done && closed == 0,
         State::Approved => approved && !done && closed == 0,
-        State::Executed => approved && has("action.executed") && closed == 0,
-        State::Consumed => approved && has("permit.consumed") && closed == 0,
+        State::Executed => approved && executed && closed == 0,
+        State::Consumed => approved && consumed && !executed && closed == 0,
         State::Refused => required && has("action.refused") && !done && closed == 1,
         State::Denied => !required && has("action.denied") && !done && closed == 1,
         State::Expired => required && has("action.expired") && !done && closed == 1,

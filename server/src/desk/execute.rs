@@ -361,6 +361,12 @@ impl Command for Unlogged {
             }
             *last = Some(tx.now);
         }
+        let said = Arc::clone(&self.shared.unlogged);
+        tx.unless_committed(move || {
+            *said
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+        });
         tracing::error!(
             "a permit with our signature is not in the log: the permit key is in other hands; `sceau-server keys rotate permit`"
         );

@@ -43,6 +43,7 @@ impl NewKey {
                     action: action.document.as_bytes().to_vec(),
                     client_data_json: claim.client_data_json,
                     attestation_object: claim.attestation_object,
+                    metadata: accepted.metadata,
                 },
             },
             credential: Credential::Fido2 {

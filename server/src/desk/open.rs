@@ -245,6 +245,13 @@ impl Shared {
             due
         };
         if due {
+            let (alerts, person) = (Arc::clone(&self.alerts), requester.clone());
+            tx.unless_committed(move || {
+                alerts
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .remove(&person);
+            });
             let entry = tx.entry("alert.limited").datum("reason", limited.as_str());
             tx.append(entry, None, &[("person", requester.as_str())])
                 .await?;

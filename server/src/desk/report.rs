@@ -51,6 +51,13 @@ impl Command for ReportBlocked {
             blocked.insert(self.key, tx.now).is_none()
         };
         if due {
+            let (blocked, key) = (Arc::clone(&self.shared.blocked), self.key);
+            tx.unless_committed(move || {
+                blocked
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(&key);
+            });
             let entry = tx.entry("alert.pin-blocked").subject("key", self.key);
             tx.append(entry, None, &[("person", self.person.as_str())])
                 .await?;

@@ -165,6 +165,8 @@ pub(crate) struct Place {
     pub(crate) presence: Option<sceau_server::presence::Presence>,
     /// What is decided by.
     pub(crate) policy: Policy,
+    /// Digest of the configuration, where there is one.
+    pub(crate) configuration: Option<[u8; 32]>,
     /// Who witnesses the log.
     pub(crate) witnessing: sceau_server::desk::Witnessing,
     anchors: tempfile::TempDir,
@@ -192,6 +194,7 @@ impl Place {
             models: None,
             presence: None,
             policy: policy(),
+            configuration: None,
             witnessing: sceau_server::desk::Witnessing::default(),
             anchors,
             permit_key,
@@ -211,6 +214,7 @@ impl Place {
             models: self.models.clone(),
             presence: self.presence.clone(),
             policy: self.policy.clone(),
+            configuration: self.configuration,
             witnessing: self.witnessing.clone(),
             anchors,
             permit_key: self.permit_key.clone(),
@@ -244,7 +248,7 @@ impl Place {
             permit_key: PermitKey::from_pkcs8(&self.permit_key).unwrap(),
             log_key: LogKey::from_seed(ORIGIN, KeyKind::Log, &[7; 32]).unwrap(),
             log_previous: None,
-            configuration: None,
+            configuration: self.configuration,
             witnessing: self.witnessing.clone(),
             judge,
             cards: self

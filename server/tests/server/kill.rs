@@ -23,8 +23,9 @@ const POLICY: &str = r#"
 @id("own") permit (principal, action in [Action::"session.open", Action::"key.register"], resource);
 "#;
 
-/// How often the server is killed; `SCEAU_KILLS` asks for more.
+/// How often the server is killed; `SCEAU_KILLS` asks for more, `SCEAU_KILLS_OF_TWO` where two instances share a store.
 const KILLS: u32 = 200;
+const KILLS_OF_TWO: u32 = 30;
 const CALLERS: usize = 4;
 const TOKEN: &str = "service-token-service-token";
 
@@ -50,10 +51,15 @@ struct Server {
 
 impl Server {
     fn start(folder: &Path, address: SocketAddr) -> Self {
+        Self::start_as(folder, address, "main")
+    }
+
+    fn start_as(folder: &Path, address: SocketAddr, instance: &str) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_sceau-server"))
             .args(["serve", "--config"])
             .arg(folder.join("server.toml"))
             .env("SCEAU_SERVER__LISTEN", address.to_string())
+            .env("SCEAU_SERVER__INSTANCE", instance)
             .env("SCEAU_LOG", "error")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -105,7 +111,20 @@ async fn ready(address: SocketAddr) {
     panic!("the server did not start");
 }
 
-fn prepare(folder: &Path, manufacturer: &Manufacturer) {
+fn kills(variable: &str, otherwise: u32) -> u32 {
+    std::env::var(variable)
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(otherwise)
+}
+
+/// A port that was free a moment ago; the listener binds it again at each start.
+fn free() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+fn prepare(folder: &Path, manufacturer: &Manufacturer, store: &str) {
     std::fs::create_dir(folder.join("anchors")).unwrap();
     std::fs::write(folder.join("anchors/test.pem"), &manufacturer.root_pem).unwrap();
     write_policy(folder, SCHEMA, POLICY);
@@ -116,7 +135,7 @@ fn prepare(folder: &Path, manufacturer: &Manufacturer) {
 public_url = "https://sceau.example"
 rp_id = "{RP_ID}"
 [store]
-url = "sqlite:sceau.db"
+url = "{store}"
 [keys]
 permit = "permit.pem"
 log = "log.key"
@@ -299,21 +318,49 @@ async fn audited(address: SocketAddr, vkey: &VerifyingKey) -> HashMap<(String, S
     found
 }
 
+/// What the log tells of every action is what the store says of it: each use, each approval with its entry, once.
+async fn settled(
+    address: SocketAddr,
+    log: &HashMap<(String, String), u32>,
+    all: &HashMap<String, Told>,
+) {
+    let count = |id: &String, kind: &str| {
+        log.get(&(id.clone(), kind.to_owned()))
+            .copied()
+            .unwrap_or(0)
+    };
+    for (id, told) in all {
+        assert_eq!(count(id, "action.requested"), 1);
+        assert!(count(id, "action.approved") <= 1 && count(id, "permit.consumed") <= 1);
+        let shown = exchange(address, &by(TOKEN, "GET", &format!("/v1/actions/{id}")))
+            .await
+            .unwrap()
+            .json();
+        // A use that was cut off before its answer is a use all the same: nobody was told, and nobody gets another.
+        let used = u32::from(shown["state"] == "consumed");
+        assert_eq!(
+            count(id, "permit.consumed"),
+            used,
+            "{id}: every use has its entry, once"
+        );
+        assert!(told.used <= used, "{id}: an acknowledged use is lost");
+        let approved = shown["approvals"].as_array().map_or(0, Vec::len);
+        assert_eq!(
+            count(id, "action.approved") as usize,
+            approved,
+            "no approval without its entry"
+        );
+    }
+}
+
 /// Attack 21 at the server: power cuts at random points of approvals.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_point_nothing_is_lost_or_done_twice() {
-    let kills = std::env::var("SCEAU_KILLS")
-        .ok()
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(KILLS);
+    let kills = kills("SCEAU_KILLS", KILLS);
     let folder = tempfile::tempdir().unwrap();
     let manufacturer = Manufacturer::new();
-    prepare(folder.path(), &manufacturer);
-    // A port that was free a moment ago; the listener binds it again at each start.
-    let address = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    prepare(folder.path(), &manufacturer, "sqlite:sceau.db");
+    let address = free();
     let server = Server::start(folder.path(), address);
     ready(address).await;
     let mut owners = Vec::new();
@@ -357,33 +404,7 @@ async fn killed_at_any_point_nothing_is_lost_or_done_twice() {
         if round + 1 == kills {
             let text = std::fs::read_to_string(folder.path().join("log.vkey")).unwrap();
             let log = audited(address, &VerifyingKey::parse(text.trim()).unwrap()).await;
-            let count = |id: &String, kind: &str| {
-                log.get(&(id.clone(), kind.to_owned()))
-                    .copied()
-                    .unwrap_or(0)
-            };
-            for (id, told) in &all {
-                assert_eq!(count(id, "action.requested"), 1);
-                assert!(count(id, "action.approved") <= 1 && count(id, "permit.consumed") <= 1);
-                let shown = exchange(address, &by(TOKEN, "GET", &format!("/v1/actions/{id}")))
-                    .await
-                    .unwrap()
-                    .json();
-                // A use that was cut off before its answer is a use all the same: nobody was told, and nobody gets another.
-                let used = u32::from(shown["state"] == "consumed");
-                assert_eq!(
-                    count(id, "permit.consumed"),
-                    used,
-                    "{id}: every use has its entry, once"
-                );
-                assert!(told.used <= used, "{id}: an acknowledged use is lost");
-                let approved = shown["approvals"].as_array().map_or(0, Vec::len);
-                assert_eq!(
-                    count(id, "action.approved") as usize,
-                    approved,
-                    "no approval without its entry"
-                );
-            }
+            settled(address, &log, &all).await;
             let used = all.values().filter(|told| told.used == 1).count();
             assert!(
                 all.len() > kills as usize / 2 && used > 0,
@@ -394,4 +415,104 @@ async fn killed_at_any_point_nothing_is_lost_or_done_twice() {
         }
         server.kill();
     }
+}
+
+fn random(below: u32) -> u32 {
+    let mut bytes = [0_u8; 4];
+    aws_lc_rs::rand::fill(&mut bytes).unwrap();
+    u32::from_le_bytes(bytes) % below
+}
+
+/// Attack 21 with two instances on one store: one is cut at a random point, or both, while the others work on; the log never forks, and whichever
+/// instance is asked afterwards says the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_instances_killed_at_any_point_keep_one_log() {
+    let Some(mut postgres) = crate::postgres::Postgres::start() else {
+        return;
+    };
+    let store = postgres.database().await;
+    let wanted = kills("SCEAU_KILLS_OF_TWO", KILLS_OF_TWO);
+    let folder = tempfile::tempdir().unwrap();
+    let manufacturer = Manufacturer::new();
+    prepare(folder.path(), &manufacturer, &store);
+    let addresses = [free(), free()];
+    let start = |which: usize| {
+        let name = ["one", "two"][which];
+        Server::start_as(folder.path(), addresses[which], name)
+    };
+    let mut servers = [Some(start(0)), None];
+    ready(addresses[0]).await;
+    let mut owners = Vec::new();
+    for n in 0..CALLERS {
+        let id = format!("p{n}");
+        owners.push(Arc::new(
+            enrol(folder.path(), addresses[0], &manufacturer, &id).await,
+        ));
+    }
+    let text = std::fs::read_to_string(folder.path().join("log.vkey")).unwrap();
+    let vkey = VerifyingKey::parse(text.trim()).unwrap();
+    let (mut all, mut done): (HashMap<String, Told>, u32) = (HashMap::new(), 0);
+    let mut size = 0;
+    while done < wanted {
+        for (which, address) in addresses.iter().enumerate() {
+            if servers[which].is_none() {
+                servers[which] = Some(start(which));
+                ready(*address).await;
+            }
+        }
+        let told: Arc<Mutex<HashMap<String, Told>>> = Arc::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let tasks: Vec<_> = owners
+            .iter()
+            .enumerate()
+            .map(|(n, owner)| {
+                let (owner, told, stop) = (Arc::clone(owner), Arc::clone(&told), Arc::clone(&stop));
+                let address = addresses[n % 2];
+                tokio::spawn(async move { work(address, &owner, &told, &stop).await })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_micros(u64::from(random(250_000)))).await;
+        // One, the other, or both; then the survivor goes on for a moment.
+        let fallen = 1 + random(3);
+        for which in [0, 1] {
+            if fallen & (1 << which) != 0 {
+                servers[which].take().unwrap().kill();
+                done += 1;
+            }
+        }
+        tokio::time::sleep(Duration::from_micros(u64::from(random(60_000)))).await;
+        stop.store(true, Ordering::Relaxed);
+        for task in tasks {
+            let _ = task.await.unwrap();
+        }
+        // Whoever is asked, one that lived on or one that starts again, knows what the other acknowledged.
+        let asked = usize::from(random(2) == 1);
+        if servers[asked].is_none() {
+            servers[asked] = Some(start(asked));
+            ready(addresses[asked]).await;
+        }
+        let mut told = std::mem::take(&mut *told.lock().await);
+        check(addresses[asked], &mut told).await;
+        all.extend(told);
+        let note = exchange(addresses[asked], &Ask::new("GET", "/log/checkpoint"))
+            .await
+            .unwrap();
+        let now = checkpoint::open(&note.body, &vkey, &[]).unwrap().size();
+        assert!(now >= size, "the log went back from {size} to {now}");
+        size = now;
+    }
+    for (which, address) in addresses.iter().enumerate() {
+        if servers[which].is_none() {
+            servers[which] = Some(start(which));
+            ready(*address).await;
+        }
+        let log = audited(*address, &vkey).await;
+        settled(*address, &log, &all).await;
+    }
+    let used = all.values().filter(|told| told.used == 1).count();
+    assert!(all.len() > wanted as usize / 2 && used > 0);
+    eprintln!(
+        "{done} kills, {} actions, {used} used once, {size} entries",
+        all.len()
+    );
 }

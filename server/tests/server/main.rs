@@ -22,8 +22,12 @@ mod wire;
 mod api;
 /// One suite, both stores: what the desk promises holds on SQLite and on PostgreSQL, in one instance and in two.
 mod conformance;
+/// Commits that PostgreSQL made and nobody heard of.
+mod cut;
 /// What ends by time, and the glass that is broken in need (attack 22).
 mod fact;
+/// Every write of the store, broken after it was made.
+mod fault;
 /// Four eyes: sequences of everything, against an oracle; who is awaited; whose keys count.
 mod four_eyes;
 /// The real binary, killed at random points (attack 21).

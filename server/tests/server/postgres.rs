@@ -105,6 +105,11 @@ impl Postgres {
         })
     }
 
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn url(&self, database: &str) -> String {
         format!(
             "postgres:///{database}?host={}&user=postgres",

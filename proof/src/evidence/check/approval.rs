@@ -2,16 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use time::OffsetDateTime;
+
 use super::{Established, Logged, Outcome, Report, Trust};
 use crate::action::Action;
 use crate::assertion;
-use crate::attestation::{self, RegistrationExpectation, RegistrationResponse, trust};
+use crate::attestation::trust::{self, Anchor, Binding, Sources};
+use crate::attestation::{self, RegistrationExpectation, RegistrationResponse};
 use crate::base64url;
 use crate::certificate::{Certificate, PublicKeyInfo, path};
 use crate::cose::PublicKey;
 use crate::evidence::{
-    Approval, EnrolledKey, Fido2Registration, KeyRecord, PivRegistration, Response, json_sha256,
+    Approval, EnrolledKey, Fido2Registration, KeyRecord, MetadataRecord, PivRegistration, Response,
+    json_sha256,
 };
+use crate::metadata::Entry;
 use crate::piv;
 
 /// Checks every approval; the persons who approved.
@@ -66,9 +71,16 @@ fn check_one(
     report.require(name("person"), check_person(approval, &key, entry));
     let ceremony = read_ceremony(&key);
     let attested = report.require(name("registration"), ceremony);
-    match attested {
-        Some(attested) => check_attestation(&attested, &key, auditor, name("attestation"), report),
+    match &attested {
+        Some(attested) => check_attestation(attested, &key, auditor, name("attestation"), report),
         None => report.unknown(name("attestation"), "the registration did not verify"),
+    }
+    if let (Some(Attested::Fido2(verified)), EnrolledKey::Fido2 { registration, .. }) =
+        (&attested, &key.key)
+        && let Some(metadata) = &registration.metadata
+    {
+        let found = check_metadata(verified, metadata, key.enrolled_at);
+        report.require(name("metadata"), found);
     }
     check_enrolment(
         established,
@@ -330,6 +342,46 @@ fn check_attestation(
         }
     };
     report.require(name, found);
+}
+
+/// Whether the entry is this model's, its roots vouch for this key, and nothing spoke against the model when the key was enrolled.
+fn check_metadata(
+    verified: &attestation::VerifiedRegistration,
+    metadata: &MetadataRecord,
+    enrolled_at: OffsetDateTime,
+) -> Result<((), String), String> {
+    let entry = Entry::parse(&metadata.entry).map_err(|error| error.to_string())?;
+    let anchors: Vec<Anchor> = entry
+        .roots()
+        .map(|root| Anchor {
+            certificate: root.clone(),
+            name: entry.description().to_owned(),
+            binding: Binding::Models {
+                aaguids: entry.aaguid().into_iter().collect(),
+                key_identifiers: entry.key_identifiers().to_vec(),
+            },
+        })
+        .collect();
+    let sources = Sources {
+        anchors: Some(&anchors),
+        metadata: None,
+    };
+    let verdict = trust::judge(verified, sources, Some(enrolled_at));
+    if verdict.trust() != trust::Trust::Trusted {
+        return Err(verdict.reason().to_owned());
+    }
+    let standing = entry.standing(enrolled_at, verified.chain());
+    let detail = format!(
+        "{} in list {}, {}",
+        standing.reason(),
+        metadata.no,
+        entry.description()
+    );
+    if standing.is_acceptable() {
+        Ok(((), detail))
+    } else {
+        Err(detail)
+    }
 }
 
 fn check_enrolment(
