@@ -408,11 +408,14 @@ fn check_fresh(established: &Established<'_>, within: u32) -> Result<((), String
     let (Some(approved), Some(used)) = (approved, used) else {
         return Ok(((), "not used".to_owned()));
     };
-    let took = used.entry.at() - approved.entry.at();
-    if took > time::Duration::seconds(i64::from(within)) {
-        return Err(format!("used {took} after its last approval"));
+    let (approved, used) = (approved.entry.at(), used.entry.at());
+    let last = approved.checked_add(time::Duration::seconds(i64::from(within)));
+    let detail = format!("approved {approved}, used {used}");
+    if last.is_some_and(|last| used > last) {
+        Err(detail)
+    } else {
+        Ok(((), detail))
     }
-    Ok(((), format!("used {took} after its last approval")))
 }
 
 /// Whether as many witnesses as were demanded are known to the auditor, and have cosigned.
