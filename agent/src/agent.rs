@@ -200,7 +200,7 @@ fn let_go(agent: &Rc<Agent>, id: u64) {
 
 /// When an authenticator that did not answer is asked again: another program may have been talking to it, or it was still starting. One that
 /// is really gone is no longer listed by then.
-const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
+pub(crate) const AGAIN: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 
 /// Asks an authenticator what it is, a few times if it does not answer.
 async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {

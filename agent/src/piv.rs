@@ -21,7 +21,7 @@ use sceau_ctap::{Error, Keepalive, PortError, StatusWord, WireError};
 use sceau_proof::certificate::Certificate;
 use time::OffsetDateTime;
 
-use crate::agent::Agent;
+use crate::agent::{AGAIN, Agent};
 use crate::ceremony::card::Provenance;
 use crate::locale::Language;
 use crate::prompt::Secret;
@@ -268,15 +268,20 @@ impl Cards {
     }
 }
 
-/// Asks a card whether, and what, PIV card it is; as often as it takes while another program keeps it for itself.
+/// Asks a card whether, and what, PIV card it is; as often as it takes while another program keeps it for itself, a few times if it does not answer.
 pub async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
+    let mut pauses = AGAIN.into_iter();
     loop {
         ask_once(&agent, id, &handle).await;
-        let busy = Condition::Unusable(AuthenticatorError::Busy);
-        if agent.cards.borrow().condition(id) != Some(&busy) {
-            return;
+        let pause = match agent.cards.borrow().condition(id) {
+            Some(Condition::Unusable(AuthenticatorError::Busy)) => Some(PAUSE_OF_A_BUSY_CARD),
+            Some(Condition::Unusable(error)) if error.may_pass() => pauses.next(),
+            _ => None,
+        };
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return crate::presence::learn(&agent).await,
         }
-        tokio::time::sleep(PAUSE_OF_A_BUSY_CARD).await;
     }
 }
 

@@ -27,6 +27,8 @@ use uuid::Uuid;
 
 use crate::agent::Agent;
 use crate::ceremony::{self, EnrolledKey};
+use crate::piv::ReadyCard;
+use crate::piv::presence::PresenceKey;
 use crate::reader::{AuthenticatorError, Condition, Ready, Transport};
 use crate::server::ServerError;
 
@@ -128,6 +130,8 @@ pub struct Presence {
     /// Which of the person's keys an authenticator holds, where that was seen.
     homes: RefCell<BTreeMap<u64, Uuid>>,
     kept: RefCell<BTreeMap<Uuid, Kept>>,
+    /// What cards said of their slot 9E, by authenticator: asking takes a real one a while.
+    beside: RefCell<BTreeMap<u64, Rc<PresenceKey>>>,
     /// The key that signs an approval whose report is not done, and for which action.
     signing: Cell<Option<(Uuid, Uuid)>>,
     beating: Cell<usize>,
@@ -142,6 +146,7 @@ impl Default for Presence {
         Self {
             homes: RefCell::default(),
             kept: RefCell::default(),
+            beside: RefCell::default(),
             signing: Cell::new(None),
             beating: Cell::new(0),
             unattended: Cell::new(None),
@@ -204,17 +209,17 @@ impl Presence {
         json!({ "unattended": unattended, "keys": keys })
     }
 
-    fn note(&self, request: &Request, ability: &'static str, now: OffsetDateTime, proven: bool) {
+    fn note(&self, question: &Question, ability: &'static str, now: OffsetDateTime, proven: bool) {
         let mut kept = self.kept.borrow_mut();
-        let before = kept.get(&request.key).and_then(|kept| kept.proven_at);
+        let before = kept.get(&question.key).and_then(|kept| kept.proven_at);
         kept.insert(
-            request.key,
+            question.key,
             Kept {
-                sessions: request.beat.sessions().to_vec(),
+                sessions: question.beat.sessions().to_vec(),
                 ability,
                 proven_at: if proven { Some(now) } else { before },
                 // A nonce is good for a third of the interval.
-                until: now + request.window * 3,
+                until: now + question.window * 3,
             },
         );
     }
@@ -275,29 +280,49 @@ impl Drop for Beating<'_> {
 }
 
 /// A question that may be answered.
-struct Request {
+struct Question {
     nonce: String,
     key: Uuid,
     beat: Beat,
-    credential: Vec<u8>,
-    client_data_json: Vec<u8>,
     window: Duration,
+    holder: Holder,
 }
 
-impl Request {
-    /// `None`: not of its form, or not for a FIDO2 key of this person.
+/// What answers.
+enum Holder {
+    /// A FIDO2 credential, with the client data that it signs.
+    Credential {
+        id: Vec<u8>,
+        client_data_json: Vec<u8>,
+    },
+    /// The card with this key in slot 9C, subjectPublicKeyInfo; it signs with slot 9E.
+    Card { public_key: Vec<u8>, origin: String },
+}
+
+impl Question {
+    /// `None`: not of its form, or not for a key of this person.
     fn read(asked: Asked, keys: &[EnrolledKey], origin: &str) -> Option<Self> {
         let nonce: [u8; 32] = URL_SAFE_NO_PAD.decode(&asked.nonce).ok()?.try_into().ok()?;
         let beat = Beat::new(nonce, asked.key_id, asked.sessions)?;
         let name = asked.key_id.to_string();
-        let credential = keys.iter().find(|key| key.key_id == name)?.credential()?;
+        let key = keys.iter().find(|key| key.key_id == name)?;
+        let holder = match (key.credential(), key.card_key()) {
+            (Some(id), _) => Holder::Credential {
+                id,
+                client_data_json: beat.client_data(origin),
+            },
+            (None, Some(public_key)) => Holder::Card {
+                public_key,
+                origin: origin.to_owned(),
+            },
+            (None, None) => return None,
+        };
         Some(Self {
             nonce: asked.nonce,
             key: asked.key_id,
-            client_data_json: beat.client_data(origin),
             beat,
-            credential,
             window: Duration::from_millis(asked.window_ms).min(LONGEST_WINDOW),
+            holder,
         })
     }
 }
@@ -309,13 +334,8 @@ pub async fn follow(agent: Rc<Agent>) {
     };
     let places = Arc::new(Semaphore::new(AT_ONCE));
     while let Some(asked) = questions.recv().await {
-        if is_card(&agent.keys(), asked.key_id) {
-            let agent = Rc::clone(&agent);
-            tokio::task::spawn_local(async move { disclaim_card(&agent, &asked).await });
-            continue;
-        }
         let origin = agent.config.rp_id.origin();
-        let Some(request) = Request::read(asked, &agent.keys(), &origin) else {
+        let Some(question) = Question::read(asked, &agent.keys(), &origin) else {
             tracing::debug!("a question of presence was not taken up");
             continue;
         };
@@ -324,12 +344,12 @@ pub async fn follow(agent: Rc<Agent>) {
         };
         let agent = Rc::clone(&agent);
         tokio::task::spawn_local(async move {
-            let answered = tokio::time::timeout(request.window, answer(&agent, &request)).await;
+            let answered = tokio::time::timeout(question.window, answer(&agent, &question)).await;
             match answered {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::warn!(%error, "presence was not proven"),
                 Err(_) => {
-                    tracing::info!(key = %request.key, "presence: the key did not answer in time")
+                    tracing::info!(key = %question.key, "presence: the key did not answer in time")
                 }
             }
             drop(place);
@@ -337,31 +357,13 @@ pub async fn follow(agent: Rc<Agent>) {
     }
 }
 
-/// Whether it is a card of the person's: this agent knows no silent proof of a card that the server could tie to the key that sealed.
-fn is_card(keys: &[EnrolledKey], id: Uuid) -> bool {
-    let name = id.to_string();
-    keys.iter()
-        .any(|key| key.key_id == name && key.kind == "piv")
-}
-
-async fn disclaim_card(agent: &Agent, asked: &Asked) {
-    let Ok(token) = agent.token() else { return };
-    let body = json!({ "nonce": asked.nonce, "reason": "card" });
-    let told = agent
-        .server
-        .post::<Value>("/v1/presence/inabilities", Some(&token), &body);
-    if let Err(error) = told.await {
-        tracing::debug!(%error, "the server could not be told that a card proves no presence");
-    }
-}
-
-/// What a key answered.
+/// What a key answered: its place, and the members of the proof beside the nonce.
 enum Answer {
-    Proof(u64, Assertion),
+    Proof(u64, Value),
     Unable(&'static str),
 }
 
-async fn answer(agent: &Agent, request: &Request) -> Result<(), ServerError> {
+async fn answer(agent: &Agent, question: &Question) -> Result<(), ServerError> {
     if agent.presence.unattended().is_some() {
         return Ok(());
     }
@@ -370,15 +372,15 @@ async fn answer(agent: &Agent, request: &Request) -> Result<(), ServerError> {
     };
     let signing = |agent: &Agent| {
         let signing = agent.presence.signing.get();
-        signing.filter(|(key, _)| *key == request.key)
+        signing.filter(|(key, _)| *key == question.key)
     };
     let free = agent.until(|agent| signing(agent).is_none().then_some(()));
-    if tokio::time::timeout(request.window / 2, free)
+    if tokio::time::timeout(question.window / 2, free)
         .await
         .is_err()
         && let Some((_, action)) = signing(agent)
     {
-        let body = json!({ "nonce": request.nonce, "action": action });
+        let body = json!({ "nonce": question.nonce, "action": action });
         agent
             .server
             .post::<Value>("/v1/presence/delays", Some(&token), &body)
@@ -387,52 +389,124 @@ async fn answer(agent: &Agent, request: &Request) -> Result<(), ServerError> {
         return Ok(());
     }
     let _beating = Beating::begin(agent);
-    match ask(agent, request).await {
-        Answer::Proof(home, assertion) => {
-            let body = json!({
-                "nonce": request.nonce,
-                "response": {
-                    "client_data_json": URL_SAFE_NO_PAD.encode(&request.client_data_json),
-                    "authenticator_data": URL_SAFE_NO_PAD.encode(&assertion.authenticator_data),
-                    "signature": URL_SAFE_NO_PAD.encode(&assertion.signature),
-                },
-            });
+    let answer = match &question.holder {
+        Holder::Credential {
+            id,
+            client_data_json,
+        } => ask(agent, question.key, id, client_data_json).await,
+        Holder::Card { public_key, origin } => {
+            ask_card(agent, public_key, origin, question.beat.challenge()).await
+        }
+    };
+    match answer {
+        Answer::Proof(home, mut body) => {
+            body["nonce"] = question.nonce.as_str().into();
             agent
                 .server
                 .post::<Value>("/v1/presence/proofs", Some(&token), &body)
                 .await?;
-            agent.presence.homes.borrow_mut().insert(home, request.key);
-            agent.presence.note(request, "proven", agent.now(), true);
+            agent.presence.homes.borrow_mut().insert(home, question.key);
+            agent.presence.note(question, "proven", agent.now(), true);
         }
         Answer::Unable(reason) => {
-            agent.presence.note(request, reason, agent.now(), false);
-            let body = json!({ "nonce": request.nonce, "reason": reason });
+            agent.presence.note(question, reason, agent.now(), false);
+            let body = json!({ "nonce": question.nonce, "reason": reason });
             agent
                 .server
                 .post::<Value>("/v1/presence/inabilities", Some(&token), &body)
                 .await?;
-            tracing::warn!(key = %request.key, reason, "this key cannot prove presence");
+            tracing::warn!(key = %question.key, reason, "this key cannot prove presence");
         }
     }
     Ok(())
 }
 
+/// Has the card that holds a key sign with slot 9E, once it is there; the caller's patience is the limit.
+async fn ask_card(agent: &Agent, key: &[u8], origin: &str, challenge: [u8; 32]) -> Answer {
+    let keys = [key.to_vec()];
+    loop {
+        let holder = |agent: &Agent| agent.cards.borrow().holder(&keys).map(|(card, _)| card);
+        let card = agent.until(holder).await;
+        match beat_of(agent, &card, origin, challenge).await {
+            Ok(Some(body)) => return Answer::Proof(card.id, body),
+            Ok(None) | Err(AuthenticatorError::NoCardKey) => return Answer::Unable("card"),
+            Err(error) => {
+                tracing::debug!(card = %card.name, %error, "presence: asked again");
+                tokio::time::sleep(PAUSE_OF_A_BUSY_KEY).await;
+            }
+        }
+    }
+}
+
+/// One beat of this card; `None`: it has no key that signs in silence and whose place it attests.
+async fn beat_of(
+    agent: &Agent,
+    card: &ReadyCard,
+    origin: &str,
+    challenge: [u8; 32],
+) -> Result<Option<Value>, AuthenticatorError> {
+    let known = agent.presence.beside.borrow().get(&card.id).cloned();
+    let beside = match known {
+        Some(known) => known,
+        None => {
+            let Some(told) = card.presence_key().await? else {
+                return Ok(None);
+            };
+            let told = Rc::new(told);
+            agent
+                .presence
+                .beside
+                .borrow_mut()
+                .insert(card.id, Rc::clone(&told));
+            told
+        }
+    };
+    let Some((leaf, above)) = &beside.attestation else {
+        return Ok(None);
+    };
+    let signed = card
+        .sign_presence(beside.public_key.clone(), challenge, origin.to_owned())
+        .await?;
+    let above: Vec<String> = above
+        .iter()
+        .map(|der| URL_SAFE_NO_PAD.encode(der))
+        .collect();
+    Ok(Some(json!({
+        "card": {
+            "attestation": URL_SAFE_NO_PAD.encode(leaf),
+            "intermediates": above,
+            "origin": signed.origin,
+            "signature": URL_SAFE_NO_PAD.encode(signed.signature),
+        },
+    })))
+}
+
 /// Asks authenticators until the one that holds the key has answered; the caller's patience is the limit.
-async fn ask(agent: &Agent, request: &Request) -> Answer {
+async fn ask(agent: &Agent, key: Uuid, credential: &[u8], client_data_json: &[u8]) -> Answer {
     let mut others: Vec<u64> = Vec::new();
     loop {
         let next = agent
             .until(|agent| {
                 let homes = agent.presence.homes.borrow();
-                let at_home = |one: &Ready| homes.get(&one.id) == Some(&request.key);
+                let at_home = |one: &Ready| homes.get(&one.id) == Some(&key);
                 let mut ready = agent.authenticators.borrow().ready();
                 ready.retain(|one| !others.contains(&one.id));
                 ready.sort_by_key(|one| !at_home(one));
                 ready.into_iter().next()
             })
             .await;
-        match ask_one(agent, &next, request).await {
-            Ok(answer) => return answer,
+        match ask_one(agent, &next, key, credential, client_data_json).await {
+            Ok(Ok(assertion)) => {
+                let body = json!({
+                    "response": {
+                        "client_data_json": URL_SAFE_NO_PAD.encode(client_data_json),
+                        "authenticator_data": URL_SAFE_NO_PAD.encode(&assertion.authenticator_data),
+                        "signature": URL_SAFE_NO_PAD.encode(&assertion.signature),
+                    },
+                });
+                return Answer::Proof(next.id, body);
+            }
+            Ok(Err(reason)) => return Answer::Unable(reason),
             // Busy, or just gone: what is there is looked at anew.
             Err(Elsewhere::Later) => tokio::time::sleep(PAUSE_OF_A_BUSY_KEY).await,
             Err(Elsewhere::NotHere) => others.push(next.id),
@@ -445,41 +519,41 @@ enum Elsewhere {
     NotHere,
 }
 
-async fn ask_one(agent: &Agent, key: &Ready, request: &Request) -> Result<Answer, Elsewhere> {
-    if key.is_u2f() {
-        let held = key
-            .locate(
-                agent.config.rp_id.as_str(),
-                vec![request.credential.clone()],
-            )
-            .await;
+/// The inner error: why the key cannot.
+async fn ask_one(
+    agent: &Agent,
+    authenticator: &Ready,
+    key: Uuid,
+    credential: &[u8],
+    client_data_json: &[u8],
+) -> Result<Result<Assertion, &'static str>, Elsewhere> {
+    let rp_id = agent.config.rp_id.as_str();
+    if authenticator.is_u2f() {
+        let held = authenticator.locate(rp_id, vec![credential.to_vec()]).await;
         return match held {
-            Ok(Some(_)) => Ok(Answer::Unable("u2f")),
+            Ok(Some(_)) => Ok(Err("u2f")),
             _ => Err(Elsewhere::NotHere),
         };
     }
-    let hash = ceremony::sha256(&request.client_data_json);
-    let credential = request.credential.clone();
-    match key
-        .assert_silently(agent.config.rp_id.as_str(), hash, credential)
+    let hash = ceremony::sha256(client_data_json);
+    match authenticator
+        .assert_silently(rp_id, hash, credential.to_vec())
         .await
     {
-        Ok(assertion) if assertion.user_present || assertion.user_verified => {
-            Ok(Answer::Unable("not-silent"))
-        }
-        Ok(assertion) => Ok(Answer::Proof(key.id, assertion)),
+        Ok(assertion) if assertion.user_present || assertion.user_verified => Ok(Err("not-silent")),
+        Ok(assertion) => Ok(Ok(assertion)),
         Err(AuthenticatorError::NoCredential) => Err(Elsewhere::NotHere),
         Err(AuthenticatorError::Protocol(Error::Status(status))) if refuses(status) => {
             // Whose refusal it is can only be told where the key is known to be.
-            let home = agent.presence.homes.borrow().get(&key.id) == Some(&request.key);
+            let home = agent.presence.homes.borrow().get(&authenticator.id) == Some(&key);
             if home || agent.authenticators.borrow().ready().len() == 1 {
-                Ok(Answer::Unable("refused"))
+                Ok(Err("refused"))
             } else {
                 Err(Elsewhere::NotHere)
             }
         }
         Err(error) => {
-            tracing::debug!(authenticator = %key.name, %error, "presence: asked again");
+            tracing::debug!(authenticator = %authenticator.name, %error, "presence: asked again");
             Err(Elsewhere::Later)
         }
     }
@@ -492,6 +566,7 @@ fn refuses(status: Status) -> bool {
 
 /// An authenticator went away. If it held a key of the person's, that key is looked for once more, and then told to be gone.
 pub fn departed(agent: &Rc<Agent>, id: u64, transport: Transport) {
+    agent.presence.beside.borrow_mut().remove(&id);
     let held = agent.presence.homes.borrow_mut().remove(&id);
     if let Some(key) = held {
         // pcscd takes its readers away before or after it is seen to go itself, and may be back at once.
@@ -550,12 +625,14 @@ async fn leave(agent: &Agent, key: Uuid, restarted: bool) {
 /// restart of pcscd, whose readers come one by one, or when the seat returns).
 async fn is_back(agent: &Agent, key: Uuid, patience: Option<Duration>) -> bool {
     let name = key.to_string();
-    let credential = agent
-        .keys()
-        .iter()
-        .find(|enrolled| enrolled.key_id == name)
-        .and_then(EnrolledKey::credential);
-    let Some(credential) = credential else {
+    let keys = agent.keys();
+    let Some(enrolled) = keys.iter().find(|enrolled| enrolled.key_id == name) else {
+        return false;
+    };
+    if let Some(public_key) = enrolled.card_key() {
+        return is_card_back(agent, key, public_key, patience).await;
+    }
+    let Some(credential) = enrolled.credential() else {
         return false;
     };
     let rp_id = agent.config.rp_id.as_str();
@@ -592,6 +669,31 @@ async fn is_back(agent: &Agent, key: Uuid, patience: Option<Duration>) -> bool {
     };
     let patience = patience.unwrap_or(DESCRIBED);
     tokio::time::timeout(patience, look).await.unwrap_or(false)
+}
+
+/// As [`is_back`], for a card.
+async fn is_card_back(
+    agent: &Agent,
+    key: Uuid,
+    public_key: Vec<u8>,
+    patience: Option<Duration>,
+) -> bool {
+    let keys = [public_key];
+    let found = agent.until(|agent| {
+        let cards = agent.cards.borrow();
+        match cards.holder(&keys) {
+            Some((card, _)) => Some(Some(card.id)),
+            None if patience.is_some() || cards.is_reading() => None,
+            None => Some(None),
+        }
+    });
+    match tokio::time::timeout(patience.unwrap_or(DESCRIBED), found).await {
+        Ok(Some(home)) => {
+            agent.presence.homes.borrow_mut().insert(home, key);
+            true
+        }
+        _ => false,
+    }
 }
 
 fn is_unsettled(condition: &Condition) -> bool {
@@ -662,6 +764,13 @@ pub async fn learn(agent: &Agent) {
     if !agent.config.presence.lock {
         return;
     }
+    for key in agent.keys() {
+        if let (Some(public_key), Ok(id)) = (key.card_key(), key.key_id.parse())
+            && let Some((card, _)) = agent.cards.borrow().holder(&[public_key])
+        {
+            agent.presence.homes.borrow_mut().insert(card.id, id);
+        }
+    }
     let ready = agent.authenticators.borrow().ready();
     for authenticator in ready {
         let is_known = |id| agent.presence.homes.borrow().contains_key(&id);
@@ -714,9 +823,15 @@ mod tests {
     fn only_the_persons_own_key_is_asked_and_for_a_whole_nonce() {
         let origin = "sceau-agent://sceau.example";
         let nonce = URL_SAFE_NO_PAD.encode([7; 32]);
-        let read = |asked| Request::read(asked, &keys(), origin);
-        let request = read(asked(&nonce, 1, &[2, 3])).unwrap();
-        let text = String::from_utf8(request.client_data_json).unwrap();
+        let read = |asked| Question::read(asked, &keys(), origin);
+        let question = read(asked(&nonce, 1, &[2, 3])).unwrap();
+        let Holder::Credential {
+            client_data_json, ..
+        } = question.holder
+        else {
+            panic!("a FIDO2 key");
+        };
+        let text = String::from_utf8(client_data_json).unwrap();
         assert!(text.contains(r#""type":"sceau.presence""#) && text.contains(origin));
         assert!(read(asked(&nonce, 2, &[])).is_none());
         assert!(read(asked("AAAA", 1, &[])).is_none());

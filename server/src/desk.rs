@@ -66,6 +66,7 @@ pub use judgement::{Believed, Contradiction, REVIEW, Review};
 pub use login::{NewLogin, Redeemed, SignedIn};
 pub use presence::{Asked, ProofClaim, Standing};
 pub use publication::{Witness, WitnessStanding, Witnessing};
+pub use presence::{Asked, BeatAnswer, ProofClaim, Standing};
 pub use reading::{Counted, Found, Reader};
 
 use evidence::response;

@@ -3,14 +3,16 @@
 //!
 //! What is genuine is `sceau_proof::piv`'s word; what is good enough is `[piv]`'s. Trusts the roots and issuers that an administrator
 //! configured. The time is an argument; lists of revoked certificates come from `crl`, answers of OCSP responders from `ocsp`; enrolled cards are
-//! judged again by `again`.
+//! judged again by `again`; their presence by `beat`.
 
 mod again;
+mod beat;
 pub(crate) mod crl;
 mod ocsp;
 mod reason;
 
 pub use again::KeptCard;
+pub use beat::BeatClaim;
 pub use reason::words;
 
 use std::path::{Path, PathBuf};

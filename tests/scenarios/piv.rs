@@ -398,3 +398,43 @@ fn a_card_by_its_office_seals_what_a_rule_allows_until_it_is_revoked() -> Result
     assert_eq!(rejected["data"]["reason"], "certificate-revoked");
     Ok(())
 }
+
+#[test]
+fn a_card_that_attests_its_silent_key_keeps_its_session_until_it_is_pulled() -> Result<()> {
+    let mut cards = Cards::set()?;
+    cards.configure("\n[presence]\ninterval = \"3s\"\n")?;
+    let (carol, invitation) = cards.person(4, "carol", "Carol Petit", |maker, folder, port| {
+        let options = ["--touch", "always", "--slot", "9e"];
+        maker.card(folder, "Carol Petit", &options, port)
+    })?;
+    enrol(&carol, &["--invitation-file", &invitation])?;
+    let browser = cards.stage.house.gate();
+    let begun = browser.post("/.sceau/session", &json!({"person": carol.person}))?;
+    ensure!(begun.status == 201, "{} {}", begun.status, begun.text);
+    let action = begun.json()["action_id"].clone();
+    let action = action.as_str().context("an action")?;
+    waits(&carol, action)?;
+    seal(&carol, action)?;
+    let is = |state: &str| {
+        browser
+            .get("/.sceau/session")
+            .is_ok_and(|answer| answer.json()["state"] == state)
+    };
+    eventually("she is in", Duration::from_secs(10), || is("active"))?;
+    let touched = carol.key.touches_asked()?;
+    // Longer than one proof holds.
+    sleep(Duration::from_secs(7));
+    assert!(is("active"), "{}", carol.agent_log());
+    assert_eq!(carol.key.touches_asked()?, touched, "in silence");
+    let me = cards.stage.house.person(&carol)?.get("/v1/me")?.json();
+    assert_eq!(
+        me["presence"]["keys"][0]["presence"]["ability"], "uncounted",
+        "{me}"
+    );
+    carol.key.remove()?;
+    eventually("the pulled card ends it", Duration::from_secs(3), || {
+        is("ended")
+    })?;
+    cards.stage.logged(&["presence.lost", "removed"])?;
+    Ok(())
+}

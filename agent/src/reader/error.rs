@@ -1,6 +1,6 @@
 //! Why an authenticator did not do what was asked, in words that the daemon acts upon; the protocol's own errors become these.
 
-use sceau_ctap::{Error, PortError, Refused, Status, WireError};
+use sceau_ctap::{Error, FramingError, PortError, Refused, Status, WireError};
 
 use crate::pcsc::LinkError;
 
@@ -109,13 +109,16 @@ pub enum AuthenticatorError {
 }
 
 impl AuthenticatorError {
-    /// Whether it may be otherwise in a moment, as long as the authenticator is there: it was starting, or another program reset it.
+    /// Whether it may be otherwise in a moment, as long as the authenticator is there: it was starting, or another program reset it, or it was
+    /// pulled and plugged so quickly that its reader gave an empty answer.
     #[must_use]
     pub(crate) fn may_pass(self) -> bool {
-        matches!(
-            self,
-            Self::Silent | Self::Busy | Self::Gone | Self::Reset | Self::Reader(_)
-        )
+        const TORN: [FramingError; 2] = [FramingError::NoStatusWord, FramingError::Empty];
+        match self {
+            Self::Silent | Self::Busy | Self::Gone | Self::Reset | Self::Reader(_) => true,
+            Self::Protocol(Error::Wire(WireError::Framing(torn))) => TORN.contains(&torn),
+            _ => false,
+        }
     }
 }
 

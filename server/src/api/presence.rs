@@ -3,14 +3,16 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use sceau_proof::assertion::AssertionResponse;
+use sceau_proof::piv::SignatureResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
 use super::{Api, Json, PersonCaller, Problem, binary};
-use crate::desk::{Asked, DeskError, ProofClaim};
+use crate::desk::{Asked, BeatAnswer, DeskError, ProofClaim};
 use crate::id::{ActionId, KeyId};
+use crate::piv::BeatClaim;
 use crate::presence::{Goodbye, Why};
 use crate::session::{Session, SessionKind};
 
@@ -40,13 +42,43 @@ fn nonce(text: &str) -> Result<[u8; 32], Problem> {
         .map_err(|_| Problem::of(StatusCode::BAD_REQUEST, "malformed").because("nonce"))
 }
 
-/// A silent assertion for a nonce.
+/// What a key answered to a nonce: `response`, a FIDO2 key's silent assertion, or `card`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ProofBody {
     nonce: String,
-    #[schema(value_type = Object)]
-    response: AssertionResponse,
+    #[schema(value_type = Option<Object>)]
+    response: Option<AssertionResponse>,
+    card: Option<CardBeat>,
+}
+
+/// A card's beat by slot 9E. Binary values are base64url.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CardBeat {
+    attestation: String,
+    intermediates: Vec<String>,
+    origin: String,
+    signature: String,
+}
+
+fn answer(body: ProofBody) -> Result<BeatAnswer, Problem> {
+    match (body.response, body.card) {
+        (Some(response), None) => Ok(BeatAnswer::Assertion(response)),
+        (None, Some(card)) => Ok(BeatAnswer::Card(BeatClaim {
+            attestation: binary(&card.attestation, "attestation")?,
+            intermediates: card
+                .intermediates
+                .iter()
+                .map(|der| binary(der, "intermediates"))
+                .collect::<Result<_, _>>()?,
+            signature: SignatureResponse {
+                origin: card.origin,
+                signature: binary(&card.signature, "signature")?,
+            },
+        })),
+        _ => Err(Problem::of(StatusCode::BAD_REQUEST, "malformed").because("response or card")),
+    }
 }
 
 /// Takes a proof of presence.
@@ -59,7 +91,7 @@ pub(super) async fn prove(
 ) -> Result<axum::Json<Value>, Problem> {
     let claim = ProofClaim {
         nonce: nonce(&body.nonce)?,
-        response: body.response,
+        answer: answer(body)?,
     };
     let proven = api.desk.prove_presence(agent(&session)?, claim).await;
     api.metrics.proof(match &proven {

@@ -22,6 +22,7 @@ use crate::action::{ActionRecord, State};
 use crate::hub::Notice;
 use crate::id::{ActionId, KeyId, PersonId, SessionId};
 use crate::key::{Credential, KeyRecord, KeyState};
+use crate::piv::{BeatClaim, KeptCard};
 use crate::presence::{Ability, Goodbye, Presence, Unable, Why};
 use crate::session::{Session, SessionKind, SessionState};
 use crate::store::presence::{self, Nonce, Watched};
@@ -49,7 +50,16 @@ pub struct ProofClaim {
     /// The nonce that it answers.
     pub nonce: [u8; 32],
     /// What the key answered.
-    pub response: AssertionResponse,
+    pub answer: BeatAnswer,
+}
+
+/// What a key answered.
+#[derive(Debug, Clone)]
+pub enum BeatAnswer {
+    /// A FIDO2 key: a silent assertion.
+    Assertion(AssertionResponse),
+    /// A card: slot 9E.
+    Card(BeatClaim),
 }
 
 /// A session of a person that needs its key.
@@ -112,8 +122,28 @@ impl Desk {
             .stored(key::load(&mut connection, nonce.key).await)?
             .ok_or(DeskError::NotFound)?;
         let ability = self.stored(presence::ability(&mut connection, key.id).await)?;
+        let kept = match &claim.answer {
+            BeatAnswer::Card(_) => self
+                .stored(key::registration(&mut connection, key.id).await)?
+                .and_then(|kept| KeptCard::read(&kept.record)),
+            BeatAnswer::Assertion(_) => None,
+        };
         drop(connection);
-        let checked = check(&self.inner.shared, &key, ability.as_ref(), &nonce, &claim)?;
+        let shared = &self.inner.shared;
+        let checked = match &claim.answer {
+            BeatAnswer::Assertion(response) => check(
+                shared,
+                &key,
+                ability.as_ref(),
+                &nonce,
+                claim.nonce,
+                response,
+            )?,
+            BeatAnswer::Card(answer) => {
+                let beat = beat(&nonce, claim.nonce)?;
+                check_card(shared, kept.as_ref(), &beat, answer, self.now())
+            }
+        };
         let proven = self
             .run(Prove {
                 shared: Arc::clone(&self.inner.shared),
@@ -378,13 +408,38 @@ enum Checked {
     Failed(&'static str),
 }
 
+/// What a nonce had to be answered with.
+fn beat(nonce: &Nonce, bytes: [u8; 32]) -> Result<Beat, DeskError> {
+    let sessions = nonce.sessions.iter().map(|id| id.0).collect();
+    Beat::new(bytes, nonce.key.0, sessions).ok_or(DeskError::Misuse("stored beat is none"))
+}
+
+/// Verifies a card's proof. Pure.
+fn check_card(
+    shared: &Shared,
+    kept: Option<&KeptCard>,
+    beat: &Beat,
+    answer: &BeatClaim,
+    now: OffsetDateTime,
+) -> Checked {
+    let (Some(cards), Some(kept)) = (&shared.cards, kept) else {
+        return Checked::Failed("key-kind");
+    };
+    match cards.beat(kept, answer, &beat.challenge(), now) {
+        // A card counts nothing.
+        Ok(()) => Checked::Genuine { sign_count: 0 },
+        Err(reason) => Checked::Failed(reason),
+    }
+}
+
 /// Verifies a proof against the nonce's own beat. Pure.
 fn check(
     shared: &Shared,
     key: &KeyRecord,
     ability: Option<&Ability>,
     nonce: &Nonce,
-    claim: &ProofClaim,
+    bytes: [u8; 32],
+    response: &AssertionResponse,
 ) -> Result<Checked, DeskError> {
     let Credential::Fido2 {
         credential_id,
@@ -398,9 +453,7 @@ fn check(
         .map_err(|_| DeskError::Misuse("stored key does not parse"))?;
     let credential_id = CredentialId::new(credential_id.clone())
         .ok_or(DeskError::Misuse("stored credential id"))?;
-    let sessions = nonce.sessions.iter().map(|id| id.0).collect();
-    let beat = Beat::new(claim.nonce, nonce.key.0, sessions)
-        .ok_or(DeskError::Misuse("stored beat is none"))?;
+    let beat = beat(nonce, bytes)?;
     let origin = format!("sceau-agent://{}", shared.rp_id);
     let expected = Expectation {
         rp_id: &shared.rp_id,
@@ -411,17 +464,15 @@ fn check(
         zero_says_nothing: ability != Some(&Ability::Counted),
         stored_backup_eligible: key.backup_eligible,
     };
-    Ok(
-        match proof::verify(&claim.response, &public_key, &expected) {
-            Ok(verified) => Checked::Genuine {
-                sign_count: verified.sign_count(),
-            },
-            Err(PresenceError::Rejected(Rejection::SignCount { stored, received })) => {
-                Checked::Clone { stored, received }
-            }
-            Err(error) => Checked::Failed(error.reason()),
+    Ok(match proof::verify(response, &public_key, &expected) {
+        Ok(verified) => Checked::Genuine {
+            sign_count: verified.sign_count(),
         },
-    )
+        Err(PresenceError::Rejected(Rejection::SignCount { stored, received })) => {
+            Checked::Clone { stored, received }
+        }
+        Err(error) => Checked::Failed(error.reason()),
+    })
 }
 
 /// `Desk::ask_presence`.

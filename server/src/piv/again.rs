@@ -9,14 +9,14 @@ use sceau_proof::certificate::Certificate;
 use sceau_proof::certificate::path::MAX_CHAIN;
 use sceau_proof::evidence::{EnrolledKey, KeyRecord, PivRegistration};
 use sceau_proof::piv::PathError;
-use sceau_proof::piv::attestation::{self, AttestationError};
+use sceau_proof::piv::attestation::{self, AttestationError, VerifiedAttestation};
 use sceau_proof::piv::issuer::IssuerError;
 use time::OffsetDateTime;
 
 use super::{Cards, reason};
 use crate::attestation::Standing;
 
-const MALFORMED: &str = "certificate-malformed";
+pub(super) const MALFORMED: &str = "certificate-malformed";
 
 /// What is kept of an enrolled card.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl Cards {
     /// How an enrolled card stands now. `status`: why its revocation cannot be known now, if so.
     pub async fn judge_again(&self, card: &KeptCard, at: OffsetDateTime) -> Standing {
         match &card.registration.attestation {
-            Some(leaf) => self.attested_again(leaf, card, at).unwrap_or_else(fallen),
+            Some(_) => self.attested_again(card, at).unwrap_or_else(fallen),
             None => match self.certified_again(&card.registration, at).await {
                 Ok(Ok((model, anchor))) => Standing {
                     fallen: None,
@@ -86,10 +86,32 @@ impl Cards {
 
     fn attested_again(
         &self,
-        leaf: &String,
         card: &KeptCard,
         at: OffsetDateTime,
     ) -> Result<Standing, &'static str> {
+        let verified = self.attestation_again(card, at)?;
+        self.good_enough(&verified)
+            .map_err(|refused| reason::known(&refused.reason).unwrap_or("not-good-enough"))?;
+        Ok(Standing {
+            fallen: None,
+            model: Some(super::model(&verified)),
+            anchor: Some(verified.anchor().to_owned()),
+            status: None,
+        })
+    }
+
+    /// The enrolled key's own attestation, by the roots of today.
+    ///
+    /// # Errors
+    /// The reason, kebab-case; `not-an-attestation` of a card that is only certified.
+    pub(super) fn attestation_again(
+        &self,
+        card: &KeptCard,
+        at: OffsetDateTime,
+    ) -> Result<VerifiedAttestation, &'static str> {
+        let Some(leaf) = &card.registration.attestation else {
+            return Err(AttestationError::NotAttestation.reason());
+        };
         let (leaf, intermediates) = (parse(leaf)?, intermediates(&card.registration)?);
         let claim = attestation::Claim {
             leaf: &leaf,
@@ -102,15 +124,7 @@ impl Cards {
             Err(AttestationError::Path(PathError::Expired)) => judged(card.enrolled_at),
             judged => judged,
         };
-        let verified = verified.map_err(AttestationError::reason)?;
-        self.good_enough(&verified)
-            .map_err(|refused| reason::known(&refused.reason).unwrap_or("not-good-enough"))?;
-        Ok(Standing {
-            fallen: None,
-            model: Some(super::model(&verified)),
-            anchor: Some(verified.anchor().to_owned()),
-            status: None,
-        })
+        verified.map_err(AttestationError::reason)
     }
 
     /// The model and the anchor of a card that its issuer certifies; the outer error is of our own record.

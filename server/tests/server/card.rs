@@ -113,6 +113,8 @@ pub(crate) struct Says {
     pub(crate) pin: u8,
     pub(crate) touch: u8,
     pub(crate) firmware: [u8; 3],
+    /// The last byte of the card's serial number.
+    pub(crate) serial: u8,
 }
 
 /// PIN always, touch always, slot 9c.
@@ -121,6 +123,7 @@ pub(crate) const GOOD: Says = Says {
     pin: 3,
     touch: 2,
     firmware: [5, 7, 4],
+    serial: 3,
 };
 
 /// A manufacturer of cards that attest their keys.
@@ -146,7 +149,7 @@ impl Maker {
         };
         leaf.custom_extensions = vec![
             extension(3, &says.firmware),
-            extension(7, &[2, 3, 1, 2, 3]),
+            extension(7, &[2, 3, 1, 2, says.serial]),
             extension(8, &[says.pin, says.touch]),
             extension(9, &[3]),
         ];
@@ -215,7 +218,16 @@ impl Card {
 
     /// What slot 9C signs for a challenge from an origin: `SHA-256("sceau/piv/v1\0" ‖ challenge ‖ SHA-256(origin))`.
     pub(crate) fn sign(&self, challenge: &[u8; 32], origin: &str) -> Vec<u8> {
-        let mut message = b"sceau/piv/v1\0".to_vec();
+        self.sign_as(b"sceau/piv/v1\0", challenge, origin)
+    }
+
+    /// What slot 9E signs for a beat's challenge.
+    pub(crate) fn sign_presence(&self, challenge: &[u8; 32], origin: &str) -> Vec<u8> {
+        self.sign_as(b"sceau/piv-presence/v1\0", challenge, origin)
+    }
+
+    fn sign_as(&self, prefix: &[u8], challenge: &[u8; 32], origin: &str) -> Vec<u8> {
+        let mut message = prefix.to_vec();
         message.extend(challenge);
         message.extend(digest(&SHA256, origin.as_bytes()).as_ref());
         let mut file = tempfile::NamedTempFile::new().unwrap();

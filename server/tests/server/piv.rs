@@ -7,8 +7,9 @@ use sceau_proof::action::Action;
 use sceau_proof::attestation::trust::{Anchor, Binding, Sources};
 use sceau_proof::base64url;
 use sceau_proof::certificate::Certificate;
+use sceau_proof::presence::Beat;
 use sceau_server::config;
-use sceau_server::desk::DeskError;
+use sceau_server::desk::{DeskError, InboxEvent};
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime, macros::datetime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -350,6 +351,113 @@ async fn a_card_signs_its_owner_in() {
         .ask(&pending.token, "GET", "/v1/me", None)
         .await;
     assert_eq!(me.status, 200, "{me:?}");
+}
+
+/// What a card's slot 9E attests: neither PIN nor touch.
+const SILENT: Says = Says {
+    slot: "9e",
+    pin: 1,
+    touch: 1,
+    ..GOOD
+};
+
+#[tokio::test]
+async fn a_card_proves_presence_by_the_silent_key_that_it_attests_and_by_nothing_else() {
+    let rule = "kinds = [\"browser\"]\ninterval = \"15s\"";
+    let house = House::placed(
+        "",
+        |crl| format!("crl = [{crl:?}]"),
+        |place| place.presence = Some(toml::from_str(rule).unwrap()),
+    )
+    .await;
+    let maker = &house.maker;
+    let carl = house
+        .enrol("carl", "manager", maker.card(Kind::P256, GOOD))
+        .await;
+    let agent = house.served.desk.session(&carl.token).await;
+    let agent = agent.unwrap().unwrap();
+    let asked = json!({"person": "carl", "kind": "browser"});
+    let opened = house
+        .served
+        .send(Ask::new("POST", "/v1/sessions").json(&asked.to_string()))
+        .await
+        .json();
+    let action = json!({"action": opened["action"],
+        "status_url": format!("/v1/actions/{}", opened["action"]["id"].as_str().unwrap())});
+    let browser = Enrolled {
+        token: opened["token"].as_str().unwrap().to_owned(),
+        ..carl
+    };
+    assert_eq!(
+        house.seal(&browser, &action).await.json()["state"],
+        "executed"
+    );
+
+    let prove = async |beside: &Card, of: &dyn Fn(&Card, &[u8; 32]) -> Vec<u8>| {
+        let mut inbox = house.served.desk.subscribe_session(&agent).await.unwrap();
+        let asked = loop {
+            if let InboxEvent::Presence(asked) = inbox.next().await.unwrap() {
+                break asked;
+            }
+        };
+        let sessions = asked.sessions.iter().map(|id| id.0).collect();
+        let beat = Beat::new(asked.nonce, asked.key.0, sessions).unwrap();
+        let body = json!({
+            "nonce": base64url::encode(asked.nonce),
+            "card": {
+                "attestation": base64url::encode(beside.attestation.as_ref().unwrap()),
+                "intermediates": beside.intermediates.iter().map(base64url::encode).collect::<Vec<_>>(),
+                "origin": AGENT,
+                "signature": base64url::encode(of(beside, &beat.challenge())),
+            },
+        });
+        let path = "/v1/presence/proofs";
+        house
+            .served
+            .ask(&carl.token, "POST", path, Some(body))
+            .await
+    };
+    let honest = |card: &Card, challenge: &[u8; 32]| card.sign_presence(challenge, AGENT);
+    let proven = prove(&maker.card(Kind::P256, SILENT), &honest).await;
+    assert_eq!(proven.status, 200, "{proven:?}");
+    assert_eq!(proven.json()["sessions"].as_array().map(Vec::len), Some(1));
+
+    let stranger = Maker::new("Test Cards Root");
+    let says = |serial, pin, touch| Says {
+        serial,
+        pin,
+        touch,
+        ..SILENT
+    };
+    let refused: [(Card, &dyn Fn(&Card, &[u8; 32]) -> Vec<u8>, &str); 6] = [
+        (maker.card(Kind::P256, says(4, 1, 1)), &honest, "other-card"),
+        (maker.card(Kind::P256, GOOD), &honest, "other-card"),
+        (
+            stranger.card(Kind::P256, SILENT),
+            &honest,
+            "chain-signature-invalid",
+        ),
+        (maker.card(Kind::P256, says(3, 1, 2)), &honest, "not-silent"),
+        (
+            maker.card(Kind::P256, SILENT),
+            &|card, _| card.sign_presence(&[7; 32], AGENT),
+            "signature-invalid",
+        ),
+        (
+            maker.card(Kind::P256, SILENT),
+            &|card, challenge| card.sign(challenge, AGENT),
+            "signature-invalid",
+        ),
+    ];
+    for (card, of, reason) in refused {
+        let answer = prove(&card, of).await;
+        problem(&answer, 422, "not-verified");
+        let told = crate::conformance::log(&house.served.desk).await;
+        let last = told
+            .iter()
+            .rfind(|entry| entry.kind() == "presence.rejected");
+        assert_eq!(last.unwrap().data()["reason"], reason);
+    }
 }
 
 async fn refusal_of(says: Says) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration as Span;
 use sceau_proof::action::Action;
 use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::presence::Beat;
-use sceau_server::desk::{Asked, Desk, DeskError, Inbox, InboxEvent, ProofClaim};
+use sceau_server::desk::{Asked, BeatAnswer, Desk, DeskError, Inbox, InboxEvent, ProofClaim};
 use sceau_server::id::SessionId;
 use sceau_server::presence::{Ability, Goodbye, Presence, Unable, Why};
 use sceau_server::session::{Session, SessionKind, SessionState};
@@ -104,12 +104,12 @@ impl Scene {
                 .sign(&client_data_json, flags, sign_count);
         ProofClaim {
             nonce: asked.nonce,
-            response: AssertionResponse {
+            answer: BeatAnswer::Assertion(AssertionResponse {
                 client_data_json,
                 authenticator_data,
                 signature,
                 credential_id: None,
-            },
+            }),
         }
     }
 
@@ -286,7 +286,10 @@ async fn lies_keep_nothing_alive(place: Place) {
     let beat = Beat::new(*action.challenge().as_bytes(), asked.key.0, Vec::new()).unwrap();
     let claim = scene.signed(&asked, beat.client_data(AGENT), 0, scene.next());
     let mut approval = scene.alice.claim(&record);
-    approval.response = sceau_proof::evidence::Response::Fido2(claim.response);
+    let BeatAnswer::Assertion(response) = claim.answer else {
+        panic!("an assertion");
+    };
+    approval.response = sceau_proof::evidence::Response::Fido2(response);
     assert_eq!(
         scene.desk.approve(record.id, approval).await.err(),
         Some(DeskError::NotVerified)

@@ -138,7 +138,12 @@ pub(crate) fn make(options: &MakeCard) -> anyhow::Result<()> {
         options.slots.clone()
     };
     for slot in slots {
-        let public_key = card.generate(slot, options.algorithm, options.touch)?;
+        // Doors open by 9E: it never waits for a hand, whatever the other keys do.
+        let touch = match slot {
+            Slot::CardAuthentication => TouchPolicy::Never,
+            _ => options.touch,
+        };
+        let public_key = card.generate(slot, options.algorithm, touch)?;
         let spki = tlv::spki(&public_key).context("an unknown public key")?;
         let certificate = certify(options, slot, &spki, &issuer)?;
         fs::write(
