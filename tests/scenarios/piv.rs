@@ -435,6 +435,6 @@ fn a_card_that_attests_its_silent_key_keeps_its_session_until_it_is_pulled() -> 
     eventually("the pulled card ends it", Duration::from_secs(3), || {
         is("ended")
     })?;
-    cards.stage.logged(&["presence.lost", "removed"])?;
+    cards.stage.logged(&["session.ended", "presence"])?;
     Ok(())
 }
