@@ -64,9 +64,8 @@ pub use execute::Consumed;
 pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
 pub use login::{NewLogin, Redeemed, SignedIn};
-pub use presence::{Asked, ProofClaim, Standing};
-pub use publication::{Witness, WitnessStanding, Witnessing};
 pub use presence::{Asked, BeatAnswer, ProofClaim, Standing};
+pub use publication::{Witness, WitnessStanding, Witnessing};
 pub use reading::{Counted, Found, Reader};
 
 use evidence::response;
