@@ -7,8 +7,8 @@ use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::presence::Beat;
 use sceau_server::action::{ActionRecord, Caller, NewAction, Outcome, State, Target};
 use sceau_server::desk::{
-    Asked, CancelReason, Desk, DeskError, Found, InboxEvent, NewLogin, ProofClaim, Reader,
-    RefusalReason, RegistrationClaim,
+    Asked, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent, NewLogin, ProofClaim,
+    Reader, RefusalReason, RegistrationClaim,
 };
 use sceau_server::fact::Change;
 use sceau_server::lineage::{Begotten, Relation};
@@ -648,12 +648,12 @@ async fn sessions(place: &mut Place) -> Saboteur {
         let (authenticator_data, signature) = alice.credential.sign(&client_data_json, 0, counter);
         ProofClaim {
             nonce: asked.nonce,
-            response: AssertionResponse {
+            answer: BeatAnswer::Assertion(AssertionResponse {
                 client_data_json,
                 authenticator_data,
                 signature,
                 credential_id: None,
-            },
+            }),
         }
     };
     let first = asked(&mut it, &agent).await;
