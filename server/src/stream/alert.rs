@@ -64,6 +64,9 @@ pub(super) fn severity(entry: &Entry) -> Severity {
         | "session.suspended"
         | "session.refused"
         | "key.suspended"
+        | "presence.rejected"
+        | "reading.refused"
+        | "provider.code-replayed"
         | "action.outcome-unknown" => Severity::Warning,
         "policy.changed"
         | "configuration.changed"
