@@ -445,6 +445,9 @@ impl Config {
         for stream in &mut self.stream {
             stream.resolve(folder);
         }
+        if let Some(login) = self.gate.as_mut().and_then(|gate| gate.login.as_mut()) {
+            login.resolve(folder);
+        }
         if let Some(path) = self.store.url.strip_prefix("sqlite:") {
             // `sqlite://relative`, `sqlite:relative` and `sqlite:///absolute` alike.
             let path = folder.join(path.strip_prefix("//").unwrap_or(path));

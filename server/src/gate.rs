@@ -46,6 +46,7 @@ pub mod creation;
 mod display;
 pub mod forward;
 pub mod hold;
+pub mod login;
 pub mod meaning;
 mod meter;
 mod notice;
@@ -81,6 +82,9 @@ pub struct Settings {
     /// Is TLS ended by another proxy, whose only upstream is the gate?
     #[serde(default)]
     pub behind_tls: bool,
+    /// Log-in by ProConnect, before the sign-in by key.
+    #[serde(default)]
+    pub login: Option<login::Settings>,
 }
 
 /// Where the gate's TLS identity lies.
@@ -113,6 +117,9 @@ pub enum GateError {
     /// The TLS identity.
     #[error("gate.tls: {0}")]
     Tls(String),
+    /// The log-in.
+    #[error(transparent)]
+    Login(#[from] login::LoginFault),
 }
 
 /// The gate.
@@ -127,6 +134,7 @@ pub struct Gate {
     ration: Ration,
     exchanges: Exchanges,
     touches: Touches,
+    login: Option<Arc<login::Login>>,
     tls: Option<TlsAcceptor>,
 }
 
@@ -168,6 +176,9 @@ impl Settings {
             }
         }
         self.acceptor()?;
+        if let Some(login) = &self.login {
+            login::Login::new(login.clone(), true, time::OffsetDateTime::UNIX_EPOCH)?;
+        }
         Ok(applications)
     }
 
@@ -211,6 +222,14 @@ impl Gate {
             ration: Ration::new(desk.now()),
             exchanges: Exchanges::start(desk.clone()),
             touches: Touches::default(),
+            login: match &settings.login {
+                Some(login) => Some(Arc::new(login::Login::new(
+                    login.clone(),
+                    secure,
+                    desk.now(),
+                )?)),
+                None => None,
+            },
             desk,
             sites,
             cookies: CookieRule::new(secure),

@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod checkpoint;
 pub mod cursor;
 pub mod fact;
+pub mod identity;
 pub mod judgement;
 pub mod key;
 pub mod lineage;
@@ -92,6 +93,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (21, include_str!("../migrations/0021_fact.sql")),
     (24, include_str!("../migrations/0024_campaign.sql")),
     (80, include_str!("../migrations/0080_touch.sql")),
+    (50, include_str!("../migrations/0050_identity.sql")),
     (65, include_str!("../migrations/0065_provider.sql")),
     (70, include_str!("../migrations/0070_presence.sql")),
     (22, include_str!("../migrations/0022_reading.sql")),

@@ -3,14 +3,18 @@
 
 mod attacks;
 mod attestation;
+mod backoffice;
 mod browser;
 mod crash;
+mod crash;
 mod log;
+mod login;
 mod path;
 mod peers;
 mod piv;
 mod presence;
 mod provider;
+mod proxies;
 mod system;
 mod usb;
 mod workstation;

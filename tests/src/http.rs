@@ -192,7 +192,9 @@ impl Client {
         }
     }
 
-    fn cookie_header(&self) -> String {
+    /// Its cookies, as in `Cookie`.
+    #[must_use]
+    pub fn cookie_header(&self) -> String {
         let jar = self
             .cookies
             .lock()

@@ -160,7 +160,7 @@ async fn done(
     params: &Map<String, Value>,
 ) -> Result<Value, Fault> {
     match record.kind.as_str() {
-        "session.open" => seal_session(tx, shared, record).await,
+        "session.open" => seal_session(tx, shared, record, params).await,
         "key.enroll" => enroll(tx, shared, record, params).await,
         "key.revoke" => revoke(tx, record, params).await,
         "person.suspend" => lineage::suspend(tx, shared, record, params).await,
@@ -196,7 +196,9 @@ async fn seal_session(
     tx: &mut Tx<'_>,
     shared: &Shared,
     record: &ActionRecord,
+    params: &Map<String, Value>,
 ) -> Result<Value, Fault> {
+    super::identity::sealed(tx, record, params).await?;
     let id = session::of_action(tx.connection, record.id)
         .await?
         .ok_or(DeskError::Misuse("sign-in without session"))?;

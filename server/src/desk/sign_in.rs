@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Map, json};
 use zeroize::Zeroizing;
 
+use super::identity::{self, LoginClaim};
 use super::known::{facts, known};
 use super::open::birth;
 use super::{Desk, DeskError, Shared, live};
@@ -48,6 +49,27 @@ impl Desk {
             person,
             kind,
             place,
+            login: None,
+        })
+        .await?
+    }
+
+    /// As [`Desk::open_session`], after a log-in that the gate has verified: the key seals it, too.
+    ///
+    /// # Errors
+    /// As [`Desk::open_session`]; `UnknownPerson` also when the identity is somebody else's.
+    pub async fn open_session_after(
+        &self,
+        person: PersonId,
+        kind: SessionKind,
+        login: Option<LoginClaim>,
+    ) -> Result<OpenedSession, DeskError> {
+        self.run(OpenSession {
+            shared: Arc::clone(&self.inner.shared),
+            person,
+            kind,
+            place: None,
+            login,
         })
         .await?
     }
@@ -190,6 +212,7 @@ pub(super) struct OpenSession {
     pub(super) person: PersonId,
     pub(super) kind: SessionKind,
     pub(super) place: Option<(IpAddr, Option<String>)>,
+    pub(super) login: Option<LoginClaim>,
 }
 
 impl Command for OpenSession {
@@ -210,6 +233,25 @@ impl Command for OpenSession {
                 .await?;
             return Ok(Err(DeskError::UnknownPerson));
         }
+        let words = match &self.login {
+            None => None,
+            Some(claim) => match identity::may_claim(tx, claim, &person.id).await? {
+                Some(words) => Some(words),
+                None => {
+                    let entry = tx
+                        .entry("session.refused")
+                        .datum("reason", "identity-of-another");
+                    tx.append(entry, None, &[("person", person.id.as_str())])
+                        .await?;
+                    return Ok(Err(DeskError::UnknownPerson));
+                }
+            },
+        };
+        let mut params = Map::new();
+        params.insert("kind".to_owned(), json!(self.kind));
+        if let Some(claim) = &self.login {
+            params.insert("login".to_owned(), claim.to_json());
+        }
         let id = SessionId(tx.ports.uuid(tx.now)?);
         let service = OWN_SERVICE
             .parse()
@@ -223,12 +265,9 @@ impl Command for OpenSession {
                 id: id.to_string(),
                 display: self.kind.as_str().to_owned(),
             },
-            params: json!({ "kind": self.kind })
-                .as_object()
-                .cloned()
-                .unwrap_or_default(),
+            params,
             request: None,
-            words: None,
+            words,
         };
         let target = TargetFacts::Person(known(tx, &person).await?);
         let facts = facts(tx, &self.shared, &asked, &person, target, None).await?;

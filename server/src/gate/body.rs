@@ -123,6 +123,33 @@ impl Fields {
         ))
     }
 
+    /// SHA-256 of what a body says: of its bytes, but of the parts alone where it is multipart, since browsers draw a new boundary each
+    /// time that a person sends the same form.
+    #[must_use]
+    pub fn content_sha256(headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
+        use aws_lc_rs::digest::{Context, SHA256};
+        let boundary = headers
+            .get("content-type")
+            .and_then(|kind| kind.to_str().ok())
+            .filter(|kind| kind.to_ascii_lowercase().starts_with("multipart/form-data"))
+            .and_then(|kind| parameters_of(kind.split_once(';')?.1).ok().flatten());
+        let parts = boundary.and_then(|boundary| raw_parts(body, &boundary).ok());
+        let mut context = Context::new(&SHA256);
+        match parts {
+            None => context.update(body),
+            Some(parts) => {
+                context.update(b"multipart\0");
+                for piece in parts.iter().flat_map(|(head, value)| [*head, *value]) {
+                    context.update(&(piece.len() as u64).to_be_bytes());
+                    context.update(piece);
+                }
+            }
+        }
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(context.finish().as_ref());
+        sha256
+    }
+
     /// The top-level texts, for the method's replacement.
     #[must_use]
     pub fn texts(&self) -> Vec<(String, String)> {
@@ -189,16 +216,25 @@ fn parameters_of(text: &str) -> Result<Option<String>, BodyError> {
 }
 
 fn multipart(body: &[u8], boundary: &str) -> Result<Vec<(String, FieldValue)>, BodyError> {
+    let parts = raw_parts(body, boundary)?.into_iter();
+    parts.map(|(head, value)| part_field(head, value)).collect()
+}
+
+/// Head and value of a part, verbatim.
+type RawPart<'b> = (&'b [u8], &'b [u8]);
+
+/// The parts of a multipart body.
+fn raw_parts<'b>(body: &'b [u8], boundary: &str) -> Result<Vec<RawPart<'b>>, BodyError> {
     let open = format!("--{boundary}");
     let close = format!("\r\n--{boundary}");
     let mut rest = body
         .strip_prefix(open.as_bytes())
         .ok_or(BodyError::Malformed)?;
-    let mut fields = Vec::new();
+    let mut parts = Vec::new();
     loop {
         if let Some(end) = rest.strip_prefix(b"--") {
             return if end.is_empty() || end == b"\r\n" {
-                Ok(fields)
+                Ok(parts)
             } else {
                 Err(BodyError::Malformed)
             };
@@ -213,8 +249,8 @@ fn multipart(body: &[u8], boundary: &str) -> Result<Vec<(String, FieldValue)>, B
         let end = find(content, close.as_bytes()).ok_or(BodyError::Malformed)?;
         let value = content.get(..end).unwrap_or_default();
         rest = content.get(end + close.len()..).unwrap_or_default();
-        fields.push(part_field(head, value)?);
-        if fields.len() > MAX_FIELDS {
+        parts.push((head, value));
+        if parts.len() > MAX_FIELDS {
             return Err(BodyError::Malformed);
         }
     }
@@ -406,6 +442,27 @@ pub fn signable(value: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_same_form_sent_again_says_the_same() {
+        let sent = |boundary: &str, name: &str, value: &str| {
+            let kind = format!("multipart/form-data; boundary={boundary}");
+            let headers =
+                HeaderMap::from_iter([(http::header::CONTENT_TYPE, kind.parse().unwrap())]);
+            let body = format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n--{boundary}--\r\n"
+            );
+            Fields::content_sha256(&headers, body.as_bytes())
+        };
+        assert_eq!(sent("----A1", "a", "x"), sent("----B2", "a", "x"));
+        assert_ne!(sent("----A1", "a", "x"), sent("----A1", "a", "y"));
+        assert_ne!(sent("----A1", "ab", "x"), sent("----A1", "a", "bx"));
+        let plain = HeaderMap::new();
+        assert_ne!(
+            Fields::content_sha256(&plain, b"a"),
+            Fields::content_sha256(&plain, b"b")
+        );
+    }
     use http::HeaderValue;
     use proptest::prelude::*;
 

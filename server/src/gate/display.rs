@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 
 use crate::gate::canon::Target;
 use crate::gate::client::full;
@@ -48,21 +49,37 @@ pub(super) async fn look_up(
         if response.status() != StatusCode::OK {
             return None;
         }
-        let bytes = Limited::new(response.into_body(), DISPLAY_LIMIT)
-            .collect()
-            .await
-            .ok()?
-            .to_bytes();
-        let text = std::str::from_utf8(&bytes).ok()?;
         match json {
             Some(pointer) => {
-                let value: serde_json::Value = serde_json::from_str(text).ok()?;
+                let body = Limited::new(response.into_body(), DISPLAY_LIMIT);
+                let bytes = body.collect().await.ok()?.to_bytes();
+                let value: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
                 value.pointer(pointer)?.as_str().map(str::to_owned)
             }
-            None => title(text),
+            None => title(&as_far_as_the_title(response.into_body()).await?),
         }
     };
     tokio::time::timeout(DISPLAY_TIMEOUT, fetched).await.ok()?
+}
+
+/// The beginning of a page: however long it is, its title stands at the top.
+async fn as_far_as_the_title(mut body: Incoming) -> Option<String> {
+    let mut bytes = Vec::new();
+    while bytes.len() < DISPLAY_LIMIT {
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        if let Ok(data) = frame.ok()?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if String::from_utf8_lossy(&bytes)
+            .to_ascii_lowercase()
+            .contains("</title")
+        {
+            break;
+        }
+    }
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The text of a page's `<title>`, with the five entities that escaping makes.

@@ -76,8 +76,8 @@ pub struct FlightKey {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// SHA-256 of the body.
-    pub body_sha256: [u8; 32],
+    /// SHA-256 of what the body says ([`crate::gate::body::Fields::content_sha256`]).
+    pub content_sha256: [u8; 32],
 }
 
 /// How a flight begins.
@@ -401,7 +401,7 @@ impl Holds {
                 .await
                 .unwrap_or((None, Err(Failure::Unknown)));
             if let (Some(action), Err(_)) = (action, &end) {
-                holds.remember(&driven, action, None, from);
+                holds.lead_back(action, from);
             }
             let ending = share(end, || lock(&driven.attached).clients).await;
             let mut state = lock(&holds.state);

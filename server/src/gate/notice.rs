@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::desk::DeskError;
 use crate::gate::canon::NotCanonical;
-use crate::gate::client::{self, Client, Notice};
+use crate::gate::client::{self, Client, ClientKind, Notice};
 use crate::gate::forward::{Body, ForwardError};
 use crate::gate::hold::{Failure, Ride};
 use crate::gate::passage::Asked;
@@ -55,10 +55,18 @@ pub(super) fn told(asked: &Asked<'_>, ride: Ride) -> Response<Body> {
         }
         Ride::Failed(action, failure) => {
             let mut notice = failure_notice(&failure);
-            if let Some(action) = action {
-                notice = notice.with("action_id", action.to_string());
+            let Some(action) = action else {
+                return notice.answer(&asked.client);
+            };
+            notice = notice.with("action_id", action.to_string());
+            let mut response = notice.answer(&asked.client);
+            // HTMX swaps nothing for a 403, and says nothing: the person would never know.
+            if asked.client.kind == ClientKind::Htmx
+                && let Ok(page) = HeaderValue::from_str(&format!("/.sceau/actions/{action}"))
+            {
+                response.headers_mut().insert("hx-redirect", page);
             }
-            notice.answer(&asked.client)
+            response
         }
     }
 }

@@ -11,9 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::action::{ActionRecord, State};
-use crate::gate::client::{ClientKind, Language, Notice, empty, json_answer, own_path};
+use crate::gate::client::{ClientKind, Language, Notice, empty, json_answer, own_path, see_other};
 use crate::gate::forward::Body;
 use crate::gate::hold::Landing;
+use crate::gate::login;
 use crate::gate::notice::{desk_notice, sign_in_first};
 use crate::gate::page;
 use crate::gate::passage::Asked;
@@ -44,21 +45,52 @@ pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> 
     match (&parts.method, segments.get(1..).unwrap_or_default()) {
         (&Method::GET, ["page.js"]) => page::script(),
         (&Method::GET, ["page.css"]) => page::style(),
-        (&Method::GET, ["sign-in"]) => {
-            page::sign_in(asked.client.language, &next(asked), &seal(asked))
-        }
+        (&Method::GET, ["sign-in"]) => sign_in(asked, parts),
         (&Method::POST, ["session"]) => open(asked, parts, body).await,
         (&Method::GET, ["session"]) => state(asked).await,
         (&Method::DELETE, ["session"]) => end(asked).await,
+        (&Method::GET, ["login"]) => match &asked.gate.login {
+            Some(login) => login::begin(asked, login, next(asked)).await,
+            None => nothing_here(asked),
+        },
+        (&Method::GET, ["login", "callback"]) => match &asked.gate.login {
+            Some(login) => login::callback(asked, &parts.headers, login).await,
+            None => nothing_here(asked),
+        },
+        (&Method::GET, ["login", "jwks.json"]) => {
+            let keys = asked.gate.login.as_ref().and_then(|login| login.jwks());
+            keys.map_or_else(
+                || nothing_here(asked),
+                |keys| json_answer(StatusCode::OK, &keys),
+            )
+        }
+        (&Method::POST, ["logout"]) => out(asked).await,
         (&Method::GET, ["actions", id]) => action(asked, parts, id).await,
-        _ => Notice::new(
-            StatusCode::NOT_FOUND,
-            "not-found",
-            "Rien ici.",
-            "Nothing here.",
-        )
-        .answer(&asked.client),
+        _ => nothing_here(asked),
     }
+}
+
+fn nothing_here(asked: &Asked<'_>) -> Response<Body> {
+    let (fr, en) = ("Rien ici.", "Nothing here.");
+    Notice::new(StatusCode::NOT_FOUND, "not-found", fr, en).answer(&asked.client)
+}
+
+/// The sign-in page: by ProConnect first where that is configured, then by key.
+fn sign_in(asked: &Asked<'_>, parts: &Parts) -> Response<Body> {
+    let login = asked.gate.login.as_ref();
+    let verified = login.and_then(|login| login.verified(asked, &parts.headers));
+    let person = verified.as_ref().and_then(|login| login.person.as_ref());
+    let next = verified
+        .as_ref()
+        .map_or_else(|| next(asked), |login| login.next.clone());
+    let shown = page::SignIn {
+        next: &next,
+        by_login: login.is_some() && verified.is_none(),
+        by_key: verified.is_some() || !login.is_some_and(|login| login.is_required()),
+        person: person.map(PersonId::as_str),
+        seal: &seal(asked),
+    };
+    page::sign_in(asked.client.language, &shown)
 }
 
 fn query(asked: &Asked<'_>, name: &str) -> Option<String> {
@@ -117,13 +149,21 @@ async fn open(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> Response<Body
     let Ok(SignIn { person }) = serde_json::from_slice(&collected.to_bytes()) else {
         return malformed();
     };
-    match asked
-        .gate
-        .desk
-        .open_session(person, SessionKind::Gate)
+    let login = asked.gate.login.as_ref();
+    let claim = login.and_then(|login| login.take_claim(asked, &parts.headers, &person));
+    if claim.is_none() && login.is_some_and(|login| login.is_required()) {
+        return login::needed(asked);
+    }
+    let (claim, id_token) = claim.unzip();
+    let desk = &asked.gate.desk;
+    match desk
+        .open_session_after(person, SessionKind::Gate, claim)
         .await
     {
         Ok(opened) => {
+            if let (Some(login), Some(id_token)) = (login, id_token) {
+                login.remember(opened.id, id_token);
+            }
             let mut response = json_answer(
                 StatusCode::CREATED,
                 &json!({"action_id": opened.action.id.to_string()}),
@@ -161,6 +201,23 @@ async fn state(asked: &Asked<'_>) -> Response<Body> {
         StatusCode::OK,
         &json!({"state": session.state.as_str(), "person": person}),
     )
+}
+
+/// Out of the session here, and where it was logged in to.
+async fn out(asked: &Asked<'_>) -> Response<Body> {
+    let ended = end(asked).await;
+    if !ended.status().is_success() {
+        return ended;
+    }
+    let session = session(&asked.visitor).map(|session| session.id);
+    let mut response = match &asked.gate.login {
+        Some(login) => login::out(asked, login, session).await,
+        None => see_other("/"),
+    };
+    for cookie in ended.headers().get_all(SET_COOKIE) {
+        response.headers_mut().append(SET_COOKIE, cookie.clone());
+    }
+    response
 }
 
 async fn end(asked: &Asked<'_>) -> Response<Body> {
@@ -209,13 +266,14 @@ async fn action(asked: &Asked<'_>, parts: &Parts, id: &str) -> Response<Body> {
         && !text("accept").starts_with("application/json");
     if html {
         let words = words(&record, asked.client.language);
-        return page::action(
-            asked.client.language,
-            &id.to_string(),
-            &words,
-            record.state.as_str(),
-            &seal(asked),
-        );
+        let id = id.to_string();
+        let shown = page::Shown {
+            id: &id,
+            words: &words,
+            state: record.state.as_str(),
+            seal: &seal(asked),
+        };
+        return page::action(asked.client.language, &shown);
     }
     let record = match asked.gate.desk.wait(id, wait(asked)).await {
         Ok(Some(record)) => record,

@@ -47,9 +47,12 @@ async function follow(id) {
       await pause(2000);
       continue;
     }
-    const text = { pending: "pending", approved: "approved", executed: "executed" }[action.state] || "refused";
-    status.textContent = status.dataset[text];
-    document.getElementById("seal").hidden = action.state !== "pending";
+    const told = ["pending", "approved", "executed", "consumed"].includes(action.state) ? action.state : "refused";
+    if (told !== status.dataset.state) {
+      status.dataset.state = told;
+      status.textContent = status.dataset[told];
+    }
+    document.getElementById("seal").hidden = told !== "pending";
     if (action.next) {
       const link = document.getElementById("next");
       link.href = action.next;
@@ -73,6 +76,9 @@ if (form) {
     event.preventDefault();
     signIn(form);
   });
+  if (form.dataset.auto) {
+    signIn(form);
+  }
 } else if (status && status.dataset.action) {
   follow(status.dataset.action);
 }

@@ -71,10 +71,33 @@ pub(super) fn notice(notice: &Notice, language: Language) -> Response<Body> {
     html(language, title, &body)
 }
 
-/// The sign-in page; `next` is where the person goes afterwards, `seal` where an action is sealed without an agent (its id follows).
+/// What the sign-in page offers.
+pub(super) struct SignIn<'a> {
+    /// Where the person goes afterwards.
+    pub(super) next: &'a str,
+    /// The way to ProConnect.
+    pub(super) by_login: bool,
+    /// The form for the key.
+    pub(super) by_key: bool,
+    /// Who they are by the log-in that came before: the form sends itself.
+    pub(super) person: Option<&'a str>,
+    /// Where an action is sealed without an agent; its id follows.
+    pub(super) seal: &'a str,
+}
+
+/// The sign-in page.
 #[must_use]
-pub(super) fn sign_in(language: Language, next: &str, seal: &str) -> Response<Body> {
-    let [title, person, button, wait, refused, limited, browser] = match language {
+pub(super) fn sign_in(language: Language, shown: &SignIn<'_>) -> Response<Body> {
+    let [
+        title,
+        person,
+        button,
+        wait,
+        refused,
+        limited,
+        browser,
+        proconnect,
+    ] = match language {
         Language::Fr => [
             "Connexion par clé",
             "Votre identifiant",
@@ -83,6 +106,7 @@ pub(super) fn sign_in(language: Language, next: &str, seal: &str) -> Response<Bo
             "Connexion refusée ou expirée.",
             "Impossible pour le moment. Réessayez plus tard.",
             "Pas d’agent sur ce poste ? Sceller dans ce navigateur (nouvel onglet)",
+            "Se connecter avec ProConnect",
         ],
         Language::En => [
             "Sign in with your key",
@@ -92,59 +116,116 @@ pub(super) fn sign_in(language: Language, next: &str, seal: &str) -> Response<Bo
             "The sign-in was refused or has expired.",
             "Not possible now. Try again later.",
             "No agent on this workstation? Seal it in this browser (new tab)",
+            "Log in with ProConnect",
         ],
     };
-    let seal = escape(seal);
-    let body = format!(
-        "<form id=\"sign-in\" data-next=\"{}\" data-seal=\"{seal}\">\n<label for=\"person\">{person}</label>\n\
-         <input id=\"person\" name=\"person\" autocomplete=\"username\" maxlength=\"64\" required autofocus>\n\
-         <button class=\"main\">{button}</button>\n</form>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-wait=\"{wait}\" \
-         data-refused=\"{refused}\" data-error=\"{limited}\"></p>\n\
-         <p><a id=\"seal\" href=\"{seal}\" target=\"_blank\" rel=\"noopener\" hidden>{browser}</a></p>",
-        escape(next),
-    );
+    let mut body = String::new();
+    if shown.by_login {
+        let next = crate::gate::notice::query_escape(shown.next);
+        body.push_str(&format!(
+            "<p><a id=\"proconnect\" href=\"/.sceau/login?next={}\">{proconnect}</a></p>\n",
+            escape(&next)
+        ));
+    }
+    if shown.by_key {
+        let (value, auto) = match shown.person {
+            Some(person) => (
+                format!(" value=\"{}\" readonly", escape(person)),
+                " data-auto=\"1\"",
+            ),
+            None => (String::new(), ""),
+        };
+        let seal = escape(shown.seal);
+        body.push_str(&format!(
+            "<form id=\"sign-in\" data-next=\"{}\" data-seal=\"{seal}\"{auto}>\n<label for=\"person\">{person}</label>\n\
+             <input id=\"person\" name=\"person\" autocomplete=\"username\" maxlength=\"64\" required autofocus{value}>\n\
+             <button class=\"main\">{button}</button>\n</form>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-wait=\"{wait}\" \
+             data-refused=\"{refused}\" data-error=\"{limited}\"></p>\n\
+             <p><a id=\"seal\" href=\"{seal}\" target=\"_blank\" rel=\"noopener\" hidden>{browser}</a></p>",
+            escape(shown.next)
+        ));
+    }
     html(language, title, &body)
 }
 
-/// The page of an action that waits for approval: what it is, and where it stands.
+/// What the page of an action shows.
+pub(super) struct Shown<'a> {
+    /// The action.
+    pub(super) id: &'a str,
+    /// What it is, in the reader's language.
+    pub(super) words: &'a str,
+    /// Its state now.
+    pub(super) state: &'a str,
+    /// Where it is sealed without an agent; its id follows.
+    pub(super) seal: &'a str,
+}
+
+/// The page of an action: what it is, where it stands, and where the key is asked for.
 #[must_use]
-pub(super) fn action(
-    language: Language,
-    id: &str,
-    words: &str,
-    state: &str,
-    seal: &str,
-) -> Response<Body> {
-    let [title, wait, approved, executed, refused, back, browser] = match language {
+pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
+    let [waiting, executed, unknown, refused] = match language {
         Language::Fr => [
             "En attente de la clé",
+            "Demande exécutée",
+            "Issue inconnue",
+            "Demande non exécutée",
+        ],
+        Language::En => [
+            "Waiting for the key",
+            "Request executed",
+            "Outcome unknown",
+            "Request not executed",
+        ],
+    };
+    let [
+        say_pending,
+        say_approved,
+        say_executed,
+        say_consumed,
+        say_refused,
+        back,
+        browser,
+    ] = match language {
+        Language::Fr => [
             "La demande attend une clé. Cette page continue d’elle-même.",
             "Demande approuvée.",
             "Demande exécutée.",
+            "La demande est partie et l’application n’a pas répondu : vérifiez avant de recommencer.",
             "Demande refusée ou expirée : rien n’a été exécuté.",
             "Continuer",
             "Pas d’agent sur ce poste ? Lire et sceller dans ce navigateur",
         ],
         Language::En => [
-            "Waiting for the key",
             "The request waits for a key. This page goes on by itself.",
             "Request approved.",
             "Request executed.",
+            "The request was sent and the application did not answer: check before you ask again.",
             "Request refused or expired: nothing was executed.",
             "Continue",
             "No agent on this workstation? Read and seal it in this browser",
         ],
     };
+    let (title, now) = match shown.state {
+        "pending" => (waiting, say_pending),
+        "approved" => (waiting, say_approved),
+        "executed" => (executed, say_executed),
+        "consumed" => (unknown, say_consumed),
+        _ => (refused, say_refused),
+    };
+    let id = escape(shown.id);
     let body = format!(
-        "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{}\" data-state=\"{}\" \
-         data-pending=\"{wait}\" data-approved=\"{approved}\" data-executed=\"{executed}\" data-refused=\"{refused}\">{wait}</p>\n\
-         <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>\n<p><a id=\"seal\" href=\"{}{}\"{}>{browser}</a></p>",
-        escape(words),
-        escape(id),
-        escape(state),
-        escape(seal),
-        escape(id),
-        if state == "pending" { "" } else { " hidden" },
+        "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{id}\" data-state=\"{}\" \
+         data-pending=\"{say_pending}\" data-approved=\"{say_approved}\" data-executed=\"{say_executed}\" \
+         data-consumed=\"{say_consumed}\" data-refused=\"{say_refused}\">{now}</p>\n\
+         <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>\n<p><a id=\"seal\" href=\"{}{id}\"{}>{browser}</a></p>",
+        escape(shown.words),
+        escape(shown.state),
+        escape(shown.seal),
+        if shown.state == "pending" {
+            ""
+        } else {
+            " hidden"
+        },
     );
     html(language, title, &body)
 }
@@ -173,14 +254,13 @@ mod tests {
 
     #[tokio::test]
     async fn pages_escape_and_run_nothing_inline() {
-        let seal = "https://sceau.example/actions/";
-        let page = action(
-            Language::En,
-            "0193",
-            "<script>\"x\"</script>",
-            "pending",
-            seal,
-        );
+        let shown = Shown {
+            id: "0193",
+            words: "<script>\"x\"</script>",
+            state: "pending",
+            seal: "https://sceau.example/actions/",
+        };
+        let page = action(Language::En, &shown);
         assert!(
             page.headers()[CONTENT_SECURITY_POLICY]
                 .to_str()

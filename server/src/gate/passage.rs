@@ -439,7 +439,7 @@ async fn held(
         service: asked.site.app.service.clone(),
         method: request.method.clone(),
         target: request.path.clone(),
-        body_sha256: sha256,
+        content_sha256: Fields::content_sha256(&parts.headers, &body),
     };
     let repeated = repeated(asked, &parts.headers, session, &request).await?;
     let (described, begets) = describe(asked, &parts, &body, session, hold, &path, request).await?;

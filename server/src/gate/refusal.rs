@@ -66,7 +66,7 @@ impl Ration {
     }
 
     /// `Some(skipped)` when an entry may be written: how many were not, since the last.
-    fn take(&self, now: OffsetDateTime) -> Option<u64> {
+    pub(super) fn take(&self, now: OffsetDateTime) -> Option<u64> {
         let mut bucket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let passed = (now - bucket.at).as_seconds_f64().max(0.0);
         bucket.left = (bucket.left + passed * PER_SECOND).min(BURST);

@@ -44,6 +44,8 @@ pub struct Application {
     pub forward_auth: bool,
     /// Where the application says whom it takes a caller for.
     pub account: Option<Whose>,
+    /// Levels of ProConnect of which one must be reached here; those of `[gate.login]` when absent.
+    pub acr: Option<Vec<String>>,
     /// What a touch opens for reading on metered routes.
     pub budget: Option<Budget>,
     routes: Vec<Route>,
@@ -109,8 +111,8 @@ pub enum Counting {
     Css {
         /// Which.
         selector: String,
-        /// What tells them apart, an attribute.
-        distinct: Option<String>,
+        /// What tells them apart: the first that an element has.
+        distinct: Vec<Distinct>,
     },
     /// So many, whatever the answer is.
     Cost {
@@ -119,6 +121,15 @@ pub enum Counting {
         /// What is read: a template of the path's placeholders; the path when absent.
         id: Option<Template>,
     },
+}
+
+/// Where an element of a page says which record it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Distinct {
+    /// The selector of an element within, from the page's root; the element itself when absent.
+    pub within: Option<String>,
+    /// The attribute.
+    pub attribute: String,
 }
 
 /// What a held request means.

@@ -12,7 +12,14 @@ use crate::desk::{Desk, DeskError};
 use crate::session::{Session, SessionKind, SessionState};
 
 /// The cookie names that are ours on any application.
-pub const OWN_COOKIES: [&str; 2] = ["__Host-sceau", "sceau"];
+pub const OWN_COOKIES: [&str; 4] = [
+    SESSION_COOKIES[0],
+    SESSION_COOKIES[1],
+    super::login::COOKIES[0],
+    super::login::COOKIES[1],
+];
+/// Those of sessions.
+const SESSION_COOKIES: [&str; 2] = ["__Host-sceau", "sceau"];
 
 /// Who stands behind a request, as far as the gate knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +58,7 @@ impl CookieRule {
     /// `secure` unless the gate serves plain HTTP on loopback.
     #[must_use]
     pub fn new(secure: bool) -> Self {
-        Self::named(secure, OWN_COOKIES)
+        Self::named(secure, SESSION_COOKIES)
     }
 
     /// The same rule for another cookie; the first name (`__Host-…`) is the secure one's.
@@ -139,9 +146,15 @@ pub async fn visitor(
 /// Whether a request that changes something was sent by another site's page. Programs send neither header.
 #[must_use]
 pub fn is_cross_site(headers: &HeaderMap, base: &str) -> bool {
-    let foreign_origin = headers
-        .get("origin")
-        .is_some_and(|origin| !origin.as_bytes().eq_ignore_ascii_case(base.as_bytes()));
+    // Browsers write `Origin: null` for the forms of pages with `Referrer-Policy: no-referrer`; where they come from says the other
+    // header, which no page can write (a sandboxed frame is `cross-site` there).
+    let vouched = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site == "same-origin");
+    let foreign_origin = headers.get("origin").is_some_and(|origin| {
+        let hidden = vouched && origin == "null";
+        !hidden && !origin.as_bytes().eq_ignore_ascii_case(base.as_bytes())
+    });
     let foreign_fetch = headers
         .get_all("sec-fetch-site")
         .iter()
@@ -214,12 +227,15 @@ mod tests {
             &[("origin", base)],
             &[("origin", base), ("sec-fetch-site", "same-origin")],
             &[("sec-fetch-site", "none")],
+            &[("origin", "null"), ("sec-fetch-site", "same-origin")],
         ] {
             assert!(!is_cross_site(&map(own), base), "{own:?}");
         }
         for foreign in [
             &[("origin", "https://evil.example")][..],
             &[("origin", "null")],
+            &[("origin", "null"), ("sec-fetch-site", "none")],
+            &[("origin", "null"), ("sec-fetch-site", "cross-site")],
             &[("origin", "http://portal.example")],
             &[("origin", "https://portal.example:8443")],
             &[("sec-fetch-site", "cross-site")],

@@ -58,6 +58,8 @@ async fn decide(asked: &Asked<'_>, parts: &Parts) -> Result<Response<Body>, Refu
     let free = met
         .as_ref()
         .is_some_and(|met| matches!(met.route.purpose, Purpose::Free { .. }));
+    // The body that is not seen may replace the method: then nothing unsafe is free.
+    let free = free && (canon::is_safe(&method) || !app.overrides.body);
     let read = met.is_none() && canon::is_safe(&method);
     if free || read {
         if read && app.session_always && asked.visitor.active().is_none() {

@@ -296,6 +296,7 @@ impl House {
             routes: vec![file],
             tls: None,
             behind_tls: false,
+            login: None,
         };
         let gate = Gate::new(desk.clone(), &settings).unwrap();
         let gate = tokio::spawn(gate.serve(listener, std::future::pending()));

@@ -301,6 +301,7 @@ async fn over_tls_the_cookie_is_bound_to_the_host() {
         routes,
         tls: Some(files),
         behind_tls: false,
+        login: None,
     };
     let gate = Gate::new(house.desk.clone(), &settings).unwrap();
     tokio::spawn(gate.serve(listener, std::future::pending()));

@@ -57,6 +57,7 @@ async fn all(mut stores: Stores) {
     the_second_person_is_another(&mut stores).await;
     not_me_suspends_the_session_that_asked(&mut stores).await;
     suspension_ends_sessions_at_once(&mut stores).await;
+    an_identity_is_whose_key_sealed_it(&mut stores).await;
     time_settles_what_nobody_did(&mut stores).await;
     a_clock_that_goes_back_decides_nothing(&mut stores).await;
     too_many_prompts_are_not_asked(&mut stores).await;
@@ -652,6 +653,52 @@ async fn suspension_ends_sessions_at_once(stores: &mut Stores) {
         SessionState::Suspended,
         "old ones stay so"
     );
+}
+
+async fn an_identity_is_whose_key_sealed_it(stores: &mut Stores) {
+    use sceau_server::desk::LoginClaim;
+    use sceau_server::gate::login::token::Identity;
+    let place = stores.place().await;
+    let desk = place.desk("a").await.unwrap();
+    let (alice, bob) = place.found(&desk).await;
+    let claim = LoginClaim {
+        issuer: "https://auth.example".to_owned(),
+        idp_id: "idp".to_owned(),
+        sub: "s-1".to_owned(),
+        acr: "eidas3".to_owned(),
+        email: Some("alice@ml.example".to_owned()),
+    };
+    let identity = Identity {
+        issuer: claim.issuer.clone(),
+        idp_id: claim.idp_id.clone(),
+        sub: claim.sub.clone(),
+    };
+    let open = async |owner: &crate::fixture::Owner| {
+        desk.open_session_after(owner.id.clone(), SessionKind::Gate, Some(claim.clone()))
+            .await
+    };
+    // Both say that it is theirs; asking binds nothing.
+    let hers = open(&alice).await.unwrap();
+    let his = open(&bob).await.unwrap();
+    assert_eq!(desk.person_of(&identity).await, Ok(None));
+    alice.approve(&desk, &hers.action).await.unwrap();
+    assert_eq!(desk.person_of(&identity).await, Ok(Some(alice.id.clone())));
+    assert_eq!(count(&log(&desk).await, "identity.bound"), 1);
+    // What was asked before cannot take it away, and nobody else can ask any more.
+    let withdrawn = bob.approve(&desk, &his.action).await.unwrap();
+    assert_eq!(withdrawn.state, State::Refused);
+    assert_eq!(desk.person_of(&identity).await, Ok(Some(alice.id.clone())));
+    let theirs = desk.session(&his.token).await.unwrap().unwrap();
+    assert_ne!(theirs.state, SessionState::Active);
+    assert_eq!(open(&bob).await.err(), Some(DeskError::UnknownPerson));
+    let again = open(&alice).await.unwrap();
+    alice.approve(&desk, &again.action).await.unwrap();
+    assert_eq!(count(&log(&desk).await, "identity.bound"), 1);
+    let other = Identity {
+        idp_id: "another".to_owned(),
+        ..identity
+    };
+    assert_eq!(desk.person_of(&other).await, Ok(None));
 }
 
 async fn time_settles_what_nobody_did(stores: &mut Stores) {

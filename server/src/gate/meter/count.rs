@@ -3,11 +3,14 @@
 //! An answer that is not what the route says is [`Unreadable`], and is withheld: what cannot be counted cannot be paid for. Bounded: the answer
 //! was read whole before, at most [`super::MAX_ANSWER`] of it.
 
-use lol_html::{HtmlRewriter, MemorySettings, Settings, element};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use lol_html::{HtmlRewriter, MemorySettings, Settings, element, text};
 use serde_json::Value;
 
 use crate::desk::Found;
-use crate::gate::route::{Counting, Metered};
+use crate::gate::route::{Counting, Distinct, Metered};
 
 /// The most memory for reading a page.
 const MAX_MEMORY: usize = 4 << 20;
@@ -66,15 +69,26 @@ pub(super) fn found(
             Ok(items.iter().map(|item| one(identity(item))).collect())
         }
         Counting::Css { selector, distinct } => {
-            let ids = elements(selector, distinct.as_deref(), body)?;
+            let elements = elements(selector, distinct, body)?;
             let whole = hex::encode(sceau_proof::log::entry::sha256(body));
-            let identity = |(at, id): (usize, Option<String>)| {
-                named(&id.unwrap_or_else(|| format!("{whole}\0{at}")))
+            let mut alike = BTreeMap::new();
+            let identity = |(at, element): (usize, Element)| match element.name() {
+                Some(name) => named(&name),
+                // A page that polls is another page each time, if only by a nonce: what has no name is known by what it says.
+                None if !element.text.trim().is_empty() => {
+                    let said =
+                        hex::encode(sceau_proof::log::entry::sha256(element.text.as_bytes()));
+                    let nth: &mut usize = alike.entry(said.clone()).or_default();
+                    *nth += 1;
+                    named(&format!("text\0{said}\0{nth}"))
+                }
+                None => named(&format!("{whole}\0{at}")),
             };
-            Ok(ids
+            Ok(elements
                 .into_iter()
                 .enumerate()
-                .map(|found| one(identity(found)))
+                .map(identity)
+                .map(one)
                 .collect())
         }
     }
@@ -87,24 +101,67 @@ fn one(identity: String) -> Found {
     }
 }
 
-/// The attribute, if any, of each element that a selector meets, in order.
+/// An element that a selector met.
+struct Element {
+    /// The names found, one place for each way of telling.
+    names: Vec<Option<String>>,
+    /// What it says, with all that is in it.
+    text: String,
+}
+
+impl Element {
+    /// By the first way that gave a name.
+    fn name(&self) -> Option<String> {
+        self.names.iter().flatten().next().cloned()
+    }
+}
+
+/// The elements that a selector meets, in order.
 fn elements(
     selector: &str,
-    attribute: Option<&str>,
+    distinct: &[Distinct],
     body: &[u8],
-) -> Result<Vec<Option<String>>, Unreadable> {
-    let mut ids = Vec::new();
+) -> Result<Vec<Element>, Unreadable> {
+    let found: RefCell<Vec<Element>> = RefCell::default();
     let memory = MemorySettings::new().with_max_allowed_memory_usage(MAX_MEMORY);
-    let settings = Settings::new()
+    let mut settings = Settings::new()
         .append_element_content_handler(element!(selector, |element| {
-            ids.push(attribute.and_then(|name| element.get_attribute(name)));
+            let own = |way: &Distinct| match way.within {
+                None => element.get_attribute(&way.attribute),
+                Some(_) => None,
+            };
+            found.borrow_mut().push(Element {
+                names: distinct.iter().map(own).collect(),
+                text: String::new(),
+            });
+            Ok(())
+        }))
+        .append_element_content_handler(text!(selector, |chunk| {
+            if let Some(element) = found.borrow_mut().last_mut() {
+                element.text.push_str(chunk.as_str());
+            }
             Ok(())
         }))
         .with_memory_settings(memory);
+    for (at, way) in distinct.iter().enumerate() {
+        let (Some(within), attribute, found) = (&way.within, &way.attribute, &found) else {
+            continue;
+        };
+        settings = settings.append_element_content_handler(element!(within, move |inner| {
+            let mut found = found.borrow_mut();
+            let place = found
+                .last_mut()
+                .and_then(|element| element.names.get_mut(at));
+            if let Some(place @ None) = place {
+                *place = inner.get_attribute(attribute);
+            }
+            Ok(())
+        }));
+    }
     let mut rewriter = HtmlRewriter::new(settings, |_: &[u8]| {});
     rewriter.write(body).map_err(|_| Unreadable)?;
     rewriter.end().map_err(|_| Unreadable)?;
-    Ok(ids)
+    Ok(found.into_inner())
 }
 
 /// Whether a text is a selector that can be counted by.
@@ -174,7 +231,13 @@ mod tests {
     fn elements_are_counted_however_the_page_is_written() {
         let css = |distinct: Option<&str>| Counting::Css {
             selector: "tr[data-file]".to_owned(),
-            distinct: distinct.map(str::to_owned),
+            distinct: distinct
+                .map(|name| Distinct {
+                    within: None,
+                    attribute: name.to_owned(),
+                })
+                .into_iter()
+                .collect(),
         };
         let page = "<table><TR data-file=1><td>a<tr class=x DATA-FILE='2'><td>b</table><script>'<tr data-file=3>'</script><!-- <tr data-file=4> -->";
         assert_eq!(
@@ -183,6 +246,38 @@ mod tests {
         );
         assert_eq!(ids(css(None), "text/html", page).unwrap().len(), 2);
         assert_eq!(ids(css(None), "text/html", "").unwrap(), []);
+        // As back offices write their lists: a link in the row, else a label on it, else only what the row says.
+        let row = Counting::Css {
+            selector: "tbody tr".to_owned(),
+            distinct: vec![
+                Distinct {
+                    within: Some("tbody tr a[href^='/users/']".to_owned()),
+                    attribute: "href".to_owned(),
+                },
+                Distinct {
+                    within: None,
+                    attribute: "aria-label".to_owned(),
+                },
+            ],
+        };
+        let list = |nonce: &str| {
+            format!(
+                "<script nonce={nonce}></script><table><thead><tr><th>Nom</thead><tbody>\
+                 <tr aria-label='Jean'><td>Jean<td><a href=/users/7>7</a> <a href=/users/8>autre</a></tr>\
+                 <tr aria-label='Domaine x'><td>x</tr><tr><td>seul</td></tr><tr><td>seul</td></tr></tbody>\
+                 <tfoot><tr><td>4</tfoot></table>"
+            )
+        };
+        let first = ids(row.clone(), "text/html", &list("a")).unwrap();
+        assert_eq!(first.len(), 4);
+        assert_eq!(first[0].0, "/users/7");
+        assert_eq!(first[1].0, "Domaine x");
+        assert_ne!(first[2].0, first[3].0);
+        assert_eq!(
+            first,
+            ids(row, "text/html", &list("b")).unwrap(),
+            "a page that polls shows the same records"
+        );
         assert!(is_selector("tr[data-file]") && !is_selector("tr[") && !is_selector(""));
     }
 }

@@ -3,21 +3,20 @@
 //! Everything is checked when it is loaded, and every fault names the file and the line. Trusts the file's author, not
 //! their spelling: unknown keys, unknown placeholders and routes that match the same requests are faults.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
-use toml::Spanned;
-
-use super::{
-    Also, Application, Counting, Display, Hold, Kind, Metered, Param, Purpose, Route, Segment,
-    Source, Template, Upstream, When, Whose,
-};
+use super::{Application, Kind, Purpose, Route, Segment, Template, Upstream, Whose};
 use crate::gate::canon::Overrides;
-use crate::gate::creation::Whence;
-use crate::gate::meter::count::is_selector;
-use crate::reading::{Budget, MAX_RECORDS};
+
+mod hold;
+mod meter;
+mod raw;
+
+use hold::hold;
+use meter::{budget, metered};
+use raw::{ApplicationToml, DisplayToml, FileToml, OverrideToml, RouteToml, SessionToml};
 
 /// A fault of a route file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,6 +106,9 @@ pub enum RouteFault {
     /// Routes are metered, and no touch opens anything.
     #[error("a metered route needs application.budget = {{ records = 50, window = \"30m\" }}")]
     NoBudget,
+    /// A level of ProConnect that is not enough.
+    #[error("acr: eidas2 or eidas3, at least one (eidas1-mfa may be a code sent by e-mail)")]
+    Level,
     /// Only `hold` is a safe default.
     #[error("default_unsafe must be \"hold\": free routes one by one")]
     DefaultUnsafe,
@@ -175,196 +177,6 @@ impl Application {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileToml {
-    application: Spanned<ApplicationToml>,
-    #[serde(default)]
-    route: Vec<Spanned<RouteToml>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ApplicationToml {
-    host: OneOrMany,
-    service: String,
-    upstream: String,
-    hold: Option<String>,
-    upstream_timeout: Option<String>,
-    body_limit: Option<u32>,
-    default_unsafe: Option<String>,
-    #[serde(default)]
-    method_override: Vec<OverrideToml>,
-    #[serde(default)]
-    session: SessionToml,
-    #[serde(default)]
-    forward_auth: bool,
-    account: Option<DisplayToml>,
-    budget: Option<BudgetToml>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl OneOrMany {
-    fn into_vec(self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one],
-            Self::Many(many) => many,
-        }
-    }
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
-enum OverrideToml {
-    Query,
-    Body,
-    Header,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default)]
-#[serde(rename_all = "kebab-case")]
-enum SessionToml {
-    #[default]
-    Held,
-    Always,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RouteToml {
-    method: OneOrMany,
-    path: String,
-    #[serde(default)]
-    query: BTreeMap<String, String>,
-    #[serde(default)]
-    free: bool,
-    #[serde(default)]
-    upgrade: bool,
-    action: Option<String>,
-    target: Option<TargetToml>,
-    #[serde(default)]
-    param: BTreeMap<String, ParamToml>,
-    #[serde(default)]
-    ignore: BTreeSet<String>,
-    words: Option<WordsToml>,
-    #[serde(default)]
-    also: Vec<AlsoToml>,
-    #[serde(default)]
-    display: BTreeMap<String, DisplayToml>,
-    #[serde(default)]
-    meter: MetersToml,
-    #[serde(default)]
-    bodyless: bool,
-    creates: Option<CreatesToml>,
-    grants: Option<CreatesToml>,
-}
-
-/// An account at the service that an execution makes, or gives something to.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CreatesToml {
-    kind: String,
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TargetToml {
-    kind: String,
-    id: String,
-    display: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParamToml {
-    path: Option<String>,
-    query: Option<String>,
-    json: Option<String>,
-    form: Option<String>,
-    multipart: Option<String>,
-    field: Option<String>,
-    header: Option<String>,
-    #[serde(default)]
-    optional: bool,
-    #[serde(default)]
-    many: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WordsToml {
-    fr: Option<String>,
-    en: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AlsoToml {
-    param: Option<String>,
-    equals: Option<String>,
-    unless: Option<Vec<String>>,
-    fr: Option<String>,
-    en: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DisplayToml {
-    get: String,
-    json: Option<String>,
-}
-
-/// One way of counting, or one for each type of answer.
-#[derive(Deserialize, Default)]
-#[serde(untagged)]
-enum MetersToml {
-    #[default]
-    None,
-    One(Box<MeterToml>),
-    Many(Vec<MeterToml>),
-}
-
-impl MetersToml {
-    fn list(&self) -> &[MeterToml] {
-        match self {
-            Self::None => &[],
-            Self::One(one) => std::slice::from_ref(one),
-            Self::Many(many) => many,
-        }
-    }
-}
-
-/// How records in an answer are counted; exactly one of `json`, `length`, `css`, `cost`.
-#[derive(Deserialize, Clone)]
-#[serde(deny_unknown_fields)]
-struct MeterToml {
-    json: Option<String>,
-    length: Option<String>,
-    css: Option<String>,
-    cost: Option<u64>,
-    distinct: Option<String>,
-    id: Option<String>,
-    record: Option<String>,
-}
-
-/// What a touch opens.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BudgetToml {
-    records: u64,
-    window: String,
-    #[serde(default)]
-    roles: BTreeMap<String, u64>,
-    action: Option<String>,
-}
-
 fn application(raw: ApplicationToml) -> Result<Application, RouteFault> {
     let hosts = raw.host.into_vec();
     for host in &hosts {
@@ -397,41 +209,18 @@ fn application(raw: ApplicationToml) -> Result<Application, RouteFault> {
         session_always: raw.session == SessionToml::Always,
         forward_auth: raw.forward_auth,
         account: raw.account.map(whose).transpose()?,
+        acr: raw.acr.map(levels).transpose()?,
         budget: raw.budget.map(budget).transpose()?,
         routes: Vec::new(),
     })
 }
 
-fn budget(raw: BudgetToml) -> Result<Budget, RouteFault> {
-    let sound = |records: u64| {
-        if (1..=MAX_RECORDS).contains(&records) {
-            Ok(records)
-        } else {
-            Err(RouteFault::Budget)
-        }
-    };
-    let action = raw.action.unwrap_or_else(|| "records.read".to_owned());
-    let window = match raw.window.strip_suffix('h') {
-        Some(hours) => match hours.parse() {
-            Ok(hours @ 1..=24) => Duration::from_secs(3_600 * hours),
-            _ => return Err(RouteFault::Duration(raw.window)),
-        },
-        None => match raw.window.strip_suffix('m').map(str::parse) {
-            Some(Ok(minutes @ 1..=1_440)) => Duration::from_secs(60 * minutes),
-            _ => return Err(RouteFault::Duration(raw.window)),
-        },
-    };
-    let mut roles = BTreeMap::new();
-    for (role, records) in raw.roles {
-        let role = role.parse().map_err(|_| RouteFault::Budget)?;
-        roles.insert(role, sound(records)?);
+fn levels(acr: Vec<String>) -> Result<Vec<String>, RouteFault> {
+    if crate::gate::login::config::are_levels(&acr) {
+        Ok(acr)
+    } else {
+        Err(RouteFault::Level)
     }
-    Ok(Budget {
-        records: sound(raw.records)?,
-        window: time::Duration::try_from(window).map_err(|_| RouteFault::Budget)?,
-        roles,
-        action: action_type(action)?,
-    })
 }
 
 fn whose(raw: DisplayToml) -> Result<Whose, RouteFault> {
@@ -585,15 +374,6 @@ fn route(raw: RouteToml, line: usize) -> Result<Route, RouteFault> {
     })
 }
 
-impl OneOrMany {
-    fn clone_vec(&self) -> Vec<String> {
-        match self {
-            Self::One(one) => vec![one.clone()],
-            Self::Many(many) => many.clone(),
-        }
-    }
-}
-
 fn action_type(action: String) -> Result<String, RouteFault> {
     let plain = action
         .bytes()
@@ -602,174 +382,6 @@ fn action_type(action: String) -> Result<String, RouteFault> {
         return Err(RouteFault::ActionType(action));
     }
     Ok(action)
-}
-
-fn metered(raw: &RouteToml, segments: &[Segment]) -> Result<Metered, RouteFault> {
-    let pointer = |text: &str| {
-        if text.is_empty() || text.starts_with('/') {
-            Ok(text.to_owned())
-        } else {
-            Err(RouteFault::Meter(
-                "json, length and the distinct of an array are JSON pointers",
-            ))
-        }
-    };
-    let mut countings = Vec::new();
-    let mut record = None;
-    for meter in raw.meter.list() {
-        let distinct = meter.distinct.clone();
-        let counting = match (&meter.json, &meter.length, &meter.css, meter.cost) {
-            (Some(json), None, None, None) if distinct.is_none() => {
-                Counting::Number(pointer(json)?)
-            }
-            (None, Some(length), None, None) => Counting::Length {
-                pointer: pointer(length)?,
-                distinct: distinct.as_deref().map(pointer).transpose()?,
-            },
-            (None, None, Some(css), None) if is_selector(css) => Counting::Css {
-                selector: css.clone(),
-                distinct,
-            },
-            (None, None, None, Some(records @ 1..=MAX_RECORDS)) if distinct.is_none() => {
-                Counting::Cost {
-                    records,
-                    id: match &meter.id {
-                        Some(id) => Some(known(Template::parse(id)?, id, |name| {
-                            segments.iter().any(
-                            |segment| matches!(segment, Segment::Name { name: place, .. } if place == name),
-                        )
-                        })?),
-                        None => None,
-                    },
-                }
-            }
-            _ => {
-                return Err(RouteFault::Meter(
-                    "exactly one of json, length (with distinct), css (a selector, with distinct), cost (with id)",
-                ));
-            }
-        };
-        countings.push(counting);
-        record = record.or_else(|| meter.record.clone());
-    }
-    Ok(Metered {
-        record: record.unwrap_or_else(|| raw.path.clone()),
-        countings,
-    })
-}
-
-fn hold(raw: RouteToml, segments: &[Segment]) -> Result<Hold, RouteFault> {
-    if !raw.meter.list().is_empty() {
-        return Err(RouteFault::Meter(
-            "a held route is sealed each time: it needs no meter",
-        ));
-    }
-    let action = action_type(raw.action.unwrap_or_default())?;
-    let mut params: BTreeMap<String, Param> = BTreeMap::new();
-    for segment in segments {
-        if let Segment::Name { name, .. } = segment {
-            let source = Source::Path(name.clone());
-            params.insert(
-                name.clone(),
-                Param {
-                    source,
-                    optional: false,
-                    many: false,
-                },
-            );
-        }
-    }
-    for (name, given) in raw.param {
-        let param = param(&name, given, segments)?;
-        params.insert(name, param);
-    }
-    let mut display = BTreeMap::new();
-    for (name, given) in raw.display {
-        let get = known(Template::parse(&given.get)?, &given.get, |n| {
-            params.contains_key(n)
-        })?;
-        display.insert(
-            name,
-            Display {
-                get,
-                json: given.json,
-            },
-        );
-    }
-    let is_known = |name: &str| params.contains_key(name) || display.contains_key(name);
-    let template = |text: &str| known(Template::parse(text)?, text, is_known);
-    let optional = |text: Option<&String>| text.map(|text| template(text)).transpose();
-    let (target_kind, target_id, target_display) = match &raw.target {
-        Some(target) => {
-            let id = template(&target.id)?;
-            let shown = target.display.as_deref().map(template).transpose()?;
-            (target.kind.clone(), id.clone(), shown.unwrap_or(id))
-        }
-        None => {
-            let path = Template::parse(&raw.path.replace('{', "{{").replace('}', "}}"))?;
-            ("path".to_owned(), path.clone(), path)
-        }
-    };
-    let words = match &raw.words {
-        Some(words) => [optional(words.fr.as_ref())?, optional(words.en.as_ref())?],
-        None => [None, None],
-    };
-    let account = |begets: &CreatesToml| {
-        if begets.kind == "account" {
-            Ok(())
-        } else {
-            Err(RouteFault::Begets(begets.kind.clone()))
-        }
-    };
-    let creates = match &raw.creates {
-        Some(creates) => {
-            account(creates)?;
-            let fault = || RouteFault::Begets(creates.id.clone());
-            Some(Whence::parse(&creates.id).ok_or_else(fault)?)
-        }
-        None => None,
-    };
-    let grants = match &raw.grants {
-        Some(grants) => {
-            account(grants)?;
-            Some(template(&grants.id)?)
-        }
-        None => None,
-    };
-    let mut also = Vec::new();
-    for item in &raw.also {
-        also.push(Also {
-            when: condition(item, &params)?,
-            words: [optional(item.fr.as_ref())?, optional(item.en.as_ref())?],
-        });
-    }
-    Ok(Hold {
-        action,
-        target_kind,
-        target_id,
-        target_display,
-        params,
-        ignore: raw.ignore,
-        words,
-        also,
-        display,
-        bodyless: raw.bodyless,
-        creates,
-        grants,
-    })
-}
-
-fn condition(item: &AlsoToml, params: &BTreeMap<String, Param>) -> Result<When, RouteFault> {
-    let name = match (&item.param, &item.equals, &item.unless) {
-        (None, None, None) => return Ok(When::Always),
-        (Some(name), _, _) if params.contains_key(name) => name.clone(),
-        _ => return Err(RouteFault::Condition),
-    };
-    match (&item.equals, &item.unless) {
-        (Some(text), None) => Ok(When::Equals(name, text.clone())),
-        (None, Some(texts)) => Ok(When::Unless(name, texts.clone())),
-        _ => Err(RouteFault::Condition),
-    }
 }
 
 fn known(
@@ -784,43 +396,6 @@ fn known(
         });
     }
     Ok(template)
-}
-
-fn param(name: &str, raw: ParamToml, segments: &[Segment]) -> Result<Param, RouteFault> {
-    let fault = || RouteFault::Source(name.to_owned());
-    let mut sources = [
-        raw.path.map(Source::Path),
-        raw.query.map(Source::Query),
-        raw.json.map(Source::Json),
-        raw.form.map(Source::Form),
-        raw.multipart.map(Source::Multipart),
-        raw.field.map(Source::Field),
-        raw.header
-            .map(|header| Source::Header(header.to_ascii_lowercase())),
-    ]
-    .into_iter()
-    .flatten();
-    let (Some(source), None) = (sources.next(), sources.next()) else {
-        return Err(fault());
-    };
-    match &source {
-        Source::Path(place) => {
-            let there =
-                |segment: &Segment| matches!(segment, Segment::Name { name, .. } if name == place);
-            if !segments.iter().any(there) {
-                return Err(fault());
-            }
-        }
-        Source::Json(pointer) if !pointer.is_empty() && !pointer.starts_with('/') => {
-            return Err(fault());
-        }
-        _ => {}
-    }
-    Ok(Param {
-        source,
-        optional: raw.optional,
-        many: raw.many,
-    })
 }
 
 #[cfg(test)]
@@ -978,6 +553,7 @@ mod tests {
             ("hold=\"110\"", RouteFault::Duration("110".to_owned())),
             ("hold=\"1h\"", RouteFault::Duration("1h".to_owned())),
             ("default_unsafe=\"pass\"", RouteFault::DefaultUnsafe),
+            ("acr=[\"eidas1-mfa\"]", RouteFault::Level),
         ] {
             assert_eq!(load(line).unwrap_err().fault, expected);
         }
