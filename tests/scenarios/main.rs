@@ -6,7 +6,6 @@ mod attestation;
 mod backoffice;
 mod browser;
 mod crash;
-mod crash;
 mod log;
 mod login;
 mod path;

@@ -255,6 +255,18 @@ const PACKAGES: &[Package] = &[
         instead: Some(&["python3", "-c", PYTHON_HEADERS]),
     },
     Package {
+        name: "nginx",
+        purpose: "the shipped configuration for it, on the real one",
+        need: Need::Test,
+        instead: Some(&["nginx", "-v"]),
+    },
+    Package {
+        name: "caddy",
+        purpose: "the shipped configuration for it, on the real one",
+        need: Need::Test,
+        instead: Some(&["caddy", "version"]),
+    },
+    Package {
         name: "nodejs",
         purpose: "independent peers from npm",
         need: Need::Test,
