@@ -292,6 +292,10 @@ fn stage() -> Result<Stage> {
         "the sample's routes have another shape"
     );
     fs::write(&routes, ours)?;
+    // The shipped policy has no word about deleting accounts of the portal.
+    let policy = stage.house.file("policy/portal.cedar");
+    let more = "\n@id(\"delete-account\")\npermit (principal in Role::\"manager\", action == Action::\"account.delete\", resource in Service::\"portal\");\n";
+    fs::write(&policy, fs::read_to_string(&policy)? + more)?;
     stage.house.kill_server();
     stage.house.start_server()?;
     Ok(stage)

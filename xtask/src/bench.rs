@@ -20,6 +20,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("approval", "sceau-server"),
     ("policy", "sceau-server"),
     ("lineage", "sceau-server"),
+    ("gate", "sceau-server"),
     ("usb", "sceau-agent"),
 ];
 
