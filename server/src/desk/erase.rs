@@ -1,9 +1,9 @@
 //! `person.erase`: what is readable about a person is deleted, what is proven stays. Executed in the transaction of its last approval, like every
 //! other action of the server's own.
 //!
-//! Deleted: the openings of every entry's commitments to this person (identifier or name), the displayed name, the labels of the keys, and what the
-//! person wrote into refusals. Kept: entries (they hold commitments alone), and the documents that were signed, which are evidence and have their own
-//! term of keeping. Only somebody who is suspended is erased: nobody acts without a name.
+//! Deleted: the openings of every entry's commitments to this person (identifier or name), the displayed name, the labels of the keys, their
+//! identities at identity providers, and what the person wrote into refusals. Kept: entries (they hold commitments alone), and the documents that
+//! were signed, which are evidence and have their own term of keeping. Only somebody who is suspended is erased: nobody acts without a name.
 
 use serde_json::{Map, Value, json};
 
@@ -12,7 +12,7 @@ use super::{DeskError, Shared};
 use crate::action::ActionRecord;
 use crate::id::PersonId;
 use crate::person::PersonState;
-use crate::store::{log, person};
+use crate::store::{identity, log, person};
 use crate::writer::{Fault, Tx};
 
 /// Stands where a name stood.
@@ -35,6 +35,7 @@ pub(super) async fn erase(
     }
     let openings = log::close(tx.connection, &[id.as_str(), found.display.as_str()]).await?;
     person::erase(tx.connection, &id, ERASED).await?;
+    identity::erase(tx.connection, &id).await?;
     let entry = tx
         .entry("person.erased")
         .subject("action", record.id)

@@ -22,6 +22,18 @@ pub async fn person_of(
         .transpose()
 }
 
+/// Forgets which identities were this person's.
+pub(crate) async fn erase(
+    connection: &mut AnyConnection,
+    person: &PersonId,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM identity WHERE person = $1")
+        .bind(person.as_str().to_owned())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Says whose it is, by the action that sealed it. An identity that is somebody's already stays theirs.
 pub(crate) async fn bind(
     connection: &mut AnyConnection,
