@@ -129,6 +129,24 @@ const PACKAGES: &[Package] = &[
         instead: None,
     },
     Package {
+        name: "python3-pyatspi",
+        purpose: "reading windows as a screen reader does",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
+        name: "libatk-adaptor",
+        purpose: "windows that can be read out",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
+        name: "at-spi2-core",
+        purpose: "the bus that screen readers listen to",
+        need: Need::Test,
+        instead: None,
+    },
+    Package {
         name: "python3-dbusmock",
         purpose: "a logind that says what a test needs",
         need: Need::Test,
