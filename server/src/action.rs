@@ -166,9 +166,6 @@ pub struct Requirement {
     /// So many witnesses have cosigned the log before a permit is issued.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cosignatures: u32,
-    /// The reading budget that it fills up again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub budget: Option<String>,
     /// Names of the policies that ask for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<String>,

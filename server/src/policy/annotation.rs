@@ -12,7 +12,6 @@
 //! | `@other_workstation("true")` | approvers sit at workstations that differ from the requester's and from each other's |
 //! | `@cosignatures("2")` | so many witnesses have cosigned the log before a permit is issued |
 //! | `@quorum("3")` | so many different persons in all, the requester counted |
-//! | `@budget("…")` | name of the reading budget that it fills up again |
 //! | `@reason("…")` | of a `forbid`: the reason word; its id when not said |
 //! | `@reason_fr("…")`, `@reason_en("…")` | the reason in words |
 //!
@@ -62,7 +61,7 @@ pub struct Demand {
 /// A problem and what to do.
 pub(super) type Problem = (String, &'static str);
 
-const PERMIT: [&str; 13] = [
+const PERMIT: [&str; 12] = [
     "id",
     "approvals",
     "approver_role",
@@ -73,7 +72,6 @@ const PERMIT: [&str; 13] = [
     "other_workstation",
     "cosignatures",
     "quorum",
-    "budget",
     "reason_fr",
     "reason_en",
 ];
@@ -194,15 +192,6 @@ fn demand(id: &str, said: &BTreeMap<&str, &str>) -> Result<Demand, Problem> {
                 .map(|span| u32::try_from(span.whole_seconds()).unwrap_or(u32::MAX)),
             other_workstation,
             cosignatures: number(said, "cosignatures", MAX_APPROVALS)?.unwrap_or(0),
-            budget: match said.get("budget") {
-                Some(name) if !kebab(name) => {
-                    return Err((
-                        format!("@budget({name:?})"),
-                        "a budget's name is kebab-case",
-                    ));
-                }
-                name => name.map(|name| (*name).to_owned()),
-            },
             policies: vec![id.to_owned()],
         },
         lifetime: span(said, "lifetime", MAX_LIFETIME)?.unwrap_or(DEFAULT_LIFETIME),

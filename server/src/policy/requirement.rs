@@ -30,7 +30,6 @@ pub fn by_own_key() -> Requirement {
         fresh: None,
         other_workstation: false,
         cosignatures: 0,
-        budget: None,
         policies: Vec::new(),
     }
 }
@@ -100,8 +99,6 @@ fn both(one: Demand, other: Demand) -> Option<Demand> {
             fresh: shorter(a.fresh, b.fresh),
             other_workstation: a.other_workstation || b.other_workstation,
             cosignatures: a.cosignatures.max(b.cosignatures),
-            // Two budgets cannot be filled by one touch: the first by name, so that the order of files says nothing.
-            budget: a.budget.into_iter().chain(b.budget).min(),
             policies,
         },
         lifetime: one.lifetime.min(other.lifetime),

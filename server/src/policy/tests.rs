@@ -514,6 +514,53 @@ approvers = "requester"
     );
 }
 
+#[test]
+fn a_quorum_counts_persons_beyond_the_groups_seats() {
+    let of = |quorum: &str| {
+        let text = format!(
+            "@id(\"q\") {quorum} @approver_role(\"requester,security,legal\")\npermit (principal, action == Action::\"mixed\", resource);"
+        );
+        let alice = person("alice", &["manager"]);
+        required(
+            parse(&text)
+                .unwrap()
+                .decide(&facts("mixed", "portal", &alice)),
+        )
+        .0
+    };
+    let roles = |role: &str| -> BTreeSet<Role> { [role.parse().unwrap()].into() };
+    let (own, security, legal) = (roles("manager"), roles("security"), roles("legal"));
+    let met_by = |requirement: &Requirement, ids: &[&str]| {
+        let persons: Vec<PersonId> = ids.iter().map(|id| id.parse().unwrap()).collect();
+        let counted: Vec<Counted<'_>> = persons
+            .iter()
+            .map(|person| Counted {
+                person,
+                roles: match person.as_str() {
+                    "alice" => &own,
+                    id if id.starts_with("sec") => &security,
+                    _ => &legal,
+                },
+            })
+            .collect();
+        met(requirement, &"alice".parse().unwrap(), &counted)
+    };
+    // Four in all: Alice, one of each group, and one more of either.
+    let four = of("@quorum(\"4\")");
+    for (ids, enough) in [
+        (&["alice", "sec-1", "leg-1"][..], false),
+        (&["alice", "sec-1", "leg-1", "leg-1"], false),
+        (&["alice", "sec-1", "sec-2", "sec-3"], false),
+        (&["sec-1", "leg-1", "leg-2", "leg-3"], false),
+        (&["alice", "sec-1", "leg-1", "leg-2"], true),
+        (&["alice", "sec-1", "leg-1", "sec-2"], true),
+    ] {
+        assert_eq!(met_by(&four, ids), enough, "{ids:?}");
+    }
+    // Fewer than the groups ask for takes nothing away.
+    assert_eq!(of("@quorum(\"2\")"), of(""));
+}
+
 /// Found by a property below: who could not take a seat barred it to the person who could.
 #[test]
 fn whoever_finds_a_seat_taken_makes_room_along_the_whole_row() {
