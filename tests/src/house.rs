@@ -34,7 +34,7 @@ const SERVICE_TOKEN: &str = "c2VydmljZS10b2tlbi1mb3ItdGhlLXNhbXBsZS1zdG9yeQ";
 const MODERATION_TOKEN: &str = "bW9kZXJhdGlvbi10b2tlbi1mb3ItdGhlLXNhbXBsZS1z";
 
 /// What differs from the limits that are shipped: a whole story happens here within a minute, refusals and all.
-pub const STORY_LIMITS: &str = "[limit]\nasked = 60\nrefused = 12\n";
+pub const STORY_LIMITS: &str = "[limit]\nasked = 90\nrefused = 40\n";
 
 /// The running house.
 pub struct House {
