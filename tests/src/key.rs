@@ -180,7 +180,7 @@ impl Key {
     /// # Errors
     /// When nobody sees it in time.
     pub fn insert(&self) -> Result<()> {
-        eventually("the reader sees the key", Duration::from_secs(10), || {
+        eventually("the reader sees the key", Duration::from_secs(20), || {
             self.say("insert 2000").is_ok()
         })?;
         Ok(())
