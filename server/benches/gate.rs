@@ -180,7 +180,7 @@ async fn nginx(
     let at = folder.display();
     let proxy = "proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $http_host;";
     let text = format!(
-        "daemon off; worker_processes 1; pid {at}/pid; error_log stderr crit;\nevents {{ worker_connections 4096; }}\nhttp {{ access_log off; keepalive_requests 10000000;\n\
+        "daemon off; master_process off; pid {at}/pid; error_log stderr crit;\nevents {{ worker_connections 4096; }}\nhttp {{ access_log off; keepalive_requests 10000000;\n\
          client_body_temp_path {at}/1; proxy_temp_path {at}/2; fastcgi_temp_path {at}/3; uwsgi_temp_path {at}/4; scgi_temp_path {at}/5;\n\
          upstream application {{ server {application}; keepalive 64; keepalive_requests 10000000; }}\n\
          upstream gate {{ server {gate}; keepalive 64; keepalive_requests 10000000; }}\n\
