@@ -7,8 +7,8 @@ use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::presence::Beat;
 use sceau_server::action::{ActionRecord, Caller, NewAction, Outcome, State, Target};
 use sceau_server::desk::{
-    Asked, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent, NewLogin, ProofClaim,
-    Reader, RefusalReason, RegistrationClaim,
+    Asked, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent, LoginClaim, NewLogin,
+    ProofClaim, Reader, RefusalReason, RegistrationClaim,
 };
 use sceau_server::fact::Change;
 use sceau_server::lineage::{Begotten, Relation};
@@ -515,6 +515,25 @@ async fn persons(place: &Place) -> Saboteur {
         .1;
     let manon = enrol(&mut it, place, &desk, &secret).await;
     let lou = place.invite(&desk, &alice, "lou", "manager").await;
+
+    // A log-in at an identity provider becomes hers.
+    let claim = LoginClaim {
+        issuer: "https://auth.example".to_owned(),
+        idp_id: "idp".to_owned(),
+        sub: "s-1".to_owned(),
+        acr: "eidas3".to_owned(),
+        email: None,
+    };
+    let opened = it
+        .step("log-in asked", async || {
+            desk.open_session_after(lou.id.clone(), SessionKind::Gate, Some(claim.clone()))
+                .await
+        })
+        .await;
+    it.step("log-in sealed", async || {
+        lou.approve(&desk, &opened.action).await
+    })
+    .await;
 
     // Facts and roles for a time.
     let until = |minutes: i64| {
