@@ -21,7 +21,7 @@ use crate::log::{BreachKind, View};
 use crate::pcsc;
 use crate::piv;
 use crate::presence::{self, Presence};
-use crate::prompt::{Progress, Prompt};
+use crate::prompt::{Progress, Prompt, Secret};
 use crate::queue::{Arrival, Queue};
 use crate::reader::{
     self, AuthenticatorError, Authenticators, Condition, Handle, Link, Transport, Whereabouts,
@@ -30,6 +30,9 @@ use crate::seat::Seat;
 use crate::server::inbox::{self, Event};
 use crate::server::{Person, Server, ServerError};
 use crate::session::{self, Session, Token};
+
+/// Most invitations that are kept until they are asked for.
+const MAX_INVITATIONS: usize = 16;
 
 /// The time of day, from the main that owns a clock.
 pub type Clock = fn() -> OffsetDateTime;
@@ -318,6 +321,7 @@ pub struct Agent {
     queue: RefCell<Queue>,
     asking: Cell<Option<Uuid>>,
     summoned: Cell<Option<Uuid>>,
+    invitations: RefCell<Vec<(Uuid, Secret)>>,
     changes: watch::Sender<()>,
     turn: Mutex<()>,
 }
@@ -367,6 +371,7 @@ impl Agent {
             queue: RefCell::default(),
             asking: Cell::new(None),
             summoned: Cell::new(None),
+            invitations: RefCell::default(),
             changes: watch::channel(()).0,
             turn: Mutex::new(()),
         }))
@@ -430,6 +435,23 @@ impl Agent {
     pub fn summon(&self, id: Uuid) {
         self.summoned.set(Some(id));
         self.changed();
+    }
+
+    /// Keeps the invitation that the server showed with the last seal of `action`: it shows it once. In memory alone, and the newest few.
+    pub fn keep_invitation(&self, action: Uuid, invitation: Secret) {
+        let mut kept = self.invitations.borrow_mut();
+        if kept.len() >= MAX_INVITATIONS {
+            kept.remove(0);
+        }
+        kept.push((action, invitation));
+    }
+
+    /// The invitation that came of `action`, given back once.
+    #[must_use]
+    pub fn take_invitation(&self, action: Uuid) -> Option<Secret> {
+        let mut kept = self.invitations.borrow_mut();
+        let at = kept.iter().position(|(other, _)| *other == action)?;
+        Some(kept.remove(at).1)
     }
 
     /// The session's bearer.

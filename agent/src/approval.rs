@@ -456,6 +456,9 @@ pub async fn report(agent: &Agent, sealed: &Sealed, token: &Token) -> Result<Str
         .server
         .post(&sealed.path(), Some(token), &sealed.report())
         .await?;
+    if let Some(invitation) = answer.result.and_then(|result| result.invitation) {
+        agent.keep_invitation(sealed.id(), Secret::new(invitation));
+    }
     Ok(answer.state)
 }
 

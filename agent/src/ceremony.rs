@@ -431,6 +431,12 @@ pub struct Sealed {
 }
 
 impl Sealed {
+    /// Of which action.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// Where it is reported.
     #[must_use]
     pub fn path(&self) -> String {

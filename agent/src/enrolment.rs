@@ -33,11 +33,26 @@ pub struct Enrolled {
     pub aaguid: Option<String>,
     /// The model's name, when the server knows it.
     pub model: Option<String>,
+    /// The authenticator's serial number, as it tells it over USB.
+    pub serial: Option<String>,
+    /// Its firmware, as it tells it.
+    pub firmware: Option<u64>,
     /// Whether a session came with it and was kept.
     pub signed_in: bool,
 }
 
-/// Enrols the authenticator that is there; waits for one to be put in. `card`: a PIV card, though FIDO2 keys may be there.
+/// How a key is enrolled.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// A name for it.
+    pub label: Option<String>,
+    /// A PIV card, though FIDO2 keys may be there.
+    pub card: bool,
+    /// It is somebody else's: whoever is signed in here stays so.
+    pub handover: bool,
+}
+
+/// Enrols the authenticator that is there; waits for one to be put in.
 ///
 /// # Errors
 /// [`Failure`]. [`ServerError::Refused`] with code `registration-refused` says why the server does not want that key.
@@ -46,9 +61,14 @@ pub async fn enroll(
     prompt: &mut impl Prompt,
     language: Language,
     invitation: &Secret,
-    label: Option<String>,
-    card: bool,
+    wanted: Wanted,
 ) -> Result<Enrolled, Failure> {
+    let Wanted {
+        label,
+        card,
+        handover,
+    } = wanted;
+    let mut about = (None, None);
     let _turn = agent.turn(prompt).await;
     let opened: OpenedEnrolment = agent
         .server
@@ -117,6 +137,10 @@ pub async fn enroll(
         if authenticator.is_u2f() && opened.verifies_user() {
             return Err(AuthenticatorError::NoUserVerification.into());
         }
+        about = (
+            serial(agent, authenticator.id),
+            authenticator.info.firmware_version,
+        );
         let (authenticator, typed) = with_a_pin(agent, prompt, authenticator).await?;
         let rp = (
             enrolling.rp_id().as_str().to_owned(),
@@ -165,8 +189,18 @@ pub async fn enroll(
     let registered = tokio::time::timeout(left, registering)
         .await
         .map_err(|_| Failure::Withdrawn("expired".into()))??;
-    let signed_in = registered.session.is_some();
-    if let Some(session) = registered.session {
+    let signed_in = registered.session.is_some() && !handover;
+    let session = match registered.session {
+        // Another person's session is none of this workstation's.
+        Some(session) if handover => {
+            let path = format!("/v1/sessions/{}", path_segment(&session.session_id)?);
+            let token = sound(session.token)?;
+            agent.server.delete(&path, Some(&token)).await?;
+            None
+        }
+        session => session,
+    };
+    if let Some(session) = session {
         agent.sign_in(Session {
             server: agent.config.server.text(),
             person: registered.person.clone(),
@@ -179,8 +213,16 @@ pub async fn enroll(
         person: registered.person,
         aaguid: registered.aaguid,
         model: registered.model,
+        serial: about.0,
+        firmware: about.1,
         signed_in,
     })
+}
+
+fn serial(agent: &Agent, id: u64) -> Option<String> {
+    let authenticators = agent.authenticators.borrow();
+    let found = authenticators.iter().find(|(other, _)| *other == id);
+    found.and_then(|(_, authenticator)| authenticator.serial.clone())
 }
 
 /// The authenticator to enrol: the only one that is there. With several, the person touches it (CTAP 2.1 §6.9) where all of them know how to be

@@ -7,11 +7,12 @@
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
 //! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`], [`desktop`], [`bridge`] and [`administration`] (people) · [`life`],
 //! [`doctor`] and [`manual`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
-//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`], [`break_glass`] and [`record`] ask for what these seal · [`presence`] and [`seat`] (the key stays, and somebody sits here).
+//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`], [`break_glass`], [`record`] and [`handout`] ask for what these seal, [`batch`] for a list of persons · [`presence`] and [`seat`] (the key stays, and somebody sits here).
 
 pub mod administration;
 pub mod agent;
 pub mod approval;
+pub mod batch;
 pub mod break_glass;
 pub mod bridge;
 pub mod ceremony;
@@ -20,6 +21,7 @@ pub mod desktop;
 pub mod device;
 pub mod doctor;
 pub mod enrolment;
+pub mod handout;
 pub mod hidraw;
 pub mod life;
 pub mod lineage;

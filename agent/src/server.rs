@@ -185,6 +185,17 @@ pub struct RegisteredSession {
 pub struct ActionState {
     /// One of the contract's states.
     pub state: String,
+    /// What came of it, to its requester.
+    #[serde(default)]
+    pub result: Option<ActionResult>,
+}
+
+/// What an executed action of the server's own came to, as far as an agent reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ActionResult {
+    /// An invitation, which the server shows once.
+    #[serde(default)]
+    pub invitation: Option<String>,
 }
 
 /// The answer to `GET /v1/actions/{id}`, as far as an agent reads it.

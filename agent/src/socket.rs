@@ -29,6 +29,7 @@ use crate::agent::{Agent, Failure};
 use crate::approval::{self, Outcome};
 use crate::break_glass::{self, Opening};
 use crate::enrolment;
+use crate::handout;
 use crate::lineage;
 use crate::locale::Language;
 use crate::piv::desk;
@@ -78,6 +79,19 @@ enum Op {
         /// A PIV card, though FIDO2 keys may be there.
         #[serde(default)]
         card: bool,
+        /// For somebody else: whoever sits here stays who they are.
+        #[serde(default)]
+        handover: bool,
+    },
+    /// Ask to enrol a key for somebody, and seal it.
+    Invite {
+        /// Whom (docs/api.md).
+        person: Value,
+    },
+    /// Where such a request stands, and its invitation, once.
+    Invited {
+        /// Which.
+        action: Uuid,
     },
     /// A help-desk operation on a PIV card.
     Card {
@@ -426,11 +440,21 @@ async fn perform(
             invitation,
             label,
             card,
+            handover,
         } => {
-            let enrolled =
-                enrolment::enroll(agent, prompt, language, &invitation, label, card).await?;
+            let wanted = enrolment::Wanted {
+                label,
+                card,
+                handover,
+            };
+            let enrolled = enrolment::enroll(agent, prompt, language, &invitation, wanted).await?;
             Ok(json!(enrolled))
         }
+        Op::Invite { person } => {
+            let (id, outcome) = handout::invite(agent, prompt, language, person).await?;
+            Ok(outcome_json(id, &outcome))
+        }
+        Op::Invited { action } => handout::invited(agent, action).await,
         Op::SignIn { person } => {
             let signed_in = sign_in::sign_in(agent, prompt, language, person).await?;
             Ok(json!({ "person": signed_in.person, "session_id": signed_in.session_id }))

@@ -284,7 +284,7 @@ async fn enrol(desk: &Desk, manufacturer: &Manufacturer) -> Vec<Owner> {
         owners.push(Owner {
             id: person.to_string(),
             key: registered.key.id,
-            token: registered.token.to_string(),
+            token: registered.session.unwrap().1.to_string(),
             credential,
         });
     }

@@ -275,6 +275,14 @@ fn live(keys: &[KeyRecord]) -> Vec<KeySummary> {
         .collect()
 }
 
+/// What the owner's agent is told of keys that may seal a sign-in: those that wait for their first use, too.
+fn for_sign_in(keys: &[KeyRecord]) -> Vec<KeySummary> {
+    keys.iter()
+        .filter(|key| matches!(key.state, KeyState::Live | KeyState::Waiting))
+        .map(KeyRecord::summary)
+        .collect()
+}
+
 /// Digest of a JSON value's canonical bytes (docs/evidence.md).
 fn digest(value: &Value) -> Result<[u8; 32], DeskError> {
     sceau_proof::evidence::json_sha256(value)

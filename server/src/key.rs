@@ -23,6 +23,8 @@ pub enum KeyType {
 pub enum KeyState {
     /// It counts.
     Live,
+    /// Handed out by a help desk: it seals its person's first sign-in, which makes it live, and nothing else.
+    Waiting,
     /// Its counter went back, or its model fell: it does not count until an action restores it.
     Suspended,
     /// For ever.
@@ -35,6 +37,7 @@ impl KeyState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Live => "live",
+            Self::Waiting => "waiting",
             Self::Suspended => "suspended",
             Self::Revoked => "revoked",
         }
@@ -43,7 +46,7 @@ impl KeyState {
     /// Reads [`KeyState::as_str`] back.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Live, Self::Suspended, Self::Revoked]
+        [Self::Live, Self::Waiting, Self::Suspended, Self::Revoked]
             .into_iter()
             .find(|state| state.as_str() == word)
     }

@@ -6,6 +6,7 @@ mod attestation;
 mod backoffice;
 mod browser;
 mod crash;
+mod desk;
 mod facts;
 mod log;
 mod login;

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use rexpect::{
-    process::WaitStatus,
+    process::{Signal, WaitStatus},
     reader::{Options, ReadUntil, Regex},
     session::{PtySession, spawn_with_options},
 };
@@ -59,11 +59,26 @@ impl Terminal {
     ///
     /// # Errors
     /// When neither a known question nor the end comes in time; the message quotes what came instead.
-    pub fn answer(mut self, answers: &[(&str, &str)]) -> Result<(i32, String)> {
+    pub fn answer(self, answers: &[(&str, &str)]) -> Result<(i32, String)> {
+        let questions: Vec<&str> = answers.iter().map(|(question, _)| *question).collect();
+        let ended = self.converse(&questions, |at| Ok(Some(answers[at].1.to_owned())))?;
+        ended.context("nobody killed it")
+    }
+
+    /// As [`Terminal::answer`], by a person who thinks: `reply` is given the number of the question, and gives the line to type, or `None` to kill
+    /// the command as a power cut would; then nothing is returned.
+    ///
+    /// # Errors
+    /// As [`Terminal::answer`]; those of `reply`.
+    pub fn converse(
+        mut self,
+        questions: &[&str],
+        mut reply: impl FnMut(usize) -> Result<Option<String>>,
+    ) -> Result<Option<(i32, String)>> {
         let mut transcript = String::new();
-        let patterns: Vec<Regex> = answers
+        let patterns: Vec<Regex> = questions
             .iter()
-            .map(|(question, _)| Regex::new(question))
+            .map(|question| Regex::new(question))
             .collect::<Result<_, _>>()?;
         loop {
             let mut awaited: Vec<ReadUntil> =
@@ -79,11 +94,17 @@ impl Terminal {
                 .iter()
                 .position(|pattern| !found.is_empty() && pattern.is_match(&found));
             let Some(question) = question else { break };
-            self.type_line(answers[question].1)?;
+            match reply(question).with_context(|| decoded(&transcript))? {
+                Some(line) => self.type_line(&line)?,
+                None => {
+                    self.session.process_mut().kill(Signal::SIGKILL)?;
+                    return Ok(None);
+                }
+            }
         }
         let (code, rest) = self.end()?;
         transcript.push_str(&rest);
-        Ok((code, decoded(&transcript)))
+        Ok(Some((code, decoded(&transcript))))
     }
 
     /// As [`Terminal::answer`], by a person who gives up (Ctrl-C) when nothing more comes for `patience`.

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use sceau_agent::administration::{Administer, AdministrationError, administer};
+use sceau_agent::batch;
+use sceau_agent::batch::wizard::{Daemon, Wizard, WizardError};
 use sceau_agent::config::{ConfigError, Places};
 use sceau_agent::doctor::{self, look};
 use sceau_agent::lineage;
@@ -82,14 +84,24 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Enrol the key that is plugged in, by invitation.
+    /// Enrol the key that is plugged in, by invitation; or, at a help desk, a box of keys for a list of persons.
     #[command(
-        after_help = "Examples:\n  sceau enroll --invitation-file invitation.txt\n  sceau enroll --invitation-file - < invitation.txt"
+        after_help = "Examples:\n  sceau enroll --invitation-file invitation.txt\n  sceau enroll --invitation-file - < invitation.txt\n  \
+            sceau enroll --batch people.csv --receipts receipts\n\n\
+            The list: person,display,roles,document,keys\n  amartin,Alice Martin,manager,passport,\n\
+            document: identity-card, passport, residence-permit, driving-licence, staff-card (the kind alone, never its number).\n\
+            keys: 1, or 2 (main and spare), which whoever has a role gets when it is not said. Interrupted, the same command goes on."
     )]
     Enroll {
         /// File that holds the invitation, or - for standard input.
-        #[arg(long, value_name = "FILE")]
-        invitation_file: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+        invitation_file: Option<PathBuf>,
+        /// List of persons (CSV): each request is sealed by your own key, then each key is put in; its person chooses the PIN.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["invitation_file", "label", "card"])]
+        batch: Option<PathBuf>,
+        /// Where the receipts to sign go.
+        #[arg(long, value_name = "FOLDER", default_value = "receipts")]
+        receipts: PathBuf,
         /// A name for the key.
         #[arg(long)]
         label: Option<String>,
@@ -333,6 +345,15 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
     if let Command::Doctor { json } = &command {
         return doctor(*json, language);
     }
+    if let Command::Enroll {
+        batch: Some(list),
+        receipts,
+        json,
+        ..
+    } = &command
+    {
+        return enrol_all(list, receipts, *json, language);
+    }
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
     let (request, json, person_needed, input_is_data) = match &command {
@@ -355,7 +376,10 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             label,
             card,
             json,
+            ..
         } => {
+            let none = PathBuf::new();
+            let invitation_file = invitation_file.as_ref().unwrap_or(&none);
             let invitation = read_invitation(invitation_file)?;
             (
                 json!({ "op": "enroll", "invitation": invitation.as_str(), "label": label, "card": card }),
@@ -520,6 +544,98 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             1
         })),
     }
+}
+
+/// The daemon, for a run over a list: a connection for each request.
+struct AtSocket {
+    socket: PathBuf,
+    language: Language,
+}
+
+impl Daemon for AtSocket {
+    fn ask(&mut self, request: Value) -> Result<Ended, ClientError> {
+        let mut client = Client::connect(&self.socket, signals()?, self.language)?;
+        client.need_terminal(false)?;
+        client.request(request, |_| {})
+    }
+
+    fn now(&self) -> String {
+        let format = &time::format_description::well_known::Rfc3339;
+        let now = clock().replace_nanosecond(0).unwrap_or_else(|_| clock());
+        now.format(format).unwrap_or_default()
+    }
+}
+
+/// `sceau enroll --batch`. Every key enrolled: 0; some are left: 1.
+fn enrol_all(
+    list: &std::path::Path,
+    receipts: &std::path::Path,
+    json: bool,
+    language: Language,
+) -> Result<ExitCode, Fault> {
+    let malformed = |error: batch::BatchError| Fault::Invitation(error.to_string());
+    let tasks = batch::tasks(&batch::load_list(list).map_err(malformed)?);
+    let places =
+        Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
+    let named = std::fs::canonicalize(list)
+        .map_err(|e| Fault::Invitation(format!("{}: {e}", list.display())))?;
+    let name = hex_name(&named);
+    let folder = places.session.with_file_name("enrolments");
+    let journal = batch::Journal::open(&folder.join(format!("{name}.json"))).map_err(malformed)?;
+    let mut daemon = AtSocket {
+        socket: places.served_socket(rustix::process::geteuid().as_raw()),
+        language,
+    };
+    let operator = match daemon.ask(json!({ "op": "status" }))? {
+        Ended::Done(status) => text(&status["person"]),
+        _ => String::new(),
+    };
+    let mut wizard = Wizard::new(
+        &mut daemon,
+        journal,
+        receipts.to_owned(),
+        language,
+        operator,
+    )
+    .map_err(Fault::Signals)?;
+    let outcome = match wizard.run(&tasks) {
+        Ok(outcome) => outcome,
+        Err(WizardError::Daemon(error)) => return Err(error.into()),
+        Err(error) => {
+            eprintln!(
+                "sceau: {error}; {}",
+                language.pick(
+                    "la même commande reprendra où elle en était.",
+                    "the same command goes on from here."
+                )
+            );
+            return Ok(ExitCode::from(1));
+        }
+    };
+    if json {
+        println!("{}", json!({ "done": outcome.done, "left": outcome.left }));
+    } else {
+        println!(
+            "{}: {}; {}: {}",
+            language.pick("Clés enrôlées", "Keys enrolled"),
+            outcome.done,
+            language.pick("restent", "left"),
+            outcome.left
+        );
+    }
+    Ok(ExitCode::from(u8::from(outcome.left > 0)))
+}
+
+/// A file's name that stands for a path: its SHA-256.
+fn hex_name(path: &std::path::Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, path.as_os_str().as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Shows what a cascade would stop, and gives what the action seals of it; or the exit code when that cannot be.

@@ -25,8 +25,16 @@ const WORDS: &[(&str, &str)] = &[
         "Refuser une action. « not-me » suspend aussi la session qui demande",
     ),
     (
-        "Enrol the key that is plugged in, by invitation",
-        "Enrôler la clé branchée, sur invitation",
+        "Enrol the key that is plugged in, by invitation; or, at a help desk, a box of keys for a list of persons",
+        "Enrôler la clé branchée, sur invitation ; ou, à l'assistance, une boîte de clés pour une liste de personnes",
+    ),
+    (
+        "List of persons (CSV): each request is sealed by your own key, then each key is put in; its person chooses the PIN",
+        "Liste de personnes (CSV) : votre clé scelle chaque demande, puis chaque clé est mise ; sa personne choisit le code PIN",
+    ),
+    (
+        "Where the receipts to sign go",
+        "Où vont les reçus à signer",
     ),
     (
         "PIV cards: PIN, PUK, keys, certificates",

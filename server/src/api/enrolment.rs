@@ -35,6 +35,12 @@ struct InvitedBody {
     display: Option<String>,
     #[serde(default)]
     roles: Vec<String>,
+    /// The kind of document that the person showed.
+    #[serde(default)]
+    identity_document: Option<String>,
+    /// The key counts once its person has signed in with it.
+    #[serde(default)]
+    first_use: bool,
 }
 
 /// Asks for the action `key.enroll`.
@@ -59,6 +65,12 @@ pub(super) async fn invite(
     }
     if !invited.roles.is_empty() {
         person.insert("roles".to_owned(), json!(invited.roles));
+    }
+    if let Some(document) = &invited.identity_document {
+        person.insert("identity_document".to_owned(), json!(document));
+    }
+    if invited.first_use {
+        person.insert("first_use".to_owned(), json!(true));
     }
     let asked = NewAction {
         kind: "key.enroll".to_owned(),
@@ -233,8 +245,9 @@ pub(super) async fn register(
             .with("words", words(&refused.reason))
             .with("reason", refused.reason)
     })?;
-    desk.place_session(registered.session, peer.0, asked.device)
-        .await?;
+    if let Some((session, _)) = &registered.session {
+        desk.place_session(*session, peer.0, asked.device).await?;
+    }
     let aaguid = match &registered.key.credential {
         Credential::Fido2 { aaguid, .. } => Some(aaguid.as_str()),
         Credential::Piv { .. } => None,
@@ -245,7 +258,8 @@ pub(super) async fn register(
         "kind": registered.key.credential.kind(),
         "aaguid": aaguid,
         "model": registered.model,
-        "session": { "session_id": registered.session, "token": *registered.token },
+        "state": registered.key.state,
+        "session": registered.session.map(|(id, token)| json!({ "session_id": id, "token": *token })),
     });
     Ok((StatusCode::CREATED, axum::Json(body)).into_response())
 }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{ApprovalClaim, CancelReason, Desk, DeskError, RefusalReason, live, open, settle};
+use super::{
+    ApprovalClaim, CancelReason, Desk, DeskError, RefusalReason, for_sign_in, live, open, settle,
+};
 use crate::action::{ActionRecord, Caller, NewAction, State};
 use crate::hub::Hub;
 use crate::id::{ActionId, PersonId};
@@ -204,7 +206,11 @@ impl Desk {
                 },
             );
         }
-        Ok(live(&keys))
+        Ok(if record.kind == "session.open" {
+            for_sign_in(&keys)
+        } else {
+            live(&keys)
+        })
     }
 
     /// Whether a pending action awaits this person: they count, and have not approved it yet.

@@ -100,10 +100,8 @@ pub struct Registered {
     pub key: KeyRecord,
     /// Its model, in words, when known.
     pub model: Option<String>,
-    /// A session, since the key has just shown itself.
-    pub session: SessionId,
-    /// Its token, shown once.
-    pub token: Zeroizing<String>,
+    /// A session and its token, shown once, since the key has just shown itself; none for a key that waits for its person.
+    pub session: Option<(SessionId, Zeroizing<String>)>,
 }
 
 /// Loads the invitation of a secret, if it may still be used.
@@ -171,12 +169,7 @@ impl Command for OpenEnrolment {
             action.id,
         )
         .await?;
-        let exclude = key::of_person(tx.connection, &person.id)
-            .await?
-            .iter()
-            .filter(|key| key.credential.kind() == KeyType::Fido2)
-            .map(|key| sceau_proof::base64url::encode(key.credential.handle()))
-            .collect();
+        let exclude = excluded(tx, &invitation).await?;
         Ok(Ok(OpenedEnrolment {
             id: invitation.id,
             action,
@@ -185,6 +178,36 @@ impl Command for OpenEnrolment {
             exclude,
         }))
     }
+}
+
+/// How many credentials an enrolment names at most: what agents read, with room to spare.
+const MAX_EXCLUDED: usize = 60;
+/// For how long a desk's hand-outs are remembered in its next ones.
+const RECENT: time::Duration = time::Duration::hours(48);
+
+/// Credentials that the new key's authenticator must not hold: the person's, and, at a help desk, the operator's own and those that the same
+/// operator handed out lately. One authenticator is one person's.
+async fn excluded(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<Vec<String>, Fault> {
+    let mut keys = key::of_person(tx.connection, &invitation.person).await?;
+    let mut handed = Vec::new();
+    if let Some(enrolling) = invitation.enroll_action
+        && let Some((record, _)) = action::load(tx.connection, enrolling).await?
+    {
+        keys.extend(key::of_person(tx.connection, &record.requester).await?);
+        let since = tx.now - RECENT;
+        handed = key::handed_out(tx.connection, &record.requester, since, 60).await?;
+    }
+    let mut all: Vec<Vec<u8>> = Vec::new();
+    let own = keys
+        .iter()
+        .filter(|key| key.credential.kind() == KeyType::Fido2)
+        .map(|key| key.credential.handle());
+    for handle in own.chain(handed) {
+        if !all.contains(&handle) && all.len() < MAX_EXCLUDED {
+            all.push(handle);
+        }
+    }
+    Ok(all.iter().map(sceau_proof::base64url::encode).collect())
 }
 
 /// Why a registration was refused: the help-desk reads it.
@@ -245,7 +268,14 @@ impl Command for Register {
                 return Ok(Err(refused));
             }
         };
-        let key = self.save_key(tx, &record, &person.id, &accepted).await?;
+        let state = if waits_for_its_person(tx, &invitation).await? {
+            KeyState::Waiting
+        } else {
+            KeyState::Live
+        };
+        let key = self
+            .save_key(tx, &record, &person.id, &accepted, state)
+            .await?;
         if person.state == PersonState::Inert {
             person::set_state(tx.connection, &person.id, PersonState::Active).await?;
         }
@@ -256,7 +286,11 @@ impl Command for Register {
             record.id,
         )
         .await?;
-        let (session, token) = open_sealed(tx, &self.shared, &person.id, record.id).await?;
+        // Whoever sits at a help desk must not walk away with the person's session.
+        let session = match state {
+            KeyState::Live => Some(open_sealed(tx, &self.shared, &person.id, record.id).await?),
+            _ => None,
+        };
         let record = ActionRecord {
             result: Some(json!({ "key_id": key.id })),
             ..record
@@ -266,9 +300,22 @@ impl Command for Register {
             key,
             model: accepted.model,
             session,
-            token,
         }))
     }
+}
+
+/// Whether the enrolment that gave this invitation hands the key out to be brought to life by its person.
+async fn waits_for_its_person(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<bool, Fault> {
+    let Some(enrolling) = invitation.enroll_action else {
+        return Ok(false);
+    };
+    let (record, _) = action::load(tx.connection, enrolling)
+        .await?
+        .ok_or(DeskError::Misuse("an invitation without its action"))?;
+    let document: Value = serde_json::from_str(&record.document)
+        .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
+    let params = document["params"].as_object().cloned().unwrap_or_default();
+    Ok(own::Invited::read(&params)?.first_use)
 }
 
 impl Register {
@@ -278,6 +325,7 @@ impl Register {
         record: &ActionRecord,
         person: &PersonId,
         new: &NewKey,
+        state: KeyState,
     ) -> Result<KeyRecord, Fault> {
         let id = KeyId(tx.ports.uuid(tx.now)?);
         let evidence = EvidenceKey {
@@ -304,7 +352,7 @@ impl Register {
             sign_count: new.sign_count,
             backup_eligible: new.backup_eligible,
             record_sha256: digest(&evidence)?,
-            state: KeyState::Live,
+            state,
         };
         let registration = Registration {
             record: evidence.to_string().into_bytes(),
@@ -319,6 +367,9 @@ impl Register {
             .digest("key", key.record_sha256);
         if let Credential::Fido2 { aaguid, .. } = &key.credential {
             entry = entry.datum("aaguid", aaguid.as_str());
+        }
+        if state == KeyState::Waiting {
+            entry = entry.datum("waits_for", "first-use");
         }
         let entry = entry.datum("attestation", new.verdict.clone());
         tx.append(entry, Some(record.id), &[("person", person.as_str())])

@@ -39,7 +39,18 @@ pub(super) struct Invited {
     /// Accounts at services that are this person's.
     pub(super) accounts: Vec<Node>,
     pub(super) organisation: Option<String>,
+    /// The key waits for its person's own first use.
+    pub(super) first_use: bool,
 }
+
+/// Documents that a person may have shown at a help desk: the kind is recorded, never a number.
+const DOCUMENTS: [&str; 5] = [
+    "identity-card",
+    "passport",
+    "residence-permit",
+    "driving-licence",
+    "staff-card",
+];
 
 impl Invited {
     pub(super) fn read(params: &Map<String, Value>) -> Result<Self, DeskError> {
@@ -88,12 +99,23 @@ impl Invited {
             Some(Value::String(text)) if is_siret(text) => Some(text.clone()),
             Some(_) => return Err(DeskError::Malformed("params.person.organisation")),
         };
+        match person.get("identity_document") {
+            None => {}
+            Some(Value::String(kind)) if DOCUMENTS.contains(&kind.as_str()) => {}
+            Some(_) => return Err(DeskError::Malformed("params.person.identity_document")),
+        }
+        let first_use = match person.get("first_use") {
+            None => false,
+            Some(Value::Bool(first_use)) => *first_use,
+            Some(_) => return Err(DeskError::Malformed("params.person.first_use")),
+        };
         Ok(Self {
             id,
             display,
             roles,
             accounts,
             organisation,
+            first_use,
         })
     }
 }
@@ -313,6 +335,14 @@ mod tests {
                 "params.person.roles",
             ),
             (json!({"id": "b", "roles": [1]}), "params.person.roles"),
+            (
+                json!({"id": "b", "identity_document": "X4RTBPFW4"}),
+                "params.person.identity_document",
+            ),
+            (
+                json!({"id": "b", "first_use": 1}),
+                "params.person.first_use",
+            ),
         ] {
             assert_eq!(
                 read(json!({ "person": person })),

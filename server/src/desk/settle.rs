@@ -197,6 +197,9 @@ impl Command for Approve {
             _ if key.person != approver.id => Some("key-of-another"),
             _ if key.state == KeyState::Suspended => Some("key-suspended"),
             _ if key.state == KeyState::Revoked => Some("key-revoked"),
+            _ if key.state == KeyState::Waiting && record.kind != "session.open" => {
+                Some("key-waiting")
+            }
             Checked::Failed(reason) => Some(reason),
             Checked::Clone { stored, received } => {
                 return Ok(Err(self
@@ -246,6 +249,15 @@ impl Command for Approve {
             return Ok(Err(DeskError::NotAnApprover(reason)));
         }
         key::used(tx.connection, key.id, sign_count, tx.now).await?;
+        if key.state == KeyState::Waiting {
+            // Its PIN is its person's alone: whoever signs in with it is the one whom the desk handed it to.
+            key::set_state(tx.connection, key.id, KeyState::Live, "first-use").await?;
+            let entry = about(tx, "key.first-used", &record)
+                .subject("key", key.id)
+                .digest("key", key.record_sha256);
+            tx.append(entry, Some(record.id), &[("person", approver.id.as_str())])
+                .await?;
+        }
         if let Some(reason) = denied_now(tx, &self.shared, &record, record.approvals.len()).await? {
             close_sign_in(tx, &record, SessionState::Refused).await?;
             let refused = withdraw(tx, &self.shared, record, standing, &reason).await?;

@@ -312,7 +312,7 @@ impl OpenSession {
             session::set_workstation(tx.connection, &at).await?;
         }
         let keys = key::of_person(tx.connection, &self.person).await?;
-        Ok((token, super::live(&keys)))
+        Ok((token, super::for_sign_in(&keys)))
     }
 }
 

@@ -62,10 +62,12 @@ make.addEventListener("submit", async (event) => {
     say(words.done);
     document.getElementById("model").textContent = done.model ? visible(done.model) : "";
     // The session that comes with a registration is for agents: nobody uses it here.
-    await fetch(`/v1/sessions/${done.session.session_id}`, {
-      method: "DELETE",
-      headers: { Authorization: `Bearer ${done.session.token}` },
-    }).catch(() => null);
+    if (done.session) {
+      await fetch(`/v1/sessions/${done.session.session_id}`, {
+        method: "DELETE",
+        headers: { Authorization: `Bearer ${done.session.token}` },
+      }).catch(() => null);
+    }
   } catch (error) {
     because(error);
   } finally {

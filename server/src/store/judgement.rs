@@ -101,7 +101,7 @@ pub async fn page(
 ) -> Result<Vec<Kept>, StoreError> {
     let rows = sqlx::query(
         "SELECT id, person, label, aaguid, state, state_reason, record, record_sha256, created_ms, used_ms
-         FROM enrolled_key WHERE id > $1 AND ($2 = 0 OR state = 'live') ORDER BY id LIMIT $3",
+         FROM enrolled_key WHERE id > $1 AND ($2 = 0 OR state IN ('live', 'waiting')) ORDER BY id LIMIT $3",
     )
     .bind(after.to_owned())
     .bind(i64::from(live_only))
@@ -149,7 +149,7 @@ pub async fn suspended(
 
 /// Names of all live keys.
 pub(crate) async fn live(connection: &mut AnyConnection) -> Result<Vec<KeyId>, StoreError> {
-    sqlx::query("SELECT id FROM enrolled_key WHERE state = 'live' ORDER BY id")
+    sqlx::query("SELECT id FROM enrolled_key WHERE state IN ('live', 'waiting') ORDER BY id")
         .fetch_all(connection)
         .await?
         .iter()

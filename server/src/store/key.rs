@@ -88,6 +88,29 @@ pub async fn of_person(
     .collect()
 }
 
+/// The handles of FIDO2 credentials that this person's enrolments have handed out to others since then, newest first, at most `limit`.
+pub async fn handed_out(
+    connection: &mut AnyConnection,
+    by: &PersonId,
+    since: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    sqlx::query(
+        "SELECT handle FROM enrolled_key WHERE kind = 'fido2' AND state <> 'revoked' AND created_ms >= $2 AND person IN
+             (SELECT invitation.person FROM invitation JOIN action ON action.id = invitation.enroll_action
+              WHERE action.requester = $1 AND invitation.state = 'used')
+         ORDER BY created_ms DESC, id DESC LIMIT $3",
+    )
+    .bind(by.as_str().to_owned())
+    .bind(to_ms(since))
+    .bind(limit)
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| Ok(row.try_get("handle")?))
+    .collect()
+}
+
 /// Whether a key is enrolled already, for anyone.
 pub async fn known(
     connection: &mut AnyConnection,

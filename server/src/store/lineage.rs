@@ -262,7 +262,7 @@ pub(crate) async fn suspend(
                  AND node IN (SELECT node FROM suspension WHERE action = $1)").await?,
         sessions: run(concat!("UPDATE session SET state = 'suspended' WHERE state IN ('pending', 'active') AND person IN ", stopped_persons!())).await?,
         actions: 0,
-        keys: run(concat!("UPDATE enrolled_key SET state = 'suspended', state_reason = 'person-suspended' WHERE state = 'live' AND person IN ", stopped_persons!())).await?,
+        keys: run(concat!("UPDATE enrolled_key SET state = 'suspended', state_reason = 'person-suspended' WHERE state IN ('live', 'waiting') AND person IN ", stopped_persons!())).await?,
     })
 }
 

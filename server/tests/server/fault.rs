@@ -342,7 +342,7 @@ async fn enrol(it: &mut Saboteur, place: &Place, desk: &Desk, secret: &str) -> O
         id: opened.person.id,
         key: registered.key.id,
         credential,
-        token: registered.token,
+        token: registered.session.unwrap().1,
     }
 }
 

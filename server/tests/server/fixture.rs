@@ -329,7 +329,7 @@ impl Place {
             id: opened.person.id,
             key: registered.key.id,
             credential,
-            token: registered.token,
+            token: registered.session.unwrap().1,
         })
     }
 

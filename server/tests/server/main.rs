@@ -30,6 +30,8 @@ mod fact;
 mod fault;
 /// Four eyes: sequences of everything, against an oracle; who is awaited; whose keys count.
 mod four_eyes;
+/// Keys that a help desk hands out.
+mod handout;
 /// The real binary, killed at random points (attack 21).
 mod kill;
 /// Who begot whom, and what falls with a person (attack 14).

@@ -1,0 +1,334 @@
+//! The conversation of `sceau enroll --batch`: first the operator's own key seals every request, then each new key is put in, its person types a PIN
+//! that nobody else sees, and a receipt is written. Interrupted at any moment, the next run goes on.
+//!
+//! It runs in the operator's terminal and asks the daemon for everything that touches a key or the server.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::receipt;
+use super::{BatchError, Handed, Journal, Step, Task};
+use crate::locale::Language;
+use crate::prompt::terminal::{ClientError, Ended};
+
+/// Between two attempts, while the server limits the pace of requests.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// What the wizard needs of the daemon: one request, seen through with whoever sits at the terminal.
+pub trait Daemon {
+    /// Sends it; prompts are answered at the terminal.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    fn ask(&mut self, request: Value) -> Result<Ended, ClientError>;
+    /// Now, RFC 3339.
+    fn now(&self) -> String;
+}
+
+/// Why a run ends early. What was done is in the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum WizardError {
+    /// List or journal.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// The daemon.
+    #[error("sceau-agent: {0}")]
+    Daemon(#[from] ClientError),
+    /// The terminal, or a receipt's file.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// A signal, or the person gave up.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Enrolled, by this run and those before.
+    pub done: usize,
+    /// Not enrolled: refused, or left for another day.
+    pub left: usize,
+}
+
+/// One run.
+pub struct Wizard<'d, D> {
+    /// The daemon.
+    pub daemon: &'d mut D,
+    /// What was done.
+    pub journal: Journal,
+    /// Where receipts go.
+    pub receipts: PathBuf,
+    /// For people.
+    pub language: Language,
+    /// Who runs it, for the receipts.
+    pub operator: String,
+    terminal: BufReader<File>,
+    /// What was asked for anew in this run.
+    renewed: BTreeSet<String>,
+}
+
+enum Tried {
+    Done,
+    Again,
+    Left,
+}
+
+impl<'d, D: Daemon> Wizard<'d, D> {
+    /// A run at the controlling terminal.
+    ///
+    /// # Errors
+    /// The terminal's.
+    pub fn new(
+        daemon: &'d mut D,
+        journal: Journal,
+        receipts: PathBuf,
+        language: Language,
+        operator: String,
+    ) -> std::io::Result<Self> {
+        let tty = File::options().read(true).write(true).open("/dev/tty")?;
+        Ok(Self {
+            daemon,
+            journal,
+            receipts,
+            language,
+            operator,
+            terminal: BufReader::new(tty),
+            renewed: BTreeSet::new(),
+        })
+    }
+
+    /// Sees all of it through.
+    ///
+    /// # Errors
+    /// [`WizardError`].
+    pub fn run(&mut self, tasks: &[Task]) -> Result<Outcome, WizardError> {
+        std::fs::create_dir_all(&self.receipts)?;
+        let all = tasks.len();
+        let open: Vec<&Task> = tasks.iter().filter(|task| !self.is_done(task)).collect();
+        self.say(&format!(
+            "{}: {}/{all}\n",
+            self.language
+                .pick("Clés déjà enrôlées", "Keys enrolled already"),
+            all - open.len()
+        ))?;
+        for (at, task) in (1..).zip(tasks) {
+            if self.journal.step(task).is_none() {
+                self.say(&format!("[{at}/{all}] {task}\n"))?;
+                self.request(task)?;
+            }
+        }
+        for (at, task) in (1..).zip(tasks) {
+            while !self.is_done(task) {
+                self.say(&format!("[{at}/{all}] {task}\n"))?;
+                match self.hand_out(task)? {
+                    Tried::Again => {}
+                    Tried::Done | Tried::Left => break,
+                }
+            }
+        }
+        let done = tasks.iter().filter(|task| self.is_done(task)).count();
+        Ok(Outcome {
+            done,
+            left: all - done,
+        })
+    }
+
+    fn is_done(&self, task: &Task) -> bool {
+        matches!(self.journal.step(task), Some(Step::Done(_)))
+    }
+
+    /// The operator's key seals the request for one key.
+    fn request(&mut self, task: &Task) -> Result<(), WizardError> {
+        let person = json!({
+            "id": task.person.id, "display": task.person.display, "roles": task.person.roles,
+            "identity_document": task.person.document, "first_use": true,
+        });
+        let request = json!({ "op": "invite", "person": person });
+        let sealed = loop {
+            match self.daemon.ask(request.clone())? {
+                Ended::Failed { code, .. } if code == "limited" => {
+                    self.say(self.language.pick(
+                        "  Le serveur limite le rythme : un instant…\n",
+                        "  The server limits the pace: one moment…\n",
+                    ))?;
+                    std::thread::sleep(PAUSE);
+                }
+                ended => break self.answer(ended)?,
+            }
+        };
+        let Some(sealed) = sealed else {
+            return Ok(());
+        };
+        let action = sealed["id"].as_str().and_then(|id| id.parse().ok());
+        let (Some("sealed"), Some(action)) = (sealed["outcome"].as_str(), action) else {
+            return Err(WizardError::Interrupted);
+        };
+        self.journal.set(task, Some(Step::Asked { action }))?;
+        if sealed["state"] == "executed" {
+            self.invited(task, action)?;
+        }
+        Ok(())
+    }
+
+    /// The invitation, once everybody has sealed.
+    fn invited(&mut self, task: &Task, action: uuid::Uuid) -> Result<Tried, WizardError> {
+        let ended = self
+            .daemon
+            .ask(json!({ "op": "invited", "action": action }))?;
+        let Some(found) = self.answer(ended)? else {
+            return Ok(Tried::Left);
+        };
+        match (found["state"].as_str(), found["invitation"].as_str()) {
+            (Some("executed"), Some(invitation)) => {
+                let invitation = invitation.to_owned();
+                self.journal
+                    .set(task, Some(Step::Invited { action, invitation }))?;
+                Ok(Tried::Again)
+            }
+            (Some("pending"), _) => {
+                self.say(self.language.pick(
+                    "  D'autres personnes doivent encore sceller : relancez plus tard.\n",
+                    "  Others have to seal it still: run this again later.\n",
+                ))?;
+                Ok(Tried::Left)
+            }
+            // Refused, expired, or the invitation was shown to a run that was cut.
+            _ => self.anew(task),
+        }
+    }
+
+    /// It is asked for anew, once in a run.
+    fn anew(&mut self, task: &Task) -> Result<Tried, WizardError> {
+        self.journal.set(task, None)?;
+        if !self.renewed.insert(task.name()) {
+            return Ok(Tried::Left);
+        }
+        self.request(task)?;
+        Ok(match self.journal.step(task) {
+            Some(_) => Tried::Again,
+            None => Tried::Left,
+        })
+    }
+
+    /// One key for one person, as far as it goes.
+    fn hand_out(&mut self, task: &Task) -> Result<Tried, WizardError> {
+        match self.journal.step(task).cloned() {
+            None => Ok(Tried::Left),
+            Some(Step::Asked { action }) => self.invited(task, action),
+            Some(Step::Invited { action, invitation }) => self.enrol(task, action, &invitation),
+            Some(Step::Done(_)) => Ok(Tried::Done),
+        }
+    }
+
+    fn enrol(
+        &mut self,
+        task: &Task,
+        action: uuid::Uuid,
+        invitation: &str,
+    ) -> Result<Tried, WizardError> {
+        self.say(self.language.pick(
+            "  Retirez votre clé, mettez celle de la personne, puis Entrée (p : passer) : ",
+            "  Take your key out, put the person's in, then Enter (s: skip): ",
+        ))?;
+        let typed = self.line()?;
+        if matches!(typed.trim(), "s" | "p") {
+            return Ok(Tried::Left);
+        }
+        let ended = self.daemon.ask(json!({ "op": "keys" }))?;
+        let there = self.answer(ended)?.unwrap_or_default();
+        let serials = there["keys"].as_array().into_iter().flatten();
+        let known = serials
+            .filter_map(|key| key["serial"].as_str())
+            .find_map(|serial| self.journal.holder(serial).map(str::to_owned));
+        if let Some(holder) = known {
+            self.say(&format!(
+                "  {} {holder}.\n",
+                self.language.pick(
+                    "Cette clé a déjà été remise :",
+                    "This key was handed out already:"
+                )
+            ))?;
+            return Ok(Tried::Again);
+        }
+        self.say(self.language.pick(
+            "  La personne lit, puis choisit elle-même son code PIN : tournez-vous.\n",
+            "  The person reads, then chooses the PIN alone: look away.\n",
+        ))?;
+        let request = json!({
+            "op": "enroll", "invitation": invitation, "label": task.label(), "handover": true,
+        });
+        let made = match self.daemon.ask(request)? {
+            Ended::Done(made) => made,
+            Ended::Signalled(_) => return Err(WizardError::Interrupted),
+            Ended::Failed { code, message, .. } => {
+                self.say(&format!("  {message}\n"))?;
+                return match code.as_str() {
+                    // The run was cut between the server's answer and the journal: the key is enrolled.
+                    "already-settled" => {
+                        let nothing = Value::Null;
+                        self.done(task, action, &nothing).map(|()| Tried::Done)
+                    }
+                    "expired" | "not-found" => self.anew(task),
+                    "unavailable" | "signed-out" => Err(WizardError::Interrupted),
+                    _ => Ok(Tried::Again),
+                };
+            }
+        };
+        self.done(task, action, &made).map(|()| Tried::Done)
+    }
+
+    fn done(&mut self, task: &Task, action: uuid::Uuid, made: &Value) -> Result<(), WizardError> {
+        let text = |name: &str| made[name].as_str().map(str::to_owned);
+        let handed = Handed {
+            action,
+            key_id: text("key_id"),
+            model: text("model"),
+            aaguid: text("aaguid"),
+            serial: text("serial"),
+            firmware: made["firmware"].as_u64(),
+            at: self.daemon.now(),
+        };
+        let paper = receipt::html(task, &handed, &self.operator, self.language);
+        self.journal.set(task, Some(Step::Done(handed)))?;
+        let file = self
+            .receipts
+            .join(format!("{}.html", task.name().replace('/', "-")));
+        std::fs::write(&file, paper)?;
+        self.say(&format!(
+            "  {}: {}\n",
+            self.language.pick("Enrôlée ; reçu", "Enrolled; receipt"),
+            file.display()
+        ))?;
+        Ok(())
+    }
+
+    /// The answer, or what stands in its way, told; a signal ends the run.
+    fn answer(&mut self, ended: Ended) -> Result<Option<Value>, WizardError> {
+        match ended {
+            Ended::Done(done) => Ok(Some(done)),
+            Ended::Failed { message, .. } => {
+                self.say(&format!("  {message}\n"))?;
+                Ok(None)
+            }
+            Ended::Signalled(_) => Err(WizardError::Interrupted),
+        }
+    }
+
+    fn say(&mut self, text: &str) -> Result<(), WizardError> {
+        Ok(self.terminal.get_mut().write_all(text.as_bytes())?)
+    }
+
+    fn line(&mut self) -> Result<String, WizardError> {
+        let mut line = String::new();
+        match self.terminal.read_line(&mut line)? {
+            0 => Err(WizardError::Interrupted),
+            _ => Ok(line),
+        }
+    }
+}
