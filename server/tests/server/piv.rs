@@ -361,6 +361,9 @@ const SILENT: Says = Says {
     ..GOOD
 };
 
+/// What a card answers to a beat's challenge.
+type Answers<'a> = &'a dyn Fn(&Card, &[u8; 32]) -> Vec<u8>;
+
 #[tokio::test]
 async fn a_card_proves_presence_by_the_silent_key_that_it_attests_and_by_nothing_else() {
     let rule = "kinds = [\"browser\"]\ninterval = \"15s\"";
@@ -393,7 +396,7 @@ async fn a_card_proves_presence_by_the_silent_key_that_it_attests_and_by_nothing
         "executed"
     );
 
-    let prove = async |beside: &Card, of: &dyn Fn(&Card, &[u8; 32]) -> Vec<u8>| {
+    let prove = async |beside: &Card, of: Answers<'_>| {
         let mut inbox = house.served.desk.subscribe_session(&agent).await.unwrap();
         let asked = loop {
             if let InboxEvent::Presence(asked) = inbox.next().await.unwrap() {
@@ -429,7 +432,7 @@ async fn a_card_proves_presence_by_the_silent_key_that_it_attests_and_by_nothing
         touch,
         ..SILENT
     };
-    let refused: [(Card, &dyn Fn(&Card, &[u8; 32]) -> Vec<u8>, &str); 6] = [
+    let refused: [(Card, Answers<'_>, &str); 6] = [
         (maker.card(Kind::P256, says(4, 1, 1)), &honest, "other-card"),
         (maker.card(Kind::P256, GOOD), &honest, "other-card"),
         (
