@@ -3,6 +3,8 @@
 //!
 //! `SCEAU_EVENTS=10000` is a day of an event each nine seconds; `SCEAU_SEED` replays one.
 
+#![allow(clippy::disallowed_methods, reason = "a test measures")]
+
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
