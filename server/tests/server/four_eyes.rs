@@ -288,10 +288,11 @@ impl Office {
                         .await;
                     prop_assert!(done);
                     self.world.active[who] = false;
-                    // What they asked for ends with them, and does not come back.
-                    let asked = self.world.actions.iter_mut().flatten();
-                    for known in asked.filter(|known| known.requester == who) {
-                        known.state = "over";
+                    // What they asked for, or sealed, ends with them, and does not come back.
+                    for known in self.world.actions.iter_mut().flatten() {
+                        if known.requester == who || known.approvals.contains(&who) {
+                            known.state = "over";
+                        }
                     }
                 }
                 Ok(())
@@ -362,7 +363,23 @@ impl Office {
                 known.state = "approved";
             }
             let told = answer.map(|record| record.state.as_str());
-            prop_assert_eq!(told, Ok(known.state), "{:?} by {}", known, PERSONS[who].0);
+            if told != Ok(known.state) {
+                let log = crate::conformance::log(&self.desk).await;
+                let tail: Vec<String> = log
+                    .iter()
+                    .rev()
+                    .take(4)
+                    .map(|entry| format!("{} {:?}", entry.kind(), entry.data()))
+                    .collect();
+                prop_assert_eq!(
+                    told,
+                    Ok(known.state),
+                    "{:?} by {}; {:#?}",
+                    known,
+                    PERSONS[who].0,
+                    tail
+                );
+            }
         } else {
             prop_assert!(
                 answer.is_err(),
