@@ -234,12 +234,13 @@ async fn migrate(connection: &mut AnyConnection, backend: Backend) -> Result<(),
         .execute("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)")
         .await?;
     let mut transaction = connection.begin().await?;
-    if backend == Backend::Postgres {
-        // Two instances that start together migrate one after the other.
-        transaction
-            .execute("LOCK TABLE migration IN EXCLUSIVE MODE")
-            .await?;
-    }
+    // Two instances that start together migrate one after the other. SQLite waits for its one writer only where a transaction begins with a write:
+    // one that has read before is refused at once.
+    let lock = match backend {
+        Backend::Postgres => "LOCK TABLE migration IN EXCLUSIVE MODE",
+        Backend::Sqlite => "UPDATE migration SET version = version WHERE version < 0",
+    };
+    transaction.execute(lock).await?;
     let mut applied = std::collections::BTreeSet::new();
     for row in sqlx::query("SELECT version FROM migration")
         .fetch_all(&mut *transaction)
