@@ -215,8 +215,9 @@ async fn ask(agent: Rc<Agent>, id: u64, handle: Handle) {
             .borrow()
             .iter()
             .any(|(there, authenticator)| {
+                // A card that was pulled and plugged while it was asked can even say that it has no such application.
                 there == id
-                    && matches!(authenticator.condition, Condition::Unusable(e) if e.may_pass())
+                    && matches!(authenticator.condition, Condition::Unusable(e) if e.may_pass() || e == AuthenticatorError::NotFido)
             });
         match pauses.next() {
             Some(pause) if is_silent => tokio::time::sleep(pause).await,
