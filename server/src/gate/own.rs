@@ -7,6 +7,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use sceau_proof::display;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -319,17 +320,31 @@ fn next_page(landing: &Landing, state: State, base: &str) -> String {
 }
 
 fn words(record: &ActionRecord, language: Language) -> String {
-    let document: serde_json::Value = serde_json::from_str(&record.document).unwrap_or_default();
+    words_of(&record.document, &record.kind, language)
+}
+
+/// What an action says of itself, with nothing in it that could be taken for ours (attack 23); its type where it says nothing.
+fn words_of(document: &str, kind: &str, language: Language) -> String {
+    let document: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
     let language = if language == Language::Fr { "fr" } else { "en" };
     let said = document
         .pointer(&format!("/words/{language}"))
         .and_then(|text| text.as_str());
-    said.unwrap_or(&record.kind).to_owned()
+    display::show(said.unwrap_or(kind), display::LIMIT).text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_a_service_cannot_pose_as_ours() {
+        let document = json!({"words": {"fr": "Lire\u{202e}\u{200b}\ndu texte"}}).to_string();
+        let shown = words_of(&document, "records.read", Language::Fr);
+        assert!(!shown.contains(['\u{202e}', '\u{200b}', '\n']), "{shown:?}");
+        let kind = words_of(&document, "records.read", Language::En);
+        assert_eq!(kind, "records.read");
+    }
 
     #[test]
     fn people_go_on_where_the_application_leads_them() {
