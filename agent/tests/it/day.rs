@@ -95,6 +95,8 @@ impl Day<'_> {
                 self.is_in = !self.is_in;
                 let words = if self.is_in { "insert 2000" } else { "remove" };
                 self.workstation.key(words);
+                // No hand is quicker.
+                std::thread::sleep(Duration::from_millis(150 + chance.below(150)));
             }
             25..32 => self.seat.set("LockedHint", either(chance)),
             32..39 => self.seat.set("Active", either(chance)),
@@ -160,7 +162,7 @@ fn daemon_ends_where_things_are_whatever_the_day_was() {
         is_in: true,
     };
     let seed = number("SCEAU_SEED", 0x5ce4_u64);
-    let events = usize::try_from(number("SCEAU_EVENTS", 120)).unwrap();
+    let events = usize::try_from(number("SCEAU_EVENTS", 80)).unwrap();
     let mut chance = Chance(seed);
     let begun = Instant::now();
     let pid = day.workstation.pid();
