@@ -31,7 +31,7 @@ enum What {
 /// The files hold personal data: they are for the data protection officer and the authority.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  sceau-server report incident --person amartin --since 2026-11-20T00:00:00Z --out /root/incident\n  sceau-verify report /root/incident/incident.json --log-key log.vkey"
+    after_help = "Example:\n  sceau-server report incident --person amartin --since 2026-11-20T00:00:00Z --out /var/tmp/incident\n  sceau-verify report /var/tmp/incident/incident.json --log-key log.vkey"
 )]
 struct Incident {
     /// Whom it is about.
