@@ -233,14 +233,17 @@ async fn migrate(connection: &mut AnyConnection, backend: Backend) -> Result<(),
     connection
         .execute("CREATE TABLE IF NOT EXISTS migration (version BIGINT PRIMARY KEY)")
         .await?;
-    let mut transaction = connection.begin().await?;
-    // Two instances that start together migrate one after the other. SQLite waits for its one writer only where a transaction begins with a write:
+    // Two instances that start together migrate one after the other. SQLite waits for its one writer only where a transaction begins as a writer's:
     // one that has read before is refused at once.
-    let lock = match backend {
-        Backend::Postgres => "LOCK TABLE migration IN EXCLUSIVE MODE",
-        Backend::Sqlite => "UPDATE migration SET version = version WHERE version < 0",
+    let mut transaction = match backend {
+        Backend::Sqlite => connection.begin_with("BEGIN IMMEDIATE").await?,
+        Backend::Postgres => connection.begin().await?,
     };
-    transaction.execute(lock).await?;
+    if backend == Backend::Postgres {
+        transaction
+            .execute("LOCK TABLE migration IN EXCLUSIVE MODE")
+            .await?;
+    }
     let mut applied = std::collections::BTreeSet::new();
     for row in sqlx::query("SELECT version FROM migration")
         .fetch_all(&mut *transaction)
