@@ -281,8 +281,9 @@ impl Watch {
 
     fn card_changed(&mut self, state: &ReaderState) {
         let event = state.event_state();
-        let present = event.contains(State::PRESENT) && !event.contains(State::MUTE);
-        let now = present.then(|| Place {
+        tracing::debug!(reader = %state.name().to_string_lossy(), ?event, count = state.event_count(), "pcscd tells");
+        // A card that pcscd calls mute is asked as well: whoever connects has it powered once more, and it may have been swapped meanwhile.
+        let now = event.contains(State::PRESENT).then(|| Place {
             reader: state.name().to_owned(),
             event_count: state.event_count(),
         });

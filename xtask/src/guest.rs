@@ -57,14 +57,24 @@ pub fn installed(filter: Option<&str>) -> Result<()> {
     let folder = place::target().join("packages-of-tests");
     package::for_tests(folder.join("first"), None)?;
     package::for_tests(folder.join("next"), Some(NEXT_VERSION))?;
-    let mut command = script();
-    command
-        .args(["system", "env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
-        .arg(program)
-        .args(["--test-threads=1", "--nocapture", "--exact"])
-        .args(chosen)
-        .env("SCEAU_PACKAGES", &folder);
-    run(&mut command)
+    in_one_of_two_boots(|| {
+        let mut command = script();
+        command
+            .args(["system", "env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
+            .arg(&program)
+            .args(["--test-threads=1", "--nocapture", "--exact"])
+            .args(&chosen)
+            .env("SCEAU_PACKAGES", &folder);
+        run(&mut command)
+    })
+}
+
+/// As the end-to-end tests: an emulated processor on a crowded machine meets deadlines that a person's never does. One more boot, and said.
+fn in_one_of_two_boots(once: impl Fn() -> Result<()>) -> Result<()> {
+    once().or_else(|error| {
+        println!("FLAKY? {error:#}\nOnce more, from the start:");
+        once()
+    })
 }
 
 /// Boots and runs the scenarios whose names contain `filter`; boots nothing when there is none and `insist` is false.
@@ -79,17 +89,12 @@ pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
         }
         return Ok(());
     }
-    let once = || {
+    in_one_of_two_boots(|| {
         let mut command = Command::new(&program);
         command
             .args(["--test-threads=1", "--nocapture", "--exact"])
             .args(&chosen);
         run_in(command)
-    };
-    // As the end-to-end tests: an emulated processor on a crowded machine meets deadlines that a person's never does. One more boot, and said.
-    once().or_else(|error| {
-        println!("FLAKY? {error:#}\nOnce more, from the start:");
-        once()
     })
 }
 

@@ -185,6 +185,16 @@ impl Run {
             })?;
             made.extend([deb, list]);
         }
+        // Those of tests are not compressed, which is an error there.
+        if !self.debug {
+            steps.step("lintian", || {
+                let debs = made
+                    .iter()
+                    .filter(|path| path.extension() == Some("deb".as_ref()));
+                let options = ["--allow-root", "--fail-on", "error,warning"];
+                run(self.tool("lintian").args(options).args(debs))
+            })?;
+        }
         Ok(made)
     }
 

@@ -111,6 +111,12 @@ const PACKAGES: &[Package] = &[
         instead: Some(&["dpkg-shlibdeps", "--version"]),
     },
     Package {
+        name: "lintian",
+        purpose: "packages: what Debian's policy says of them",
+        need: Need::Package,
+        instead: None,
+    },
+    Package {
         name: "systemd",
         purpose: "first process of the guest; systemd-analyze",
         need: Need::Test,

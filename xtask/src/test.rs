@@ -29,7 +29,10 @@ fn everything(steps: &mut Steps) -> Result<()> {
     steps.step("tests of the rooms", || rooms(None))?;
     steps.step("cards of a PKCS #11 module", modules)?;
     steps.step("end to end", || end_to_end(None))?;
-    steps.step("USB, in a guest", || guest::scenarios(None, true))
+    steps.step("USB, in a guest", || guest::scenarios(None, true))?;
+    steps.step("packages, in a guest with systemd", || {
+        guest::installed(None)
+    })
 }
 
 /// The tests whose names contain `filter`, without the checks.
@@ -41,7 +44,10 @@ pub fn some(steps: &mut Steps, filter: &str) -> Result<()> {
     build(steps)?;
     steps.step("tests of the rooms", || rooms(Some(filter)))?;
     steps.step("end to end", || end_to_end(Some(filter)))?;
-    steps.step("USB, in a guest", || guest::scenarios(Some(filter), false))
+    steps.step("USB, in a guest", || guest::scenarios(Some(filter), false))?;
+    steps.step("packages, in a guest with systemd", || {
+        guest::installed(Some(filter))
+    })
 }
 
 /// The mutation runs over the parsers of foreign bytes, for `seconds` each.

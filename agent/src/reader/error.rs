@@ -110,12 +110,13 @@ pub enum AuthenticatorError {
 
 impl AuthenticatorError {
     /// Whether it may be otherwise in a moment, as long as the authenticator is there: it was starting, or another program reset it, or it was
-    /// pulled and plugged so quickly that its reader gave an empty answer.
+    /// pulled and plugged so quickly that its reader gave an empty answer, or none, and never missed it.
     #[must_use]
     pub(crate) fn may_pass(self) -> bool {
         const TORN: [FramingError; 2] = [FramingError::NoStatusWord, FramingError::Empty];
         match self {
             Self::Silent | Self::Busy | Self::Gone | Self::Reset | Self::Reader(_) => true,
+            Self::Protocol(Error::Wire(WireError::Port(PortError::Failed(_)))) => true,
             Self::Protocol(Error::Wire(WireError::Framing(torn))) => TORN.contains(&torn),
             _ => false,
         }
