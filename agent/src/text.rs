@@ -1,6 +1,6 @@
 //! What people read, in French and English: failures, prompts' fixed words, and actions through [`sceau_proof::words`].
 
-use sceau_proof::action::Action;
+use sceau_proof::action::{Action, Language as Tongue};
 use sceau_proof::{display, words};
 
 use crate::agent::Failure;
@@ -22,7 +22,7 @@ pub fn one_line(text: &str, limit: usize) -> String {
 /// # Errors
 /// [`Unfit::NotShowable`]: it cannot be shown whole, so it may not be signed.
 pub fn shown(action: &Action, language: Language, waiting: usize) -> Result<Shown, Unfit> {
-    let words = words::describe(action, language.into());
+    let words = words::describe(action, language.pick(Tongue::French, Tongue::English));
     if !words.complete {
         return Err(Unfit::NotShowable);
     }

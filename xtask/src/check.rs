@@ -62,10 +62,16 @@ fn rooms() -> Result<()> {
             .filter_map(|dependency| dependency["name"].as_str())
             .collect();
         let may: &[&str] = match name {
-            "sceau-proof" | "sceau-ctap" | "xtask" => &[],
-            "sceau-agent" => &["sceau-proof", "sceau-ctap"],
-            "sceau-server" => &["sceau-proof"],
-            "e2e" => &["sceau-proof", "sceau-ctap", "sceau-agent", "sceau-server"],
+            "sceau-proof" | "sceau-ctap" | "sceau-locale" | "xtask" => &[],
+            "sceau-agent" => &["sceau-proof", "sceau-ctap", "sceau-locale"],
+            "sceau-server" => &["sceau-proof", "sceau-locale"],
+            "e2e" => &[
+                "sceau-proof",
+                "sceau-ctap",
+                "sceau-locale",
+                "sceau-agent",
+                "sceau-server",
+            ],
             _ => bail!(
                 "{name} is a room that DESIGN.md does not know; add it there and to docs/decisions.md first"
             ),

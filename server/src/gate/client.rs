@@ -31,14 +31,7 @@ pub enum ClientKind {
     Api,
 }
 
-/// The language of what people read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// French.
-    Fr,
-    /// English.
-    En,
-}
+pub use sceau_locale::Language;
 
 /// Who asks and how they want to be told.
 #[derive(Debug, Clone)]
@@ -94,18 +87,10 @@ impl Client {
 
 /// The first of French and English that is asked for; programs get English, people French, when nothing is said.
 fn language(accept: &str, kind: ClientKind) -> Language {
-    for tag in accept.split(',') {
-        match tag.trim().get(..2) {
-            Some("fr") => return Language::Fr,
-            Some("en") => return Language::En,
-            _ => {}
-        }
-    }
-    if kind == ClientKind::Api {
-        Language::En
-    } else {
-        Language::Fr
-    }
+    Language::from_header(accept).unwrap_or(match kind {
+        ClientKind::Api => Language::En,
+        _ => Language::Fr,
+    })
 }
 
 /// A URL of this application as a path with query; `None` for anything else.

@@ -12,192 +12,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::action::State;
 use crate::gate::client::Language;
-use crate::gate::page::escape;
-
-/// A text with its name, French and English.
-type Text = (&'static str, &'static str, &'static str);
-
-/// What may become of a page's actions, by state or by the code of a refusal.
-const TOLD: &[Text] = &[
-    ("pending", "En attente d’une clé.", "Waiting for a key."),
-    (
-        "waiting",
-        "Votre approbation compte. D’autres personnes doivent encore approuver.",
-        "Your approval counts. Other people still have to approve.",
-    ),
-    ("approved", "Demande approuvée.", "Request approved."),
-    (
-        "executed",
-        "Demande approuvée et exécutée.",
-        "Request approved and executed.",
-    ),
-    (
-        "consumed",
-        "Demande approuvée et utilisée ; son issue n’est pas connue ici.",
-        "Request approved and used; its outcome is not known here.",
-    ),
-    (
-        "refused",
-        "Demande refusée : rien n’a été fait.",
-        "Request refused: nothing was done.",
-    ),
-    (
-        "denied",
-        "La politique de la maison ne permet pas cette demande : rien n’a été fait.",
-        "The policy of the house does not allow this request: nothing was done.",
-    ),
-    (
-        "expired",
-        "Le temps est écoulé : rien n’a été fait. Refaites la demande là où vous l’aviez faite.",
-        "The time is over: nothing was done. Ask again where you asked before.",
-    ),
-    ("begins", "Un instant…", "One moment…"),
-    (
-        "touch",
-        "Touchez votre clé quand elle clignote. Vous pouvez aussi répondre dans votre agent.",
-        "Touch your key when it blinks. You may also answer in your agent.",
-    ),
-    (
-        "stepped-back",
-        "Rien n’a été signé. La demande attend toujours votre réponse.",
-        "Nothing was signed. The request still waits for your answer.",
-    ),
-    (
-        "no-key",
-        "La clé n’a pas répondu. Branchez-la et réessayez, ou répondez dans votre agent. Clé perdue ou bloquée : appelez l’assistance.",
-        "The key did not answer. Plug it in and try again, or answer in your agent. Key lost or blocked: call the help desk.",
-    ),
-    (
-        "changed",
-        "La demande n’est pas celle qui est affichée. Rien n’a été signé : rechargez la page et prévenez l’assistance.",
-        "The request is not the one that is shown. Nothing was signed: reload the page and tell the help desk.",
-    ),
-    (
-        "signed-out",
-        "La connexion a été refusée ou a expiré. Recommencez.",
-        "The sign-in was refused or has expired. Start again.",
-    ),
-    (
-        "unauthenticated",
-        "Vous n’êtes plus connecté. Rechargez la page.",
-        "You are not signed in any more. Reload the page.",
-    ),
-    (
-        "unknown-person",
-        "Cet identifiant ne permet pas de se connecter ici. Vérifiez-le.",
-        "This identifier cannot sign in here. Check it.",
-    ),
-    (
-        "malformed",
-        "Ce n’est pas un identifiant. Vérifiez-le.",
-        "This is not an identifier. Check it.",
-    ),
-    (
-        "not-verified",
-        "La réponse de la clé n’a pas été acceptée. Rien n’a été fait : prévenez l’assistance.",
-        "The key’s answer was not accepted. Nothing was done: tell the help desk.",
-    ),
-    (
-        "not-an-approver",
-        "Vous ne pouvez pas approuver cette demande avec cette clé.",
-        "You cannot approve this request with this key.",
-    ),
-    (
-        "already-settled",
-        "La demande est déjà réglée. Rechargez la page.",
-        "The request is settled already. Reload the page.",
-    ),
-    (
-        "limited",
-        "Trop d’essais. Attendez une minute.",
-        "Too many attempts. Wait a minute.",
-    ),
-    (
-        "unavailable",
-        "Le serveur ne répond pas comme il faut. Réessayez dans un instant.",
-        "The server does not answer as it should. Try again in a moment.",
-    ),
-];
-
-/// What the enrolment page may say.
-const ENROLMENT: &[Text] = &[
-    ("begins", "Un instant…", "One moment…"),
-    (
-        "ready",
-        "Invitation reconnue. Branchez la clé à enrôler.",
-        "The invitation is known. Plug in the key to enrol.",
-    ),
-    (
-        "touch",
-        "Suivez votre navigateur : code PIN, puis touchez la clé. Acceptez que sa marque et son modèle soient communiqués.",
-        "Follow your browser: PIN, then touch the key. Allow its make and model to be told.",
-    ),
-    (
-        "done",
-        "La clé est enrôlée. Vous pouvez fermer cette page.",
-        "The key is enrolled. You may close this page.",
-    ),
-    (
-        "registration-refused",
-        "Cette clé n’est pas acceptée.",
-        "This key is not accepted.",
-    ),
-    (
-        "not-found",
-        "Cette invitation n’existe pas. Vérifiez que vous l’avez entière.",
-        "There is no such invitation. Check that you have all of it.",
-    ),
-    (
-        "malformed",
-        "Cette invitation n’existe pas. Vérifiez que vous l’avez entière.",
-        "There is no such invitation. Check that you have all of it.",
-    ),
-    (
-        "already-settled",
-        "Cette invitation a déjà servi. Demandez-en une autre à l’assistance.",
-        "This invitation was used already. Ask the help desk for another one.",
-    ),
-    (
-        "expired",
-        "Cette invitation a expiré. Demandez-en une autre à l’assistance.",
-        "This invitation has expired. Ask the help desk for another one.",
-    ),
-    (
-        "forbidden",
-        "Cette personne est suspendue : aucune clé ne peut être enrôlée.",
-        "This person is suspended: no key can be enrolled.",
-    ),
-    (
-        "limited",
-        "Trop d’essais. Attendez une minute.",
-        "Too many attempts. Wait a minute.",
-    ),
-    (
-        "unavailable",
-        "Le serveur ne répond pas comme il faut. Réessayez dans un instant.",
-        "The server does not answer as it should. Try again in a moment.",
-    ),
-    (
-        "InvalidStateError",
-        "Cette clé est déjà enrôlée pour cette personne.",
-        "This key is enrolled already for this person.",
-    ),
-    (
-        "NotAllowedError",
-        "La clé n’a pas répondu, ou vous avez annulé. Branchez-la et réessayez.",
-        "The key did not answer, or you cancelled. Plug it in and try again.",
-    ),
-    (
-        "SecurityError",
-        "Cette page n’est pas à l’adresse de votre organisation. Arrêtez-vous et prévenez l’assistance.",
-        "This page is not at your organisation’s address. Stop, and tell the help desk.",
-    ),
-    (
-        "failed",
-        "Cela n’a pas marché. Réessayez, ou appelez l’assistance.",
-        "It did not work. Try again, or call the help desk.",
-    ),
-];
+use crate::gate::page::{escape, say};
 
 /// Something that is said instead of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -227,25 +42,18 @@ pub(super) struct Standing<'a> {
     pub(super) leads: bool,
 }
 
-fn pick(language: Language, fr: &'static str, en: &'static str) -> &'static str {
-    match language {
-        Language::Fr => fr,
-        Language::En => en,
-    }
-}
-
-/// The table for the script.
-fn table(language: Language, texts: &[Text]) -> String {
-    let members: Map<String, Value> = texts
-        .iter()
-        .map(|(name, fr, en)| ((*name).to_owned(), pick(language, fr, en).into()))
+/// A family of texts, as a table for the script.
+fn table(language: Language, family: &str) -> String {
+    let members: Map<String, Value> = language
+        .family(family)
+        .map(|(name, text)| (name.to_owned(), text.into_owned().into()))
         .collect();
     escape(&Value::Object(members).to_string())
 }
 
-fn told(language: Language, name: &str) -> &'static str {
-    let found = TOLD.iter().find(|(other, ..)| *other == name);
-    found.map_or("", |(_, fr, en)| pick(language, fr, en))
+/// What became of an action.
+fn told(language: Language, name: &str) -> String {
+    say(language, &format!("page-told-{name}"))
 }
 
 /// A text from outside.
@@ -266,24 +74,20 @@ fn document(
     person: Option<&str>,
     body: &str,
 ) -> String {
-    let lang = pick(language, "fr", "en");
+    let lang = language.code();
     let script = script
         .map(|name| format!("<script src=\"/pages/{name}\" type=\"module\"></script>\n"))
         .unwrap_or_default();
     let who = person
         .map(|person| {
             let (signed, leave) = (
-                pick(language, "Connecté :", "Signed in:"),
-                pick(language, "Se déconnecter", "Sign out"),
+                say(language, "page-signed-in"),
+                say(language, "page-sign-out"),
             );
             format!("<p>{signed} <bdi>{}</bdi> <button id=\"leave\" type=\"button\">{leave}</button></p>\n", shown(person))
         })
         .unwrap_or_default();
-    let noscript = pick(
-        language,
-        "Cette page a besoin de JavaScript. Vous pouvez aussi répondre dans votre agent.",
-        "This page needs JavaScript. You may also answer in your agent.",
-    );
+    let noscript = say(language, "page-needs-javascript");
     format!(
         "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title} – Sceau</title>\n\
@@ -298,74 +102,53 @@ fn status(text: &str) -> String {
 
 /// The sign-in form. It says nothing of what is behind it.
 pub(super) fn sign_in(language: Language, here: &str) -> String {
-    let title = pick(
-        language,
-        "Se connecter avec sa clé",
-        "Sign in with your key",
-    );
+    let title = say(language, "page-sign-in-title");
     let body = format!(
         "<p>{}</p>\n<form id=\"sign-in\">\n<label for=\"person\">{}</label>\n\
          <input id=\"person\" name=\"person\" autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"64\" required>\n\
          <button class=\"main\">{}</button>\n</form>\n{}\n<p>{} <code>{}</code></p>",
-        pick(
-            language,
-            "Pour lire cette demande, montrez que vous êtes là : votre clé de sécurité, branchée à cet ordinateur.",
-            "To read this request, show that you are there: your security key, plugged into this computer.",
-        ),
-        pick(language, "Votre identifiant", "Your identifier"),
-        pick(language, "Continuer avec ma clé", "Go on with my key"),
+        say(language, "page-sign-in-why"),
+        say(language, "page-sign-in-identifier"),
+        say(language, "page-sign-in-go-on"),
         status(""),
-        pick(
-            language,
-            "Vérifiez l’adresse de cette page :",
-            "Check the address of this page:"
-        ),
+        say(language, "page-check-address"),
         escape(here),
     );
-    let attributes = format!(" data-words=\"{}\"", table(language, TOLD));
-    document(language, title, Some("action.js"), &attributes, None, &body)
+    let attributes = format!(" data-words=\"{}\"", table(language, "page-told"));
+    document(
+        language,
+        &title,
+        Some("action.js"),
+        &attributes,
+        None,
+        &body,
+    )
 }
 
 /// A notice. `person`: who is signed in.
 pub(super) fn notice(language: Language, notice: Notice, person: Option<&str>) -> String {
     let (title, text) = match notice {
         Notice::Unknown => (
-            pick(language, "Demande inconnue", "Unknown request"),
-            pick(
-                language,
-                "Il n’y a pas de demande à cette adresse, ou elle ne vous concerne pas. Vérifiez le lien, et que vous êtes connecté sous votre nom.",
-                "There is no request at this address, or it does not concern you. Check the link, and that you are signed in under your own name.",
-            ),
+            say(language, "page-unknown-title"),
+            say(language, "page-unknown"),
         ),
         Notice::Suspended => (
-            pick(language, "Session suspendue", "Session suspended"),
-            pick(
-                language,
-                "Quelqu’un a signalé que cette session n’est pas la sienne, ou la personne est suspendue. Appelez l’assistance.",
-                "Someone said that this session is not theirs, or the person is suspended. Call the help desk.",
-            ),
+            say(language, "page-suspended-title"),
+            say(language, "page-suspended"),
         ),
         Notice::Absent => (
-            pick(language, "Clé absente", "Key absent"),
-            pick(
-                language,
-                "Cette session a besoin de votre clé, qui ne se montre pas. Rebranchez-la, puis rechargez la page.",
-                "This session needs your key, which does not show itself. Plug it in again, then reload the page.",
-            ),
+            say(language, "page-absent-title"),
+            say(language, "page-absent"),
         ),
         Notice::Unavailable => (
-            pick(
-                language,
-                "Momentanément indisponible",
-                "Unavailable for now",
-            ),
+            say(language, "page-unavailable-title"),
             told(language, "unavailable"),
         ),
     };
     let script = person.map(|_| "action.js");
-    let attributes = format!(" data-words=\"{}\"", table(language, TOLD));
+    let attributes = format!(" data-words=\"{}\"", table(language, "page-told"));
     let body = format!("<p role=\"alert\">{text}</p>");
-    document(language, title, script, &attributes, person, &body)
+    document(language, &title, script, &attributes, person, &body)
 }
 
 /// An instant: machine-readable, which the script puts into the reader's own time.
@@ -384,29 +167,17 @@ fn list(lines: impl IntoIterator<Item = (String, String)>) -> String {
 
 /// What, by whom, for which service, since when, until when.
 fn summary(language: Language, action: &Action, tongue: Tongue) -> String {
-    let row = |fr, en, value| (pick(language, fr, en).to_owned(), value);
+    let row = |name, value| (say(language, name), value);
     let mut rows = vec![
-        row(
-            "Demandé par",
-            "Requested by",
-            quoted(&action.requester().display),
-        ),
-        row(
-            "Pour le service",
-            "For the service",
-            quoted(action.service()),
-        ),
-        row("Objet", "Target", quoted(&action.target().display)),
+        row("page-asked-by", quoted(&action.requester().display)),
+        row("page-for-service", quoted(action.service())),
+        row("page-target", quoted(&action.target().display)),
     ];
     if let Some(words) = action.words(tongue) {
-        rows.push(row("Le service dit", "The service says", quoted(words)));
+        rows.push(row("page-service-says", quoted(words)));
     }
-    rows.push(row("Depuis", "Since", instant(action.created_at())));
-    rows.push(row(
-        "Valable jusqu’à",
-        "Valid until",
-        instant(action.expires_at()),
-    ));
+    rows.push(row("page-since", instant(action.created_at())));
+    rows.push(row("page-valid-until", instant(action.expires_at())));
     list(rows)
 }
 
@@ -417,18 +188,11 @@ pub(super) fn action(
     action: &Action,
     standing: &Standing<'_>,
 ) -> String {
-    let tongue = match language {
-        Language::Fr => Tongue::French,
-        Language::En => Tongue::English,
-    };
+    let tongue = language.pick(Tongue::French, Tongue::English);
     let words = words::describe(action, tongue);
     let mut warnings = words.warnings.clone();
     if !words.complete {
-        let text = pick(
-            language,
-            "Cette demande est trop longue pour être montrée entière : elle ne peut pas être approuvée ici.",
-            "This request is too long to be shown whole: it cannot be approved here.",
-        );
+        let text = say(language, "page-not-whole");
         warnings.push(text.to_owned());
     }
     let warnings = if warnings.is_empty() {
@@ -453,13 +217,9 @@ pub(super) fn action(
         .unwrap_or_default();
     let body = format!(
         "{}\n{reason}{warnings}{}\n<details>\n<summary>{}</summary>\n{}\n<p>SHA-256 <code>{}</code></p>\n</details>\n{}{}",
-        status(told(language, now)),
+        status(&told(language, now)),
         summary(language, action, tongue),
-        pick(
-            language,
-            "Paramètres exacts : tout ce que la clé signe",
-            "Exact parameters: all that the key signs"
-        ),
+        say(language, "page-exact-parameters"),
         list(words.lines.iter().map(line)),
         hex::encode(action.sha256()),
         choices(language, standing, words.complete),
@@ -467,7 +227,7 @@ pub(super) fn action(
     );
     let attributes = format!(
         " data-words=\"{}\" data-action=\"/actions/{}\" data-state=\"{state}\" data-approved=\"{}\" data-sha256=\"{}\"",
-        table(language, TOLD),
+        table(language, "page-told"),
         action.id(),
         standing.approved,
         hex::encode(action.sha256()),
@@ -490,29 +250,21 @@ fn choices(language: Language, standing: &Standing<'_>, complete: bool) -> Strin
     let approve = if standing.awaits && complete {
         format!(
             "<button id=\"approve\" class=\"main\" type=\"button\">{}</button>\n",
-            pick(language, "Approuver avec ma clé", "Approve with my key")
+            say(language, "page-approve")
         )
     } else {
         String::new()
     };
     let (step_back, warning) = (
-        pick(language, "Revenir en arrière", "Step back"),
-        pick(
-            language,
-            "Sans clé sous la main, répondez dans votre agent, ou laissez passer le temps : sans votre clé, rien ne se fait.",
-            "Without a key at hand, answer in your agent, or let the time pass: without your key nothing is done.",
-        ),
+        say(language, "page-step-back"),
+        say(language, "page-without-key"),
     );
     format!(
         "<p class=\"choices\"><button id=\"step-back\" type=\"button\" hidden>{step_back}</button></p>\n\
          <div id=\"choices\">\n<div class=\"choices\">\n{approve}<button id=\"not-me\" class=\"refuse\" type=\"button\">{}</button>\n\
          <button id=\"mistake\" type=\"button\">{}</button>\n</div>\n<p>{warning}</p>\n</div>\n",
-        pick(
-            language,
-            "Ce n’est pas moi : refuser",
-            "This is not me: refuse"
-        ),
-        pick(language, "C’est une erreur : refuser", "A mistake: refuse"),
+        say(language, "page-refuse-not-me"),
+        say(language, "page-refuse-mistake"),
     )
 }
 
@@ -534,13 +286,13 @@ fn onward(language: Language, standing: &Standing<'_>) -> String {
     format!(
         "<p id=\"back\"{leads}{hidden}><a href=\"{}\">{}</a></p>",
         escape(back),
-        pick(language, "Revenir au service", "Back to the service")
+        say(language, "page-back")
     )
 }
 
 /// The enrolment page: the same for everyone.
 pub(super) fn enrol(language: Language) -> String {
-    let title = pick(language, "Enrôler une clé", "Enrol a key");
+    let title = say(language, "page-enrol-title");
     let body = format!(
         "{}\n<form id=\"open\">\n<label for=\"invitation\">{}</label>\n\
          <input id=\"invitation\" name=\"invitation\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"128\" required>\n\
@@ -548,31 +300,15 @@ pub(super) fn enrol(language: Language) -> String {
          <label for=\"label\">{}</label>\n<input id=\"label\" name=\"label\" autocomplete=\"off\" maxlength=\"100\">\n\
          <button class=\"main\">{}</button>\n</form>\n<p id=\"model\"></p>",
         status(""),
-        pick(
-            language,
-            "L’invitation que l’assistance vous a remise",
-            "The invitation that the help desk gave you"
-        ),
-        pick(language, "Continuer", "Go on"),
-        pick(
-            language,
-            "Cette clé sera celle de",
-            "This key will belong to"
-        ),
-        pick(
-            language,
-            "Si ce n’est pas vous, arrêtez-vous et prévenez l’assistance.",
-            "If this is not you, stop and tell the help desk."
-        ),
-        pick(
-            language,
-            "Nom de cette clé (facultatif)",
-            "Name of this key (optional)"
-        ),
-        pick(language, "Enrôler cette clé", "Enrol this key"),
+        say(language, "page-enrol-invitation"),
+        say(language, "page-continue"),
+        say(language, "page-enrol-whose"),
+        say(language, "page-enrol-if-not-you"),
+        say(language, "page-enrol-label"),
+        say(language, "page-enrol-make"),
     );
-    let attributes = format!(" data-words=\"{}\"", table(language, ENROLMENT));
-    document(language, title, Some("enrol.js"), &attributes, None, &body)
+    let attributes = format!(" data-words=\"{}\"", table(language, "page-enrolment"));
+    document(language, &title, Some("enrol.js"), &attributes, None, &body)
 }
 
 #[cfg(test)]
@@ -653,7 +389,8 @@ mod tests {
                 &standing(state, false),
             );
             assert!(!text.contains("id=\"choices\""), "{}", state.as_str());
-            assert!(!told(Language::En, state.as_str()).is_empty());
+            let told = format!("page-told-{}", state.as_str());
+            assert!(Language::En.known(&told).is_some(), "{told}");
             assert!(text.contains("<p id=\"back\"><a href=\"https://portal.example/\">"));
         }
         let other = action(

@@ -7,23 +7,7 @@ use serde_json::Value;
 
 use super::Incident;
 
-/// Of the page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// French.
-    Fr,
-    /// English.
-    En,
-}
-
-impl Language {
-    fn pick(self, fr: &'static str, en: &'static str) -> &'static str {
-        match self {
-            Self::Fr => fr,
-            Self::En => en,
-        }
-    }
-}
+pub use sceau_locale::Language;
 
 const STYLE: &str = "body{font:11pt/1.5 Marianne,'Liberation Sans',Arial,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#161616}\
 h1{font-size:1.6rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid #929292}table{border-collapse:collapse;width:100%;font-size:.85em}\

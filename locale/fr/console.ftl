@@ -1,0 +1,1 @@
+# La console des opérateurs et des administrateurs (/console).

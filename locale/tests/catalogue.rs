@@ -1,0 +1,204 @@
+//! The catalogue against the sources of all rooms: every name that is said is there in both languages with the same variables, and nothing is there
+//! that nobody says.
+//!
+//! A name is a string literal that begins with a subject: `"page-sign-in-title"`. A literal with a hole, `"page-told-{state}"`, and a family,
+//! `family("page-told")`, say every name that begins so. Literals that only look like names stand in `NO_NAMES`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use fluent_syntax::ast::{Entry, Expression, InlineExpression, Pattern, PatternElement};
+
+/// Literals of the sources that begin as a name does, and are something else.
+const NO_NAMES: &[&str] = &[];
+
+type Variables = BTreeSet<String>;
+
+fn room(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+fn files(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, ending, found);
+        } else if path.extension().is_some_and(|it| it == ending) {
+            found.push(path);
+        }
+    }
+}
+
+fn variables(pattern: &Pattern<&str>, found: &mut Variables) {
+    for element in &pattern.elements {
+        if let PatternElement::Placeable { expression } = element {
+            expressed(expression, found);
+        }
+    }
+}
+
+fn expressed(expression: &Expression<&str>, found: &mut Variables) {
+    match expression {
+        Expression::Inline(inline) => inlined(inline, found),
+        Expression::Select { selector, variants } => {
+            inlined(selector, found);
+            for variant in variants {
+                variables(&variant.value, found);
+            }
+        }
+    }
+}
+
+fn inlined(inline: &InlineExpression<&str>, found: &mut Variables) {
+    match inline {
+        InlineExpression::VariableReference { id } => {
+            found.insert(id.name.to_owned());
+        }
+        InlineExpression::Placeable { expression } => expressed(expression, found),
+        InlineExpression::StringLiteral { .. } | InlineExpression::NumberLiteral { .. } => {}
+        other => panic!("the catalogue has no terms, functions or references: {other:?}"),
+    }
+}
+
+/// Every text of one language, with its variables.
+fn catalogue(language: &str) -> BTreeMap<String, Variables> {
+    let mut paths = Vec::new();
+    files(&room("locale").join(language), "ftl", &mut paths);
+    let mut all = BTreeMap::new();
+    for path in paths {
+        let subject = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let source = fs::read_to_string(&path).unwrap();
+        let resource = fluent_syntax::parser::parse(source.as_str())
+            .unwrap_or_else(|(_, errors)| panic!("{}: {errors:?}", path.display()));
+        for entry in resource.body {
+            let message = match entry {
+                Entry::Message(message) => message,
+                Entry::Comment(_) | Entry::GroupComment(_) | Entry::ResourceComment(_) => continue,
+                other => panic!("{}: {other:?}", path.display()),
+            };
+            let name = message.id.name.to_owned();
+            assert!(
+                name.starts_with(&format!("{subject}-")),
+                "{name} is not of {subject}.ftl"
+            );
+            assert!(message.attributes.is_empty(), "{name} has attributes");
+            let mut used = Variables::new();
+            variables(&message.value.expect("a text"), &mut used);
+            assert!(all.insert(name.clone(), used).is_none(), "{name} twice");
+        }
+    }
+    all
+}
+
+/// A literal of a source: whole, or up to its first hole.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Said {
+    Name(String),
+    Family(String),
+}
+
+fn said(subjects: &BTreeSet<String>) -> BTreeSet<Said> {
+    let mut paths = Vec::new();
+    for folder in [
+        "locale/src",
+        "server/src",
+        "agent/src",
+        "proof/src/bin",
+        "proof/src/model",
+    ] {
+        files(&room(folder), "rs", &mut paths);
+    }
+    let mut found = BTreeSet::new();
+    for path in paths {
+        let text = fs::read_to_string(path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let code: String = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"))
+            .collect::<Vec<_>>()
+            .join("\n");
+        // Names have no quotation marks: what lies between two marks is a literal, or what lies between two literals, which never looks like a name.
+        for piece in code.split('"') {
+            let Some((subject, _)) = piece.split_once('-') else {
+                continue;
+            };
+            if !subjects.contains(subject) {
+                continue;
+            }
+            let plain = |text: &str| {
+                text.chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+            };
+            match piece.split_once('{') {
+                Some((start, _)) if plain(start) => {
+                    found.insert(Said::Family(start.trim_end_matches('-').to_owned()));
+                }
+                None if plain(piece) => {
+                    found.insert(Said::Name(piece.to_owned()));
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn both_languages_have_the_same_names_with_the_same_variables() {
+    let (french, english) = (catalogue("fr"), catalogue("en"));
+    let differing: Vec<_> = french
+        .keys()
+        .chain(english.keys())
+        .filter(|name| french.get(*name) != english.get(*name))
+        .collect();
+    assert!(
+        differing.is_empty(),
+        "missing in one language, or with other variables: {differing:?}"
+    );
+    assert!(french.len() > 50, "the catalogue was read");
+}
+
+#[test]
+fn every_name_that_is_said_is_there_and_every_name_that_is_there_is_said() {
+    let french = catalogue("fr");
+    let subjects: BTreeSet<String> = fs::read_dir(room("locale/fr"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    let mut unsaid: BTreeSet<&str> = french.keys().map(String::as_str).collect();
+    let mut missing = Vec::new();
+    let mut exceptions: BTreeSet<&str> = NO_NAMES.iter().copied().collect();
+    for said in said(&subjects) {
+        let (text, family) = match said {
+            Said::Name(text) => (text, false),
+            Said::Family(text) => (text, true),
+        };
+        if exceptions.remove(text.as_str()) {
+            continue;
+        }
+        let start = format!("{text}-");
+        let members: Vec<&str> = french
+            .keys()
+            .map(String::as_str)
+            .filter(|name| name.starts_with(&start))
+            .collect();
+        let whole = !family && french.contains_key(&text);
+        if whole {
+            unsaid.remove(text.as_str());
+        } else if members.is_empty() {
+            missing.push(text);
+        } else {
+            for name in members {
+                unsaid.remove(name);
+            }
+        }
+    }
+    assert!(missing.is_empty(), "said, but not there: {missing:?}");
+    assert!(unsaid.is_empty(), "there, but never said: {unsaid:?}");
+    assert!(
+        exceptions.is_empty(),
+        "no exception any more: {exceptions:?}"
+    );
+}
