@@ -4,6 +4,13 @@
 //! A name is a string literal that begins with a subject: `"page-sign-in-title"`. A literal with a hole, `"page-told-{state}"`, and a family,
 //! `family("page-told")`, say every name that begins so. Literals that only look like names stand in `NO_NAMES`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
