@@ -183,6 +183,7 @@ async fn desk(folder: &Path) -> Desk {
         session_lifetime: time::Duration::hours(12),
         invitation_lifetime: time::Duration::hours(1),
         permit_key: PermitKey::from_pkcs8(&pkcs8).unwrap(),
+        permit_previous: None,
         log_key: LogKey::from_seed("sceau.example/log", KeyKind::Log, &[7; 32]).unwrap(),
         log_previous: None,
         configuration: None,

@@ -44,6 +44,7 @@ use crate::rate::Burst;
 use crate::session::Session;
 
 pub(crate) use approval::ApprovalBody;
+pub(crate) use permit::introspected;
 pub use problem::Problem;
 
 /// Longest request body.
@@ -57,6 +58,7 @@ const MAX_WAIT: u64 = 60;
 pub struct Api {
     desk: Desk,
     services: Arc<Vec<(ServiceId, [u8; 32])>>,
+    speaking: Arc<Vec<ServiceId>>,
     rp_name: Arc<str>,
     strangers: Arc<Mutex<Burst<IpAddr>>>,
     metrics: Arc<Metrics>,
@@ -75,9 +77,19 @@ impl Api {
         Self {
             desk,
             services: Arc::new(services),
+            speaking: Arc::default(),
             rp_name: Arc::from(rp_name),
             strangers: Arc::new(Mutex::new(strangers)),
             metrics,
+        }
+    }
+
+    /// Services whose own OAuth tokens are taken in the place of a configured one.
+    #[must_use]
+    pub fn speaking_oauth(self, services: Vec<ServiceId>) -> Self {
+        Self {
+            speaking: Arc::new(services),
+            ..self
         }
     }
 
@@ -263,12 +275,17 @@ impl FromRequestParts<Api> for Caller {
         if let Some((service, _)) = service {
             return Ok(Self::Service(service.clone()));
         }
-        let session = api
-            .desk
-            .session(token)
-            .await?
-            .ok_or(Problem::unauthenticated())?;
-        Ok(Self::Session(session))
+        if let Some(session) = api.desk.session(token).await? {
+            return Ok(Self::Session(session));
+        }
+        if !api.speaking.is_empty() {
+            // One that is configured no more speaks no more.
+            let service = api.desk.service_of(token).await?;
+            if let Some(service) = service.filter(|it| api.speaking.contains(it)) {
+                return Ok(Self::Service(service));
+            }
+        }
+        Err(Problem::unauthenticated())
     }
 }
 

@@ -82,6 +82,9 @@ pub enum CommandError {
     /// The identity provider.
     #[error("provider: {0}")]
     Provider(#[from] crate::provider::ProviderError),
+    /// A service that speaks OAuth.
+    #[error("configuration: {0}")]
+    Service(#[from] crate::config::ServiceError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -128,7 +131,7 @@ impl CommandError {
             | Self::Desk(DeskError::UnknownPerson | DeskError::Malformed(_))
             | Self::NotInitialised(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
-            Self::Provider(_) => 2,
+            Self::Provider(_) | Self::Service(_) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
             Self::Report(crate::report::ReportError::UnknownPerson(_)) => 2,
             Self::Report(_) => 3,
@@ -191,6 +194,7 @@ fn settings(config: &Config) -> Result<Settings, CommandError> {
         session_lifetime: config.server.session_lifetime.0,
         invitation_lifetime: config.server.invitation_lifetime.0,
         permit_key: keyfile::permit_key(&config.keys.permit).map_err(missing)?,
+        permit_previous: rotate::previous_permit_key(config)?,
         log_key: keyfile::log_key(&config.keys.log, &config.keys.log_origin).map_err(missing)?,
         log_previous: rotate::previous_log_key(config)?,
         configuration: Some(config.sha256),

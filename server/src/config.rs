@@ -278,8 +278,25 @@ fn default_cache() -> PathBuf {
 pub struct Service {
     /// Identifier.
     pub id: ServiceId,
-    /// SHA-256 of its token, hexadecimal.
-    pub token_sha256: String,
+    /// SHA-256 of its token, hexadecimal; absent when it speaks OAuth alone.
+    #[serde(default)]
+    pub token_sha256: Option<String>,
+    /// `[service.oauth]`: its own keys, by which it shows who it is.
+    #[serde(default)]
+    pub oauth: Option<crate::oauth::Registration>,
+    /// Where it stands in the file, from 1.
+    #[serde(skip)]
+    pub line: Option<usize>,
+}
+
+/// What is said of a service that speaks OAuth cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{error}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+pub struct ServiceError {
+    /// Where the service stands in the file.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub error: crate::oauth::RegistrationError,
 }
 
 /// The whole file.
@@ -353,9 +370,72 @@ pub enum ConfigError {
         /// Why.
         problem: &'static str,
     },
+    /// The same, and the line of the file where it stands.
+    #[error("line {line}: {error}")]
+    At {
+        /// Which line, from 1.
+        line: usize,
+        /// What is wrong there.
+        error: Box<ConfigError>,
+    },
+}
+
+impl ConfigError {
+    /// With the line of `text` where the key stands, where it does.
+    fn at(self, text: &str) -> Self {
+        let found = match &self {
+            Self::Rejected { key, .. } => line_of(text, key, None),
+            _ => None,
+        };
+        match found {
+            Some(line) => Self::At {
+                line,
+                error: Box::new(self),
+            },
+            None => self,
+        }
+    }
+}
+
+/// The first line on which this key stands (`section.key`), with this value where one is given.
+fn line_of(text: &str, key: &str, value: Option<&str>) -> Option<usize> {
+    let (section, key) = key.rsplit_once('.').unwrap_or((key, ""));
+    let mut inside = false;
+    for (n, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            inside = line.trim_matches(['[', ']', ' ']) == section;
+            if inside && key.is_empty() {
+                return Some(n + 1);
+            }
+        } else if let (true, Some((name, said))) = (inside, line.split_once('='))
+            && name.trim() == key
+            && value.is_none_or(|value| said.trim().trim_matches(['"', '\'']) == value)
+        {
+            return Some(n + 1);
+        }
+    }
+    None
 }
 
 impl Config {
+    /// The services that speak OAuth, with their keys.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub fn oauth_clients(&self) -> Result<Vec<crate::oauth::Client>, ServiceError> {
+        self.service
+            .iter()
+            .filter_map(|service| service.oauth.as_ref().map(|oauth| (service, oauth)))
+            .map(|(service, oauth)| {
+                crate::oauth::Client::read(&service.id, oauth).map_err(|error| ServiceError {
+                    line: service.line,
+                    error,
+                })
+            })
+            .collect()
+    }
+
     /// Reads the file, with `environment` (`SCEAU_SECTION__KEY` → value) over it.
     ///
     /// # Errors
@@ -396,12 +476,20 @@ impl Config {
             }
         }
         let given = toml::to_string(&table).unwrap_or_default();
-        let mut config: Self = toml::Value::Table(table)
-            .try_into()
-            .map_err(|error: toml::de::Error| ConfigError::Malformed(error.to_string()))?;
+        let mut config: Self =
+            toml::Value::Table(table)
+                .try_into()
+                .map_err(|error: toml::de::Error| {
+                    // The same fault in the text itself has a line; one of the environment has none.
+                    let of_text = toml::from_str::<Self>(text).err();
+                    ConfigError::Malformed(of_text.unwrap_or(error).to_string())
+                })?;
+        for service in &mut config.service {
+            service.line = line_of(text, "service.id", Some(service.id.as_str()));
+        }
         config.sha256 = sceau_proof::log::entry::sha256(given.as_bytes());
         config.resolve(&folder);
-        config.check()?;
+        config.check().map_err(|error| error.at(text))?;
         Ok(config)
     }
 
@@ -444,6 +532,11 @@ impl Config {
         }
         for stream in &mut self.stream {
             stream.resolve(folder);
+        }
+        for service in &mut self.service {
+            if let Some(oauth) = &mut service.oauth {
+                oauth.resolve(folder);
+            }
         }
         if let Some(login) = self.gate.as_mut().and_then(|gate| gate.login.as_mut()) {
             login.resolve(folder);
@@ -529,7 +622,14 @@ impl Config {
             if service.id.as_str() == crate::policy::OWN_SERVICE {
                 return reject("service.id", "`sceau` is the server itself");
             }
-            if !hex::decode(&service.token_sha256).is_ok_and(|digest| digest.len() == 32) {
+            let digest = service.token_sha256.as_ref();
+            if digest.is_none() && service.oauth.is_none() {
+                return reject(
+                    "service.id",
+                    "each service has a token, or its own keys in [service.oauth]",
+                );
+            }
+            if !digest.is_none_or(|digest| hex::decode(digest).is_ok_and(|it| it.len() == 32)) {
                 return reject(
                     "service.token_sha256",
                     "is the SHA-256 of the token, 64 hexadecimal digits",
@@ -539,7 +639,8 @@ impl Config {
                 .service
                 .iter()
                 .filter(|other| {
-                    other.id == service.id || other.token_sha256 == service.token_sha256
+                    other.id == service.id
+                        || digest.is_some() && other.token_sha256.as_ref() == digest
                 })
                 .count()
                 > 1
@@ -645,6 +746,26 @@ mod tests {
     fn a_misspelt_key_is_an_error() {
         let text = MINIMAL.replace("rp_id =", "rp_idd =");
         assert!(matches!(parse(&text, &[]), Err(ConfigError::Malformed(_))));
+    }
+
+    #[test]
+    fn a_fault_has_its_line() {
+        let line = |text: &str| text.lines().count();
+        let misspelt = format!("{MINIMAL}[[service]]\nid = \"portal\"\ntokensha256 = \"x\"\n");
+        let error = parse(&misspelt, &[]).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("line {}", line(&misspelt))),
+            "{error}"
+        );
+        let bare = format!("{MINIMAL}[[service]]\nid = \"portal\"\n");
+        let error = parse(&bare, &[]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("line {}: service.id", line(&bare))),
+            "{error}"
+        );
+        let keyless = format!("{bare}[service.oauth]\nredirect_uris = []\n");
+        let error = parse(&keyless, &[]).unwrap().oauth_clients().err().unwrap();
+        assert_eq!(error.line, Some(line(&bare)), "{error}");
     }
 
     #[test]

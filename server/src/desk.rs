@@ -25,6 +25,7 @@ mod known;
 mod lineage;
 mod login;
 mod new_key;
+mod oauth;
 mod open;
 mod own;
 mod presence;
@@ -66,6 +67,7 @@ pub use identity::LoginClaim;
 pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
 pub use login::{NewLogin, Redeemed, SignedIn};
+pub use oauth::{Asked as AskedByService, PACE, Polled, Pushed, Returned, SERVICE_TOKEN};
 pub use presence::{Asked, BeatAnswer, ProofClaim, Standing};
 pub use publication::{Witness, WitnessStanding, Witnessing};
 pub use reading::{Counted, Found, Reader};
@@ -133,6 +135,9 @@ pub enum DeskError {
     /// Its time is over.
     #[error("expired")]
     Expired,
+    /// Policy asks for less than the level that the service wants.
+    #[error("the level cannot be reached")]
+    LevelUnreachable,
     /// The assertion or signature failed a check; the reason is in the log entry.
     #[error("not verified")]
     NotVerified,
@@ -190,6 +195,8 @@ pub struct Settings {
     pub invitation_lifetime: time::Duration,
     /// Signs permits.
     pub permit_key: sceau_proof::permit::SigningKey,
+    /// The key before it, while what it signed may be under way.
+    pub permit_previous: Option<RetiredKey>,
     /// Signs checkpoints.
     pub log_key: sceau_proof::log::note::SigningKey,
     /// The key before it, while both sign.
@@ -206,6 +213,17 @@ pub struct Settings {
     pub presence: Option<Presence>,
 }
 
+/// A public key that signs no more and is published still.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetiredKey {
+    /// The key.
+    pub jwk: sceau_proof::permit::Jwk,
+    /// Until when.
+    #[serde(with = "time::serde::timestamp")]
+    pub until: OffsetDateTime,
+}
+
 /// What commands share.
 pub(crate) struct Shared {
     hub: Arc<Hub>,
@@ -219,6 +237,7 @@ pub(crate) struct Shared {
     session_lifetime: crate::config::Span,
     invitation_lifetime: crate::config::Span,
     permit_key: sceau_proof::permit::SigningKey,
+    permit_previous: Option<RetiredKey>,
     log_origin: String,
     press: publication::Press,
     judge: Judge,
@@ -310,6 +329,7 @@ impl Desk {
             session_lifetime: crate::config::Span(settings.session_lifetime),
             invitation_lifetime: crate::config::Span(settings.invitation_lifetime),
             permit_key: settings.permit_key,
+            permit_previous: settings.permit_previous,
             log_origin: settings.log_key.verifying_key().name().to_owned(),
             press: publication::Press::new(
                 settings.witnessing,

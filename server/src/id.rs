@@ -119,6 +119,10 @@ uuid_id!(
     /// One sign-in for the federation, from the person's name to the code's one use.
     LoginId
 );
+uuid_id!(
+    /// What a service asked for by OAuth, from the request to its permit.
+    AuthorizationId
+);
 name_id!(
     /// A person of the organisation.
     PersonId

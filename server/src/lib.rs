@@ -22,6 +22,7 @@ pub mod lineage;
 pub mod listen;
 pub mod metadata;
 pub mod metrics;
+pub mod oauth;
 pub mod page;
 pub mod person;
 pub mod piv;

@@ -29,8 +29,11 @@ use sceau_proof::permit::{Jwks, SigningKey};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+pub(crate) use authorize::redirect;
+pub(crate) use config::is_return_address;
 pub use config::{Client, Require, Settings};
 use people::{People, PeopleError, Profile};
+pub(crate) use request::pairs;
 
 use crate::api::{Peer, Problem};
 use crate::desk::Desk;

@@ -16,6 +16,7 @@ pub mod lineage;
 pub mod log;
 pub mod login;
 pub mod metadata;
+pub mod oauth;
 pub mod person;
 pub mod policy;
 pub mod presence;
@@ -95,6 +96,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (80, include_str!("../migrations/0080_touch.sql")),
     (50, include_str!("../migrations/0050_identity.sql")),
     (65, include_str!("../migrations/0065_provider.sql")),
+    (66, include_str!("../migrations/0066_oauth.sql")),
     (70, include_str!("../migrations/0070_presence.sql")),
     (22, include_str!("../migrations/0022_reading.sql")),
     (23, include_str!("../migrations/0023_break_glass.sql")),

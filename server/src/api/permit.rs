@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use sceau_proof::permit::Claims;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
@@ -42,14 +43,24 @@ pub(super) async fn introspect(
     ServiceCaller(service): ServiceCaller,
     Form(form): Form<IntrospectionForm>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let Some(claims) = desk.introspect(&form.token, &service, form.consume).await? else {
-        return Ok(axum::Json(json!({ "active": false })));
-    };
-    let mut answer = serde_json::to_value(claims)
-        .map_err(|_| Problem::of(StatusCode::INTERNAL_SERVER_ERROR, "internal"))?;
-    if let Some(answer) = answer.as_object_mut() {
-        answer.insert("active".to_owned(), Value::Bool(true));
-        answer.insert("token_type".to_owned(), Value::from("permit+jwt"));
+    let claims = desk.introspect(&form.token, &service, form.consume).await?;
+    Ok(axum::Json(introspected(claims)))
+}
+
+/// What introspection says (RFC 7662 §2.2; `acr` and `auth_time`: RFC 9470 §6.2).
+pub(crate) fn introspected(claims: Option<Claims>) -> Value {
+    let touched = claims
+        .as_ref()
+        .and_then(|claims| claims.approvals.iter().map(|approval| approval.at).max());
+    match claims.map(serde_json::to_value) {
+        Some(Ok(Value::Object(mut answer))) => {
+            answer.insert("active".to_owned(), Value::Bool(true));
+            answer.insert("token_type".to_owned(), Value::from("permit+jwt"));
+            if let Some(touched) = touched {
+                answer.insert("auth_time".to_owned(), touched.unix_timestamp().into());
+            }
+            Value::Object(answer)
+        }
+        _ => json!({ "active": false }),
     }
-    Ok(axum::Json(answer))
 }

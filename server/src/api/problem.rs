@@ -123,6 +123,9 @@ impl From<DeskError> for Problem {
             DeskError::ReviewFirst => Self::of(StatusCode::CONFLICT, "review-first"),
             DeskError::AlreadyUsed => Self::of(StatusCode::CONFLICT, "already-used"),
             DeskError::Expired => Self::of(StatusCode::GONE, "expired"),
+            DeskError::LevelUnreachable => {
+                Self::of(StatusCode::UNPROCESSABLE_ENTITY, "level-unreachable")
+            }
             DeskError::NotVerified => Self::of(StatusCode::UNPROCESSABLE_ENTITY, "not-verified"),
             DeskError::Limited { retry_after } => Self::limited(retry_after),
             DeskError::ClockWentBack => {

@@ -60,6 +60,7 @@ impl CheckConfig {
                 warnings.push("the provider's key is not there yet: `serve` makes it");
             }
         }
+        let speaking = config.oauth_clients()?;
         let applications = config
             .gate
             .as_ref()
@@ -95,7 +96,7 @@ impl CheckConfig {
             return Ok(format!(
                 "{}\n",
                 json!({
-                    "listen": config.server.listen, "tls": config.server.tls_cert.is_some(), "rp_id": config.server.rp_id,
+                    "oauth": speaking.iter().map(|client| client.id().as_str()).collect::<Vec<_>>(), "listen": config.server.listen, "tls": config.server.tls_cert.is_some(), "rp_id": config.server.rp_id,
                     "origins": super::origins(&config), "services": services, "policy": policies, "anchors": anchors,
                     "metadata": metadata.as_ref().map(MetadataState::json), "models": models, "cards": card_rules, "gate_hosts": hosts, "warnings": warnings,
                 })
@@ -120,6 +121,14 @@ impl CheckConfig {
                 services.join(", ")
             }
         ));
+        if !speaking.is_empty() {
+            let names: Vec<&str> = speaking.iter().map(|it| it.id().as_str()).collect();
+            text.push_str(&format!(
+                "by OAuth, issuer {}: {}\n",
+                config.server.public_url,
+                names.join(", ")
+            ));
+        }
         text.push_str("policy (one forbid denies; of the permits that apply the strictest of each holds; anything else is denied):\n");
         for policy in &policies {
             text.push_str(&format!("  {}: {}\n", policy.policy, policy.says));

@@ -1,13 +1,14 @@
 //! `sceau-server keys rotate permit|log`: a new signing key in the place of the old one. It counts from the next start of the server, which writes its
 //! name into the log before anything is signed with it.
 //!
-//! *Permit key*: the old private key is gone at once; permits under way (60 s at most) are refused after the restart, and services ask again. Its public
-//! half stays in the store for bundles. *Log key*: until `--end` both sign every checkpoint, so that auditors, witnesses and agents that know the
+//! *Permit key*: the old private key is gone at once; its public half is published beside the new one for [`OVERLAP`], so that permits under way and verifiers
+//! that remember `/jwks.json` are served on, and stays in the store for bundles. With `--compromised` it is published no more. *Log key*: until `--end` both sign every checkpoint, so that auditors, witnesses and agents that know the
 //! old one learn of the new one by it; with `--compromised` only the new one signs, and everybody has to be told of it otherwise.
 //! Every step is a rename: a cut leaves the old state, or one that the same command finishes.
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -16,8 +17,12 @@ use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config};
 use crate::config::Config;
+use crate::desk::RetiredKey;
 use crate::keyfile::{self, KeyFileError};
 use crate::port::Ports;
+
+/// How long the permit key before is published: a permit lives for a minute, and `/jwks.json` may be remembered for five.
+const OVERLAP: time::Duration = time::Duration::minutes(15);
 
 /// Which key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -86,6 +91,21 @@ pub(super) fn previous_log_key(config: &Config) -> Result<Option<SigningKey>, Co
     )?))
 }
 
+/// The permit key before the one in use, while it is published.
+pub(super) fn previous_permit_key(config: &Config) -> Result<Option<RetiredKey>, CommandError> {
+    let path = beside(&config.keys.permit, ".previous");
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(&path)(error)),
+    };
+    let retired = serde_json::from_slice(&text).map_err(|_| KeyFileError::Malformed {
+        path,
+        kind: "what `keys rotate permit` leaves of the key before",
+    })?;
+    Ok(Some(retired))
+}
+
 impl Rotate {
     /// Runs the command: what it prints, and whether it was done.
     ///
@@ -94,7 +114,7 @@ impl Rotate {
     pub(super) fn run(&self, ports: &Ports) -> Result<(String, bool), CommandError> {
         let config = load_config(&self.config)?;
         let (key, name) = match self.which {
-            Which::Permit => ("permit", permit(&config)?),
+            Which::Permit => ("permit", permit(&config, self.compromised, ports)?),
             Which::Log if self.end => {
                 let ended = remove(&beside(&config.keys.log, ".previous"))?;
                 remove(&beside(&config.keys.log_vkey, ".previous"))?;
@@ -119,12 +139,28 @@ impl Rotate {
     }
 }
 
-fn permit(config: &Config) -> Result<Option<String>, CommandError> {
+fn permit(
+    config: &Config,
+    compromised: bool,
+    ports: &Ports,
+) -> Result<Option<String>, CommandError> {
     let path = &config.keys.permit;
-    let next = beside(path, ".next");
+    let (next, previous) = (beside(path, ".next"), beside(path, ".previous"));
     remove(&next)?;
     keyfile::make_permit_key(&next)?;
     let key = keyfile::permit_key(&next)?;
+    remove(&previous)?;
+    if !compromised {
+        // Cut after this, it names the key that is still in use: it is published once.
+        let retired = RetiredKey {
+            jwk: keyfile::permit_key(path)?.jwk().clone(),
+            until: ports.now() + OVERLAP,
+        };
+        let text = json!(retired).to_string();
+        fs::write(&previous, text)
+            .and_then(|()| fs::set_permissions(&previous, fs::Permissions::from_mode(0o644)))
+            .map_err(failed(&previous))?;
+    }
     fs::rename(&next, path).map_err(failed(path))?;
     Ok(Some(key.kid().to_owned()))
 }

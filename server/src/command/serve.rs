@@ -13,6 +13,7 @@ use crate::gate::Gate;
 use crate::listen;
 use crate::metadata::Keeper;
 use crate::metrics::Metrics;
+use crate::oauth::OAuth;
 use crate::page::Pages;
 use crate::piv;
 use crate::port::Ports;
@@ -51,8 +52,9 @@ impl Serve {
             .iter()
             .map(Feed::new)
             .collect::<Result<Vec<_>, _>>()?;
+        let clients = config.oauth_clients()?;
         let desk = open_desk(&config, ports.clone(), false).await?;
-        let own_ports = ports.clone();
+        let (own_ports, oauth_ports) = (ports.clone(), ports.clone());
         let ending = desk.clone();
         let keeper = match &config.metadata {
             Some(section) => {
@@ -78,7 +80,8 @@ impl Serve {
             .service
             .iter()
             .filter_map(|service| {
-                let digest = hex::decode(&service.token_sha256).ok()?.try_into().ok()?;
+                let token = service.token_sha256.as_ref()?;
+                let digest = hex::decode(token).ok()?.try_into().ok()?;
                 Some((service.id.clone(), digest))
             })
             .collect();
@@ -94,6 +97,11 @@ impl Serve {
             )),
             None => None,
         };
+        let speaking = clients.iter().map(|client| client.id().clone()).collect();
+        let oauth = (!clients.is_empty()).then(|| {
+            let strangers = Burst::new(config.limit.strangers, refill);
+            OAuth::new(desk.clone(), oauth_ports, clients, strangers)
+        });
         let back = gate.as_ref().map(|(gate, _)| gate.origins());
         let pages = Pages::new(
             desk.clone(),
@@ -106,7 +114,8 @@ impl Serve {
             &config.server.rp_name,
             strangers,
             Arc::new(Metrics::default()),
-        );
+        )
+        .speaking_oauth(speaking);
         let listener = bind(config.server.listen).await?;
         tracing::info!(address = %config.server.listen, tls = tls.is_some(), gate = gate.is_some(), "serving");
         supervisor::ready(&format!("serving on {}", config.server.listen));
@@ -132,10 +141,10 @@ impl Serve {
         let api = listen::serve(
             listener,
             tls,
-            match provider {
-                Some(provider) => api.router().merge(pages.router()).merge(provider.router()),
-                None => api.router().merge(pages.router()),
-            },
+            [provider.map(Provider::router), oauth.map(OAuth::router)]
+                .into_iter()
+                .flatten()
+                .fold(api.router().merge(pages.router()), axum::Router::merge),
             config.server.connections,
             stop.clone().cancelled_owned(),
         );

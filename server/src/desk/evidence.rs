@@ -233,11 +233,18 @@ impl Desk {
         self.stored(store::log::tile(&mut connection, tile, size).await)
     }
 
-    /// The keys that permits are signed with.
+    /// The keys that permits are signed with: the one in use, and the one before it while what it signed may be under way.
     #[must_use]
     pub fn jwks(&self) -> Jwks {
+        let shared = &self.inner.shared;
+        let current = shared.permit_key.jwk();
+        let previous = shared
+            .permit_previous
+            .iter()
+            .filter(|retired| retired.jwk.kid != current.kid && self.now() < retired.until)
+            .map(|retired| &retired.jwk);
         Jwks {
-            keys: vec![self.inner.shared.permit_key.jwk().clone()],
+            keys: std::iter::once(current).chain(previous).cloned().collect(),
         }
     }
 }

@@ -243,7 +243,7 @@ fn last_second(expires_at: OffsetDateTime, issued_at: OffsetDateTime) -> OffsetD
 }
 
 /// The action, if its one use may be taken now. One that has lost an approver since is refused instead, durably.
-async fn usable(
+pub(super) async fn usable(
     tx: &mut Tx<'_>,
     shared: &Shared,
     id: ActionId,

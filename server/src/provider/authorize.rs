@@ -143,7 +143,7 @@ pub(super) fn send_back(signed: &SignedIn, issuer: &str) -> Response {
 }
 
 /// 303 to an address of a client's, with these parameters.
-pub(super) fn redirect(address: &str, pairs: &[(&str, &str)]) -> Response {
+pub(crate) fn redirect(address: &str, pairs: &[(&str, &str)]) -> Response {
     let mut location = address.to_owned();
     let mut mark = if address.contains('?') { '&' } else { '?' };
     for (name, value) in pairs {

@@ -139,18 +139,20 @@ impl Settings {
     }
 }
 
-fn is_return_address(uri: &str) -> bool {
-    let secure = uri.strip_prefix("https://");
-    let local = uri
-        .strip_prefix("http://")
-        .filter(|rest| rest.starts_with("localhost") || rest.starts_with("127.0.0.1"));
-    secure.or(local).is_some_and(|rest| {
-        let authority = rest.split(['/', '?']).next().unwrap_or_default();
-        !authority.is_empty()
-            && !authority.contains('@')
-            && !rest.contains(['#', '\\'])
-            && rest.bytes().all(|byte| byte.is_ascii_graphic())
-    })
+/// An address to which a browser may be sent back: https, or plain http on this machine; nothing that a browser could read otherwise.
+pub(crate) fn is_return_address(uri: &str) -> bool {
+    let (local, rest) = match (uri.strip_prefix("https://"), uri.strip_prefix("http://")) {
+        (Some(rest), _) => (false, rest),
+        (_, Some(rest)) => (true, rest),
+        _ => return false,
+    };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = authority.split(':').next().unwrap_or_default();
+    !host.is_empty()
+        && (!local || matches!(host, "localhost" | "127.0.0.1"))
+        && !authority.contains('@')
+        && !rest.contains(['#', '\\'])
+        && rest.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl AuthorizationRequest {
 }
 
 /// The pairs of a form-encoded text; `None` when it is not one.
-pub(super) fn pairs(query: &str) -> Option<Vec<(String, String)>> {
+pub(crate) fn pairs(query: &str) -> Option<Vec<(String, String)>> {
     let uri: http::Uri = format!("/?{query}").parse().ok()?;
     axum::extract::Query::try_from_uri(&uri)
         .ok()

@@ -67,6 +67,8 @@ pub(super) fn severity(entry: &Entry) -> Severity {
         | "presence.rejected"
         | "reading.refused"
         | "provider.code-replayed"
+        | "oauth.assertion-replayed"
+        | "oauth.code-replayed"
         | "action.outcome-unknown" => Severity::Warning,
         "policy.changed"
         | "configuration.changed"

@@ -188,6 +188,7 @@ pub(crate) async fn desk(
         session_lifetime: time::Duration::hours(1),
         invitation_lifetime: time::Duration::hours(1),
         permit_key: sceau_proof::permit::SigningKey::from_pkcs8(&pkcs8).unwrap(),
+        permit_previous: None,
         log_key: NoteKey::from_seed("sceau.example/log", NoteKind::Log, &[7; 32]).unwrap(),
         log_previous: None,
         configuration: None,

@@ -2,11 +2,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sceau_proof::base64url;
+use sceau_proof::permit::SigningKey;
 use sceau_server::action::ActionRecord;
 use sceau_server::api::Api;
 use sceau_server::desk::Desk;
 use sceau_server::metrics::Metrics;
+use sceau_server::oauth::{Client, OAuth};
 use sceau_server::page::Pages;
+use sceau_server::port::Ports;
 use sceau_server::rate::Burst;
 use serde_json::{Value, json};
 use time::Duration;
@@ -14,7 +17,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::authenticator::{Credential, Manufacturer};
-use crate::fixture::{AGENT, Owner, Place, RP_ID};
+use crate::fixture::{AGENT, Owner, Place, RP_ID, System};
 use crate::wire::{Answer, Ask, raw};
 
 pub(crate) const SERVICE: &str = "service-token-service-token";
@@ -26,6 +29,8 @@ pub(crate) struct Served {
     address: SocketAddr,
     pub(crate) alice: Owner,
     pub(crate) bob: Owner,
+    /// The keys of the services `portal` and `other`, by which they speak OAuth.
+    pub(crate) keys: [SigningKey; 2],
     _folder: tempfile::TempDir,
 }
 
@@ -43,8 +48,13 @@ impl Served {
         change(&mut place);
         let desk = place.desk("a").await.unwrap();
         let (alice, bob) = place.found(&desk).await;
-        let address = Self::listen(desk.clone()).await;
+        let keys = [(); 2].map(|()| {
+            let random = aws_lc_rs::rand::SystemRandom::new();
+            SigningKey::from_pkcs8(&SigningKey::generate_pkcs8(&random).unwrap()).unwrap()
+        });
+        let address = Self::listen(desk.clone(), &place, &keys).await;
         Self {
+            keys,
             place,
             desk,
             address,
@@ -57,10 +67,10 @@ impl Served {
     /// Another instance on the same store takes the place of the one before.
     pub(crate) async fn restart(&mut self) {
         self.desk = self.place.desk("b").await.unwrap();
-        self.address = Self::listen(self.desk.clone()).await;
+        self.address = Self::listen(self.desk.clone(), &self.place, &self.keys).await;
     }
 
-    async fn listen(desk: Desk) -> SocketAddr {
+    async fn listen(desk: Desk, place: &Place, keys: &[SigningKey; 2]) -> SocketAddr {
         let digest = |token: &str| sceau_proof::log::entry::sha256(token.as_bytes());
         let services = vec![
             ("portal".parse().unwrap(), digest(SERVICE)),
@@ -73,19 +83,33 @@ impl Served {
         )]
         .into();
         let pages = Pages::new(desk.clone(), Burst::new(20, Duration::seconds(1)), back);
+        let clients: Vec<Client> = ["portal", "other"]
+            .into_iter()
+            .zip(keys)
+            .map(|(id, key)| {
+                let registration = json!({"keys": [key.jwk()], "redirect_uris": [format!("https://{id}.example/back")]});
+                let registration = serde_json::from_value(registration).unwrap();
+                Client::read(&id.parse().unwrap(), &registration).unwrap()
+            })
+            .collect();
+        let speaking = clients.iter().map(|client| client.id().clone()).collect();
+        let ports = Ports::new(place.clock.clone(), System);
+        let many = Burst::new(1000, Duration::seconds(1));
+        let oauth = OAuth::new(desk.clone(), ports, clients, many);
         let api = Api::new(
             desk,
             services,
             "Sceau",
             strangers,
             Arc::new(Metrics::default()),
-        );
+        )
+        .speaking_oauth(speaking);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(sceau_server::listen::serve(
             listener,
             None,
-            api.router().merge(pages.router()),
+            api.router().merge(pages.router()).merge(oauth.router()),
             100,
             std::future::pending(),
         ));

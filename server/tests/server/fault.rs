@@ -7,16 +7,20 @@ use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::presence::Beat;
 use sceau_server::action::{ActionRecord, Caller, NewAction, Outcome, State, Target};
 use sceau_server::desk::{
-    Asked, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent, LoginClaim, NewLogin,
-    ProofClaim, Reader, RefusalReason, RegistrationClaim,
+    Asked, AskedByService, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent,
+    LoginClaim, NewLogin, Polled, ProofClaim, Pushed, Reader, RefusalReason, RegistrationClaim,
+    Returned,
 };
 use sceau_server::fact::Change;
+use sceau_server::id::ServiceId;
 use sceau_server::lineage::{Begotten, Relation};
 use sceau_server::person::{Person, PersonState};
+use sceau_server::port::Clock as _;
 use sceau_server::presence::{Goodbye, Why};
 use sceau_server::provider::level::Grade;
 use sceau_server::reading::Budget;
 use sceau_server::session::{Session, SessionKind};
+use sceau_server::store::oauth::Way;
 use sceau_server::workstation::Workstation;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Row as _};
@@ -766,6 +770,65 @@ async fn sessions(place: &mut Place) -> Saboteur {
     })
     .await;
 
+    // What a service asks for by OAuth, by redirect and by polling.
+    let portal: ServiceId = "portal".parse().unwrap();
+    let until = place.clock.now() + Duration::minutes(5);
+    let shown = async || desk.take_assertion(&portal, "j-1", until).await;
+    assert!(it.step("assertion taken", shown).await);
+    assert!(!it.step("assertion replayed", shown).await);
+    it.step("service's token", async || {
+        desk.service_token(&portal).await
+    })
+    .await;
+    let pushed = async |it: &mut Saboteur, way: &Way| -> (Zeroizing<String>, ActionRecord) {
+        let asked = || AskedByService {
+            action: alice.wants("account.create"),
+            way: way.clone(),
+            levels: Vec::new(),
+            patience: None,
+        };
+        match it.step("pushed", async || desk.push(asked()).await).await {
+            Pushed::Open { handle, record, .. } => (handle, record),
+            Pushed::Denied(record) => panic!("{record:?}"),
+        }
+    };
+    let verifier = "a-verifier-of-at-least-forty-three-characters";
+    let back = "https://portal.example/back";
+    let redirect = Way::Redirect {
+        redirect_uri: back.to_owned(),
+        state: None,
+        code_challenge: sceau_proof::base64url::encode(sceau_proof::log::entry::sha256(
+            verifier.as_bytes(),
+        )),
+    };
+    let (handle, record) = pushed(&mut it, &redirect).await;
+    let begun = it
+        .step("browser came", async || {
+            desk.begin_authorization(&handle, &portal, "browser").await
+        })
+        .await;
+    alice.approve(&desk, &record).await.unwrap();
+    let returned = it
+        .step("browser led back", async || {
+            desk.return_browser(begun.id, "browser").await
+        })
+        .await;
+    let Returned::Code(_, code) = returned else {
+        panic!("{returned:?}")
+    };
+    let redeem = async || desk.redeem_code(&code, &portal, back, verifier).await;
+    it.step("code redeemed", redeem).await;
+    let again = it.step_of(1, "code redeemed again", redeem).await;
+    assert!(again.is_err(), "a code serves once");
+    let (handle, record) = pushed(&mut it, &Way::Backchannel).await;
+    let poll = async || desk.poll(&handle, &portal).await;
+    assert_eq!(it.step("polled", poll).await, Polled::Pending);
+    assert_eq!(it.step("polled too fast", poll).await, Polled::SlowDown);
+    alice.approve(&desk, &record).await.unwrap();
+    place.clock.shift(Duration::seconds(11));
+    let granted = it.step("polled for the permit", poll).await;
+    assert!(matches!(granted, Polled::Granted(_)), "{granted:?}");
+
     // Too many: said once, also when saying it failed.
     let mut few = place.clone_for_another_desk();
     few.limits.asked = 1;
@@ -791,8 +854,29 @@ async fn sessions(place: &mut Place) -> Saboteur {
         desk.open_login(asks(), "portal".parse().unwrap()).await
     })
     .await;
+    let until = place.clock.now() + Duration::minutes(5);
+    it.step("assertion later", async || {
+        desk.take_assertion(&portal, "j-1", until).await
+    })
+    .await;
+    it.step("service's token later", async || {
+        desk.service_token(&portal).await
+    })
+    .await;
+    it.step("pushed later", async || {
+        desk.push(AskedByService {
+            action: alice.wants("account.create"),
+            way: Way::Backchannel,
+            levels: Vec::new(),
+            patience: None,
+        })
+        .await
+    })
+    .await;
     let entries = log(&desk).await;
     for kind in [
+        "oauth.assertion-replayed",
+        "oauth.code-replayed",
         "presence.lost",
         "presence.unable",
         "reading.slice",

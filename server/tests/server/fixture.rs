@@ -169,6 +169,8 @@ pub(crate) struct Place {
     pub(crate) configuration: Option<[u8; 32]>,
     /// Who witnesses the log.
     pub(crate) witnessing: sceau_server::desk::Witnessing,
+    /// The permit key before, while it is published still.
+    pub(crate) permit_previous: Option<sceau_server::desk::RetiredKey>,
     anchors: tempfile::TempDir,
     permit_key: Vec<u8>,
 }
@@ -196,6 +198,7 @@ impl Place {
             policy: policy(),
             configuration: None,
             witnessing: sceau_server::desk::Witnessing::default(),
+            permit_previous: None,
             anchors,
             permit_key,
         }
@@ -216,6 +219,7 @@ impl Place {
             policy: self.policy.clone(),
             configuration: self.configuration,
             witnessing: self.witnessing.clone(),
+            permit_previous: self.permit_previous.clone(),
             anchors,
             permit_key: self.permit_key.clone(),
         }
@@ -246,6 +250,7 @@ impl Place {
             session_lifetime: Duration::hours(1),
             invitation_lifetime: Duration::hours(1),
             permit_key: PermitKey::from_pkcs8(&self.permit_key).unwrap(),
+            permit_previous: self.permit_previous.clone(),
             log_key: LogKey::from_seed(ORIGIN, KeyKind::Log, &[7; 32]).unwrap(),
             log_previous: None,
             configuration: self.configuration,

@@ -40,6 +40,8 @@ mod lineage;
 mod log;
 /// The metadata list: in force, refused, overdue; keys that fall by it; the commands that tell of it.
 mod metadata;
+/// OAuth for services: the flows, and every attack on them.
+mod oauth;
 /// The pages, as a browser asks for them.
 mod page;
 /// Cards: enrolled and approving, and every lie about them.
@@ -50,6 +52,8 @@ mod policy;
 mod presence;
 /// What is read, counted exactly (attack 12).
 mod reading;
+/// The recipes of docs/services.md, run as they stand.
+mod recipe;
 /// Cards whose issuer revokes, by list and by responder; enrolled cards judged again.
 mod revocation;
 /// Keys that know touch alone (U2F).
