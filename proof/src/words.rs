@@ -298,6 +298,8 @@ impl Writer {
             (Language::English, "key.register") => format!("Register this key for {target}"),
             (Language::French, "key.revoke") => format!("Révoquer la clé {target}"),
             (Language::English, "key.revoke") => format!("Revoke the key {target}"),
+            (Language::French, "session.end") => format!("Fermer la session {target}"),
+            (Language::English, "session.end") => format!("End the session {target}"),
             (Language::French, "person.suspend") if self.whole(action, "cascade") => {
                 format!("Suspendre {target} et tout ce qui en descend")
             }
@@ -459,6 +461,7 @@ mod tests {
             "key.enroll",
             "key.register",
             "key.revoke",
+            "session.end",
             "person.suspend",
             "person.restore",
             "person.erase",
@@ -482,7 +485,7 @@ mod tests {
                 sentences.insert(words.sentence);
             }
         }
-        assert_eq!(sentences.len(), 28);
+        assert_eq!(sentences.len(), 30);
     }
 
     #[test]

@@ -112,6 +112,15 @@ pub struct Standing {
     pub status: Option<&'static str>,
 }
 
+/// A model, as the metadata list in force has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelStanding {
+    /// Its name. Its vendor's words: escape them before showing them.
+    pub name: String,
+    /// Certification, or why not.
+    pub standing: metadata::Standing,
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, JudgeError> {
     std::fs::read(path).map_err(|error| JudgeError::Unreadable {
         path: path.to_owned(),
@@ -271,6 +280,23 @@ impl Judge {
             metadata::Standing::Acceptable { certification, .. } => Some(certification),
             metadata::Standing::Fatal(_) | metadata::Standing::Unknown(_) => None,
         }
+    }
+
+    /// What the list in force says of a model; `None` when it does not know it.
+    #[must_use]
+    pub fn model(&self, aaguid: &str, at: OffsetDateTime) -> Option<ModelStanding> {
+        let metadata = self.believed()?;
+        let entry = metadata.by_aaguid(aaguid.parse().ok()?)?;
+        Some(ModelStanding {
+            name: entry.description().to_owned(),
+            standing: entry.standing(at, &[]),
+        })
+    }
+
+    /// How long metadata may be overdue; `None` when none is configured.
+    #[must_use]
+    pub fn grace(&self) -> Option<Duration> {
+        self.grace
     }
 
     /// Why nothing may be believed at that time, if so: `metadata-missing`, `metadata-stale`.

@@ -11,6 +11,7 @@
 mod action;
 mod background;
 mod break_glass;
+mod console;
 mod dormancy;
 mod eligible;
 mod enrolment;
@@ -60,6 +61,7 @@ use crate::rate::Limits;
 use crate::store::{self, Store, StoreError};
 use crate::writer::{Command, Writer};
 
+pub use console::{Alerts, EntryProof, MetadataStanding, Noted, Since};
 pub use eligible::{AwaitedGroup, AwaitedPerson};
 pub use enrolment::{OpenedEnrolment, Registered, RegistrationClaim, RegistrationRefused};
 pub use execute::Consumed;

@@ -38,6 +38,7 @@ use crate::gate::route::{Application, RouteFileError};
 use crate::gate::session::CookieRule;
 use crate::gate::watch::Exchanges;
 use crate::id::ServiceId;
+use crate::reading::Budget;
 
 pub mod body;
 pub mod canon;
@@ -251,6 +252,18 @@ impl Gate {
                 ))
             })
             .collect()
+    }
+
+    /// What a touch opens for reading at each service that is metered.
+    #[must_use]
+    pub fn budgets(&self) -> Vec<(ServiceId, Budget)> {
+        let sites = self.sites.values();
+        let mut budgets: Vec<_> = sites
+            .filter_map(|site| Some((site.app.service.clone(), site.app.budget.clone()?)))
+            .collect();
+        budgets.sort_by(|(one, _), (other, _)| one.cmp(other));
+        budgets.dedup_by(|(one, _), (other, _)| one == other);
+        budgets
     }
 
     /// Serves until `stop` resolves; then lets executions under way finish.

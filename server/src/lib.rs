@@ -8,6 +8,7 @@ pub mod api;
 pub mod attestation;
 pub mod command;
 pub mod config;
+mod console;
 pub mod desk;
 pub mod dormancy;
 pub mod export;

@@ -27,11 +27,15 @@ use serde_json::{Value, json};
 
 use crate::action::ActionRecord;
 use crate::api::{ApprovalBody, Json, Peer, Problem};
+use crate::console;
 use crate::desk::{ApprovalClaim, Desk, DeskError, RefusalReason};
 use crate::gate::client::{Client, Language};
 use crate::gate::session::{CookieRule, is_cross_site};
 use crate::id::{ActionId, PersonId, ServiceId};
+use crate::person::Person;
+use crate::policy::OWN_SERVICE;
 use crate::rate::Burst;
+use crate::reading::Budget;
 use crate::session::{Session, SessionKind, SessionState};
 use markup::Standing;
 
@@ -49,6 +53,7 @@ const STYLE: &str = include_str!("page/page.css");
 #[derive(Clone)]
 pub struct Pages {
     inner: Arc<Inner>,
+    budgets: Arc<[(ServiceId, Budget)]>,
 }
 
 struct Inner {
@@ -70,11 +75,22 @@ impl Pages {
                 strangers: Mutex::new(strangers),
                 back,
             }),
+            budgets: Arc::default(),
         }
     }
 
-    /// All routes.
+    /// The same, with what the gate's services let people read: the console shows who read how much.
+    #[must_use]
+    pub fn with_budgets(self, budgets: Vec<(ServiceId, Budget)>) -> Self {
+        Self {
+            budgets: budgets.into(),
+            ..self
+        }
+    }
+
+    /// All routes, the console's among them.
     pub fn router(self) -> Router {
+        let console = console::router(self.clone());
         Router::new()
             .route("/actions/{id}", get(show))
             .route("/actions/{id}/approval", post(approve))
@@ -98,14 +114,29 @@ impl Pages {
                 get(|| async { asset(SCRIPT_TYPE, ENROL_SCRIPT) }),
             )
             .with_state(self)
+            .merge(console)
     }
 
-    fn desk(&self) -> &Desk {
+    pub(crate) fn desk(&self) -> &Desk {
         &self.inner.desk
     }
 
+    pub(crate) fn budgets(&self) -> &[(ServiceId, Budget)] {
+        &self.budgets
+    }
+
+    /// The token of the browser's cookie, if it has one.
+    pub(crate) fn token(&self, headers: &HeaderMap) -> Option<zeroize::Zeroizing<String>> {
+        self.inner.cookies.token(headers)
+    }
+
+    /// `Set-Cookie` that takes the session out of the browser.
+    pub(crate) fn clear_cookie(&self) -> Option<HeaderValue> {
+        self.inner.cookies.clear()
+    }
+
     /// Only pages of our own may change something.
-    fn own_page(&self, headers: &HeaderMap) -> Result<(), Problem> {
+    pub(crate) fn own_page(&self, headers: &HeaderMap) -> Result<(), Problem> {
         if is_cross_site(headers, self.desk().public_url()) {
             return Err(Problem::of(StatusCode::FORBIDDEN, "cross-site"));
         }
@@ -167,6 +198,9 @@ impl Pages {
 
     /// Where an action leads back to: its page at the gate when the gate held it for this person, else the service's own front.
     fn back(&self, record: &ActionRecord, person: &PersonId) -> Option<String> {
+        if record.service.as_str() == OWN_SERVICE {
+            return console::back(record, person);
+        }
         let origin = self.inner.back.get(&record.service)?;
         Some(if held_for(record, person) {
             format!("{origin}/.sceau/actions/{}", record.id)
@@ -199,7 +233,7 @@ fn broken() -> Problem {
     DeskError::Misuse("stored action does not parse").into()
 }
 
-const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
+pub(crate) const SCRIPT_TYPE: &str = "text/javascript; charset=utf-8";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; form-action 'none'; \
      frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'";
 
@@ -243,7 +277,7 @@ fn page(status: StatusCode, text: String) -> Response {
     )
 }
 
-fn language(headers: &HeaderMap) -> Language {
+pub(crate) fn language(headers: &HeaderMap) -> Language {
     Client::read(headers, "").language
 }
 
@@ -279,13 +313,10 @@ async fn show(
     Path(id): Path<String>,
     Query(wait): Query<Wait>,
 ) -> Result<Response, Problem> {
-    let session = match pages.session(&headers).await {
-        Ok(session) => session,
-        Err(error) if accepts(&headers, "application/json") => return Err(error.into()),
-        Err(_) => return Ok(unavailable(&headers)),
-    };
     if accepts(&headers, "application/json") || accepts(&headers, live::KIND) {
-        let session = session
+        let session = pages
+            .session(&headers)
+            .await?
             .filter(Session::is_active)
             .ok_or(Problem::of(StatusCode::UNAUTHORIZED, "unauthenticated"))?;
         let record = pages.readable(&id, &session.person).await?;
@@ -303,7 +334,7 @@ async fn show(
         }
         return Ok(axum::Json(pages.status(&record, &session.person).await?).into_response());
     }
-    match pages.shown(&headers, session, &id).await {
+    match pages.shown(&headers, &id).await {
         Ok(response) => Ok(response),
         Err(_) => Ok(unavailable(&headers)),
     }
@@ -315,34 +346,60 @@ fn unavailable(headers: &HeaderMap) -> Response {
 }
 
 impl Pages {
-    async fn shown(
+    /// The active session of this browser, and its person; otherwise the page that is shown instead: the sign-in form, or why there is none.
+    pub(crate) async fn entered(
         &self,
         headers: &HeaderMap,
-        session: Option<Session>,
-        id: &str,
-    ) -> Result<Response, DeskError> {
-        let language = language(headers);
-        let Some(session) = session else {
-            let form = markup::sign_in(language, self.desk().public_url());
-            return Ok(page(StatusCode::OK, form));
+    ) -> Result<(Session, Option<Person>), Response> {
+        let found = async {
+            let session = self.session(headers).await?;
+            let person = match &session {
+                Some(session) => self.desk().person(&session.person).await?,
+                None => None,
+            };
+            Ok::<_, DeskError>((session, person))
         };
-        let display = self.desk().person(&session.person).await?;
-        let display = display.map(|person| person.display).unwrap_or_default();
-        match session.state {
-            SessionState::Active => {}
-            SessionState::Suspended => {
+        let Ok((session, person)) = found.await else {
+            return Err(unavailable(headers));
+        };
+        let language = language(headers);
+        let state = session.as_ref().map(|session| session.state);
+        match (state, session) {
+            (Some(SessionState::Active), Some(session)) => Ok((session, person)),
+            (Some(SessionState::Suspended), _) => {
                 let text = markup::notice(language, markup::Notice::Suspended, None);
-                return Ok(page(StatusCode::FORBIDDEN, text));
+                Err(page(StatusCode::FORBIDDEN, text))
             }
-            SessionState::Absent => {
+            (Some(SessionState::Absent), _) => {
+                let display = person.map(|person| person.display).unwrap_or_default();
                 let text = markup::notice(language, markup::Notice::Absent, Some(&display));
-                return Ok(page(StatusCode::FORBIDDEN, text));
+                Err(page(StatusCode::FORBIDDEN, text))
             }
-            SessionState::Pending | SessionState::Refused | SessionState::Ended => {
+            _ => {
                 let form = markup::sign_in(language, self.desk().public_url());
-                return Ok(page(StatusCode::OK, form));
+                Err(page(StatusCode::OK, form))
             }
         }
+    }
+
+    /// What is said when the store does not answer.
+    pub(crate) fn unavailable(&self, headers: &HeaderMap) -> Response {
+        unavailable(headers)
+    }
+
+    /// What is said to somebody for whom a page is not.
+    pub(crate) fn not_theirs(&self, headers: &HeaderMap, display: &str) -> Response {
+        let text = markup::notice(language(headers), markup::Notice::NotTheirs, Some(display));
+        page(StatusCode::FORBIDDEN, text)
+    }
+
+    async fn shown(&self, headers: &HeaderMap, id: &str) -> Result<Response, DeskError> {
+        let language = language(headers);
+        let (session, person) = match self.entered(headers).await {
+            Ok(entered) => entered,
+            Err(response) => return Ok(response),
+        };
+        let display = person.map(|person| person.display).unwrap_or_default();
         let Some(record) = self.readable(id, &session.person).await? else {
             let text = markup::notice(language, markup::Notice::Unknown, Some(&display));
             return Ok(page(StatusCode::NOT_FOUND, text));

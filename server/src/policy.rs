@@ -226,6 +226,16 @@ impl Policy {
         ranks.max().copied().unwrap_or(0)
     }
 
+    /// The roles that stand higher than this.
+    #[must_use]
+    pub fn roles_above(&self, rank: i64) -> Vec<Role> {
+        let ranks = self.ranks.iter().flatten();
+        ranks
+            .filter(|(_, its)| **its > rank)
+            .map(|(role, _)| role.clone())
+            .collect()
+    }
+
     /// Denies, allows, or says what is needed. The same facts always give the same answer.
     #[must_use]
     pub fn decide(&self, facts: &Facts) -> Decided {

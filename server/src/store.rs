@@ -7,6 +7,7 @@
 pub mod action;
 pub mod campaign;
 pub mod checkpoint;
+pub mod console;
 pub mod cursor;
 pub mod fact;
 pub mod identity;

@@ -12,6 +12,7 @@ mod syslog;
 mod webhook;
 
 pub use alert::Severity;
+pub(crate) use alert::severity;
 
 use std::time::Duration;
 

@@ -4,6 +4,8 @@
 //! Chromium's virtual keys are software, attested by a certificate that it makes itself, anew each time: the shipped policy refuses them, which is the
 //! first chapter; the others live under a model policy for tests (`trust = "danger-not-required"`).
 
+mod console;
+
 use std::{fs, process::Command};
 
 use anyhow::{Context, Result, ensure};
@@ -63,6 +65,7 @@ fn persons_enrol_decide_and_are_safe_in_a_real_browser() -> Result<()> {
     story.two_persons_decide_together()?;
     story.the_gate_leads_there_and_back()?;
     story.other_sites_and_thieves_get_nothing()?;
+    story.an_administrator_runs_the_console_by_keyboard()?;
     let (faults, heaviest) = story.browser.end()?;
     println!("the heaviest page: {heaviest} bytes");
     ensure!(faults.is_empty(), "{faults:#?}");

@@ -103,11 +103,13 @@ impl Serve {
             OAuth::new(desk.clone(), oauth_ports, clients, strangers)
         });
         let back = gate.as_ref().map(|(gate, _)| gate.origins());
+        let budgets = gate.as_ref().map(|(gate, _)| gate.budgets());
         let pages = Pages::new(
             desk.clone(),
             Burst::new(config.limit.strangers, refill),
             back.unwrap_or_default(),
-        );
+        )
+        .with_budgets(budgets.unwrap_or_default());
         let api = Api::new(
             desk,
             services,

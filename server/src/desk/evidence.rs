@@ -170,7 +170,7 @@ impl Desk {
         })
     }
 
-    async fn logged(
+    pub(super) async fn logged(
         &self,
         connection: &mut AnyConnection,
         entry: StoredEntry,

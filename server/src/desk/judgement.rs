@@ -89,7 +89,7 @@ pub(super) fn stops_or_opens_nothing(record: &ActionRecord) -> bool {
     record.service.as_str() == OWN_SERVICE
         && matches!(
             record.kind.as_str(),
-            "session.open" | "person.suspend" | "key.revoke"
+            "session.open" | "session.end" | "person.suspend" | "key.revoke"
         )
 }
 

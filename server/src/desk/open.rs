@@ -154,6 +154,13 @@ async fn own_target(
                 owner: known(tx, &owner).await?,
             })
         }
+        "session.end" => {
+            let owner = super::sign_in::to_end(tx, &asked.params).await?.person;
+            let owner = person::load(tx.connection, &owner)
+                .await?
+                .ok_or(DeskError::UnknownPerson)?;
+            Ok(TargetFacts::Person(known(tx, &owner).await?))
+        }
         "person.erase" => {
             let id: PersonId = super::own::text(&asked.params, "person")?
                 .parse()

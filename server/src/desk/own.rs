@@ -1,5 +1,5 @@
 //! The server's own actions (service `sceau`), executed in the transaction of their last approval:
-//! `session.open`, `key.enroll`, `key.revoke`, `person.suspend`, `person.restore`, `person.erase`. (`key.register` is executed by its registration.)
+//! `session.open`, `key.enroll`, `key.revoke`, `session.end`, `person.suspend`, `person.restore`, `person.erase`. (`key.register` is executed by its registration.)
 
 use std::collections::BTreeSet;
 
@@ -185,6 +185,7 @@ async fn done(
         "session.open" => seal_session(tx, shared, record, params).await,
         "key.enroll" => enroll(tx, shared, record, params).await,
         "key.revoke" => revoke(tx, record, params).await,
+        "session.end" => super::sign_in::end(tx, record, params).await,
         "person.suspend" => lineage::suspend(tx, shared, record, params).await,
         "person.restore" => lineage::restore(tx, record, params).await,
         "facts.record" => fact::seal(tx, record, params).await,

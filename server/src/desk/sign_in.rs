@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
 use super::identity::{self, LoginClaim};
@@ -365,6 +365,36 @@ impl Command for CloseSession {
         }
         Ok(())
     }
+}
+
+/// The session that a `session.end` is about, while it lives; of those, a person reads where it is open.
+pub(super) async fn to_end(tx: &mut Tx<'_>, params: &Map<String, Value>) -> Result<Session, Fault> {
+    let id = super::own::text(params, "session")?
+        .parse()
+        .map_err(|_| DeskError::Malformed("params.session"))?;
+    let found = session::load(tx.connection, id, tx.now).await?;
+    let lives =
+        |session: &Session| matches!(session.state, SessionState::Active | SessionState::Absent);
+    Ok(found.filter(lives).ok_or(DeskError::NotFound)?)
+}
+
+/// Does a sealed `session.end`: whoever speaks by it is refused at the next request, and streams that are open end.
+pub(super) async fn end(
+    tx: &mut Tx<'_>,
+    record: &ActionRecord,
+    params: &Map<String, Value>,
+) -> Result<Value, Fault> {
+    let found = to_end(tx, params).await?;
+    session::set_state(tx.connection, found.id, SessionState::Ended, None).await?;
+    let entry = tx
+        .entry("session.ended")
+        .subject("session", found.id)
+        .subject("action", record.id)
+        .datum("reason", "by-action");
+    tx.append(entry, None, &[("person", found.person.as_str())])
+        .await?;
+    tx.ended().await?;
+    Ok(json!({ "session": found.id }))
 }
 
 /// Opens an active session at once: after a registration, whose new key has just shown itself.

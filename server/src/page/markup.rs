@@ -23,6 +23,8 @@ pub(super) enum Notice {
     Suspended,
     /// The session's key does not show itself.
     Absent,
+    /// The console, for who is neither an operator nor an administrator.
+    NotTheirs,
     /// The store does not answer.
     Unavailable,
 }
@@ -139,6 +141,10 @@ pub(super) fn notice(language: Language, notice: Notice, person: Option<&str>) -
         Notice::Absent => (
             say(language, "page-absent-title"),
             say(language, "page-absent"),
+        ),
+        Notice::NotTheirs => (
+            say(language, "console-not-theirs-title"),
+            say(language, "console-not-theirs"),
         ),
         Notice::Unavailable => (
             say(language, "page-unavailable-title"),
@@ -286,7 +292,11 @@ fn onward(language: Language, standing: &Standing<'_>) -> String {
     format!(
         "<p id=\"back\"{leads}{hidden}><a href=\"{}\">{}</a></p>",
         escape(back),
-        say(language, "page-back")
+        // A path is the console's; services are elsewhere.
+        match back.starts_with('/') {
+            true => say(language, "console-back"),
+            false => say(language, "page-back"),
+        }
     )
 }
 

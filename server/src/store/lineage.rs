@@ -25,6 +25,8 @@ macro_rules! descent {
     };
 }
 
+pub(super) use descent as with_descent;
+
 /// The persons among the nodes that the action `$1` stopped.
 macro_rules! stopped_persons {
     () => {

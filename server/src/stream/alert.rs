@@ -46,7 +46,7 @@ impl Severity {
 }
 
 /// Of an entry, by its type and reason.
-pub(super) fn severity(entry: &Entry) -> Severity {
+pub(crate) fn severity(entry: &Entry) -> Severity {
     let kind = entry.kind();
     let reason = entry
         .data()

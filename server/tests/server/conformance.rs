@@ -72,6 +72,7 @@ async fn all(mut stores: Stores) {
     crate::fact::facts_are_looked_at_again_before_anything_is_done(stores.place().await).await;
     crate::fact::the_glass_is_broken_by_a_quorum_and_reviewed(stores.place().await).await;
     crate::lineage::a_service_reports_what_it_made(stores.place().await).await;
+    crate::console::lists_go_on_where_they_stopped(stores.place().await).await;
     crate::reading::a_budget_is_exact_over_restarts_and_instances(stores.place().await).await;
     for case in crate::presence::ALL {
         crate::presence::run(case, stores.place().await).await;

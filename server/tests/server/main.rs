@@ -22,6 +22,8 @@ mod wire;
 mod api;
 /// One suite, both stores: what the desk promises holds on SQLite and on PostgreSQL, in one instance and in two.
 mod conformance;
+/// The console: who sees what, what a click asks for, and every page that is not ours (attacks 7, 14, 16, 22).
+mod console;
 /// Commits that PostgreSQL made and nobody heard of.
 mod cut;
 /// What ends by time, and the glass that is broken in need (attack 22).

@@ -6,16 +6,16 @@ use crate::api::{SERVICE, Served, approval, problem, wanted};
 use crate::fixture::Owner;
 use crate::wire::{Answer, Ask};
 
-const HERE: &str = "https://sceau.example";
+pub(crate) const HERE: &str = "https://sceau.example";
 
 /// A browser with its cookie.
-struct Browser<'s> {
-    served: &'s Served,
-    cookie: String,
+pub(crate) struct Browser<'s> {
+    pub(crate) served: &'s Served,
+    pub(crate) cookie: String,
 }
 
 impl Browser<'_> {
-    async fn get(&self, path: &str, accept: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str, accept: &str) -> Answer {
         let ask = Ask::new("GET", path)
             .header("Cookie", &self.cookie)
             .header("Accept", accept)
@@ -31,7 +31,7 @@ impl Browser<'_> {
         self.served.send(ask).await
     }
 
-    async fn page(&self, path: &str) -> Answer {
+    pub(crate) async fn page(&self, path: &str) -> Answer {
         self.get(path, "text/html").await
     }
 }
@@ -59,7 +59,7 @@ async fn begun<'s>(served: &'s Served, person: &str) -> (Browser<'s>, Value) {
     (Browser { served, cookie }, answer.json())
 }
 
-async fn signed_in<'s>(served: &'s Served, owner: &Owner) -> Browser<'s> {
+pub(crate) async fn signed_in<'s>(served: &'s Served, owner: &Owner) -> Browser<'s> {
     let (browser, told) = begun(served, owner.id.as_str()).await;
     let id = told["action"]["id"].as_str().unwrap().to_owned();
     let record = served.record(&told).await;
