@@ -16,6 +16,7 @@ mod piv;
 mod presence;
 mod provider;
 mod proxies;
+mod services;
 mod system;
 mod usb;
 mod workstation;
