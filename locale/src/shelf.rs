@@ -28,7 +28,12 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 3] = [subject!("console"), subject!("date"), subject!("page")];
+const SUBJECTS: [Subject; 4] = [
+    subject!("console"),
+    subject!("date"),
+    subject!("oauth"),
+    subject!("page"),
+];
 
 /// A subject in one language, parsed.
 struct Shelf {
