@@ -46,7 +46,7 @@ pub(super) async fn policy(visit: &Visit) -> Result<Sheet, DeskError> {
         vec![
             Html::code(&policy.policy),
             Html::shown(&policy.says),
-            Html::code(format!("{}:{}", policy.file, policy.line)),
+            Html::code(format!("{}:{}", file_name(&policy.file), policy.line)),
         ]
     });
     let body = [
@@ -59,6 +59,11 @@ pub(super) async fn policy(visit: &Visit) -> Result<Sheet, DeskError> {
         title: Html::text(Section::Policy.name(language)),
         body: body.into_iter().collect(),
     })
+}
+
+/// A file's name, without where the server keeps it.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 fn in_force_since(language: Language, since: &Since) -> Html {

@@ -230,16 +230,19 @@ pub(super) async fn show(visit: &Visit, id: &str) -> Result<Sheet, DeskError> {
     } else {
         Html::table(&say("console-approvals"), &heads, approvals)
     };
+    // As at the API: what a key approved is for administrators, and for its owner.
+    let approvals = if viewer.administers || owner.id == viewer.person.id {
+        [Html::heading(say("console-approvals")), approvals]
+            .into_iter()
+            .collect()
+    } else {
+        Html::default()
+    };
     let label = match row.label.as_str() {
         "" => Html::text(say("console-key")),
         label => Html::shown(label),
     };
-    let body = [
-        Html::list(about),
-        revoke,
-        Html::heading(say("console-approvals")),
-        approvals,
-    ];
+    let body = [Html::list(about), revoke, approvals];
     Ok(Sheet {
         title: label,
         body: body.into_iter().collect(),

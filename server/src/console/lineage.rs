@@ -147,6 +147,7 @@ async fn what_falls(visit: &Visit, totals: Totals, falling: &Falling) -> Result<
                 .chain(session_row(language, session))
                 .collect()
         });
+        pieces.push(Html::subheading(say("console-sessions")));
         pieces.push(Html::table(
             &say("console-sessions"),
             &heads,
@@ -180,11 +181,13 @@ async fn what_falls(visit: &Visit, totals: Totals, falling: &Falling) -> Result<
             "console-until-when",
         ]
         .map(say);
+        pieces.push(Html::subheading(say("console-open-actions")));
         pieces.push(Html::table(&say("console-open-actions"), &heads, rows));
         pieces.push(more(language, totals.actions, falling.actions.len()));
     }
     if !falling.keys.is_empty() {
         let rows = falling.keys.iter().map(|row| key_row(visit, row, true));
+        pieces.push(Html::subheading(say("console-live-keys")));
         pieces.push(Html::table(
             &say("console-live-keys"),
             &key_heads(language, true),

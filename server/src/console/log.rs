@@ -53,7 +53,7 @@ fn said(noted: &Noted) -> Html {
         .entry
         .data()
         .iter()
-        .map(|(name, it)| Html::shown(name).then(value(it)));
+        .map(|(name, it)| Html::shown(&format!("{name}:")).then(value(it)));
     let mut lines = persons.chain(data);
     let first = lines.next().unwrap_or_default();
     lines.fold(first, Html::below)
@@ -196,10 +196,11 @@ pub(super) async fn entry(visit: &Visit, index: &str) -> Result<Sheet, DeskError
         ),
         (say("console-what"), Html::code(noted.entry.kind())),
         (say("console-severity"), severity(language, noted.severity)),
-        (say("console-says"), said(&noted)),
     ];
+    let says = said(&noted);
+    let says = (!says.is_empty()).then(|| (say("console-says"), says));
     let pieces = [
-        Html::list(about.into_iter().chain(action)),
+        Html::list(about.into_iter().chain(says).chain(action)),
         Html::heading(say("console-proof")),
         Html::text(say("console-proof-about")).paragraph(),
         proof_file.paragraph(),

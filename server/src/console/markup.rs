@@ -91,6 +91,10 @@ impl Html {
         Self(format!("{self}<br>{next}"))
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn paragraph(self) -> Self {
         Self(format!("<p>{self}</p>\n"))
     }
@@ -102,6 +106,11 @@ impl Html {
 
     pub(super) fn heading(text: impl AsRef<str>) -> Self {
         Self(format!("<h2>{}</h2>\n", escape(text.as_ref())))
+    }
+
+    /// The name of a table among several.
+    pub(super) fn subheading(text: impl AsRef<str>) -> Self {
+        Self(format!("<h3>{}</h3>\n", escape(text.as_ref())))
     }
 
     /// What is one fold away.

@@ -171,6 +171,10 @@ async fn each_sees_what_is_for_their_eyes() {
             .status,
         200
     );
+    let title = "Approvals of the last 90 days";
+    let of_erin = format!("/console/keys/{}", erin.key);
+    assert!(alice.page(&of_erin).await.text().contains(title));
+    assert!(!operator.page(&of_erin).await.text().contains(title));
     // In French as well, and nothing is missing.
     let ask = Ask::new("GET", "/console/persons")
         .header("Cookie", &alice.cookie)
