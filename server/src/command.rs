@@ -1,5 +1,4 @@
-//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `facts`, `keys`, `log`, `metadata`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
-//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `keys`, `log`, `metadata`, `policy`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
+//! The commands of `sceau-server`: `init`, `serve`, `check-config`, `facts`, `keys`, `log`, `metadata`, `policy`, `report`. Each returns an exit code: 0 yes, 1 no, 2 usage or malformed
 //! input, 3 unavailable.
 
 pub mod check_config;

@@ -230,14 +230,13 @@ pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
     html(language, title, &body)
 }
 
-/// Text for HTML content and quoted attributes.
-#[must_use]
 /// A text of the catalogue, as HTML.
 pub(crate) fn say(language: Language, name: &str) -> String {
     escape(&language.text(name))
 }
 
-/// HTML text, also in attributes.
+/// HTML text, also in quoted attributes.
+#[must_use]
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
