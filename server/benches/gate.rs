@@ -1,7 +1,7 @@
 //! What the gate costs traffic that is not privileged, beside nginx as a plain reverse proxy and nginx that asks the gate for each request
 //! (`auth_request`), in the same run on the same application. `cargo xtask bench gate`; needs nginx.
 //!
-//! A signed-in person's GETs (each looks their session up in the store) of a page of 4 KiB, HTTP/1.1 on kept connections over loopback. Client and
+//! A signed-in person's GETs of a page of 4 KiB, HTTP/1.1 on kept connections over loopback. Client and
 //! application share the machine's cores with whatever is measured. *Throughput*: as many requests as come. *Added*: at half of the gate's rate, paced, how
 //! much longer the 50th and 99th of a hundred answers take than straight from the application.
 #![allow(

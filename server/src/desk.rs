@@ -32,6 +32,7 @@ mod own;
 mod presence;
 mod publication;
 mod reading;
+mod recent;
 mod registration;
 mod report;
 mod settle;
@@ -256,6 +257,7 @@ struct Inner {
     store: Store,
     hub: Arc<Hub>,
     writer: Writer,
+    recent: recent::Recent,
     /// Something changed of which sessions need presence, and until when.
     presence_news: Arc<tokio::sync::Notify>,
     shared: Arc<Shared>,
@@ -351,6 +353,7 @@ impl Desk {
                 store,
                 hub,
                 writer,
+                recent: recent::Recent::default(),
                 presence_news: Arc::default(),
                 shared: Arc::clone(&shared),
                 log_key: settings.log_key,

@@ -38,6 +38,7 @@ pub(crate) struct Hub {
     arrivals: Notify,
     endings: watch::Sender<()>,
     times_ended: AtomicI64,
+    commits: AtomicU64,
 }
 
 impl Hub {
@@ -128,6 +129,16 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// This instance committed, or may have: what was read before may not be so any more. Said before whoever asked for it is told.
+    pub(crate) fn changed(&self) {
+        self.commits.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// How often that was.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// This instance committed entries `from .. to`.

@@ -144,6 +144,11 @@ impl Tx<'_> {
         .await?)
     }
 
+    /// Entries in the log, with those of this transaction.
+    pub(crate) fn size(&self) -> u64 {
+        self.head.frontier.size()
+    }
+
     /// An entry of this kind at this transaction's time.
     pub(crate) fn entry(&self, kind: &str) -> Entry {
         Entry::new(self.now, kind)
@@ -296,6 +301,7 @@ impl Task {
     }
 
     fn settle(&mut self, transacted: Transacted, jobs: impl IntoIterator<Item = Box<dyn Job>>) {
+        self.hub.changed();
         let answer = match transacted {
             Transacted::Committed {
                 notices,

@@ -139,12 +139,11 @@ impl Sender {
 }
 
 fn pooled_uri(uri: &Uri) -> Option<Uri> {
-    Uri::builder()
-        .scheme("http")
-        .authority("upstream")
-        .path_and_query(uri.path_and_query()?.clone())
-        .build()
-        .ok()
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(http::uri::Scheme::HTTP);
+    parts.authority = Some(http::uri::Authority::from_static("upstream"));
+    parts.path_and_query = Some(uri.path_and_query()?.clone());
+    Uri::from_parts(parts).ok()
 }
 
 #[derive(Debug, Clone)]
@@ -375,12 +374,14 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 
 /// Headers that only the gate may send, also when spelt with `_` (which CGI-like servers read as `-`).
 fn is_ours_to_say(name: &HeaderName) -> bool {
-    let name = name.as_str().replace('_', "-");
+    let name = name.as_str();
+    let spelt = name.contains('_').then(|| name.replace('_', "-"));
+    let name = spelt.as_deref().unwrap_or(name);
     name.starts_with("sceau-")
         || name.starts_with("x-forwarded")
         || name.starts_with("x-original-")
         || matches!(
-            name.as_str(),
+            name,
             "forwarded"
                 | "host"
                 | "x-real-ip"

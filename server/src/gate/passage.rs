@@ -59,7 +59,7 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let mut attempt = Attempt {
         method: request.method().clone(),
-        target_sha256: hex::encode(digest(request.uri().to_string().as_bytes())),
+        target: request.uri().clone(),
         person: None,
     };
     let response = judge(gate, peer, request, &mut attempt).await;

@@ -5,7 +5,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use http::Method;
+use http::{Method, Uri};
+use sceau_proof::log::entry::sha256;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -39,8 +40,8 @@ const NOT_OURS: [&str; 14] = [
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) method: Method,
-    /// SHA-256 of path and query, hexadecimal.
-    pub(super) target_sha256: String,
+    /// What it asked for; the log gets its digest.
+    pub(super) target: Uri,
     /// Whose session it was.
     pub(super) person: Option<PersonId>,
 }
@@ -106,7 +107,10 @@ pub(super) async fn note(desk: &Desk, ration: &Ration, attempt: Attempt, code: O
                     .unwrap_or(attempt.method.as_str()),
             ),
         ),
-        ("target_sha256", Value::from(attempt.target_sha256)),
+        (
+            "target_sha256",
+            Value::from(hex::encode(sha256(attempt.target.to_string().as_bytes()))),
+        ),
         ("skipped", Value::from(skipped)),
     ] {
         data.insert(name.to_owned(), value);

@@ -131,7 +131,7 @@ pub async fn visitor(
     let Some(token) = rule.token(headers) else {
         return Ok(Visitor::Nobody);
     };
-    Ok(match desk.session(&token).await? {
+    Ok(match desk.session_again(&token).await? {
         Some(session) if session.kind == SessionKind::Gate => match session.state {
             SessionState::Active => Visitor::Active(session),
             SessionState::Pending => Visitor::Pending(session),

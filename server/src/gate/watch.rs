@@ -137,11 +137,10 @@ impl Exchanges {
         }
         let place = self.enter(session);
         response.map(|body| {
-            let end = Box::pin(place.end.clone().cancelled_owned());
             Guarded {
                 body,
-                end,
-                _place: place,
+                end: None,
+                place,
             }
             .boxed_unsync()
         })
@@ -151,8 +150,9 @@ impl Exchanges {
 /// A body that breaks off when its session is suspended.
 struct Guarded {
     body: Body,
-    end: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: Place,
+    /// Made when there is something to wait for.
+    end: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    place: Place,
 }
 
 impl hyper::body::Body for Guarded {
@@ -163,10 +163,21 @@ impl hyper::body::Body for Guarded {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if self.end.as_mut().poll(cx).is_ready() {
+        if self.place.end.is_cancelled() {
             return Poll::Ready(Some(Err(Box::new(CutOff))));
         }
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        // Only who waits has to be woken.
+        if frame.is_pending() {
+            let this = &mut *self;
+            let end = this
+                .end
+                .get_or_insert_with(|| Box::pin(this.place.end.clone().cancelled_owned()));
+            if end.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err(Box::new(CutOff))));
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
