@@ -20,6 +20,7 @@ mod refusal;
 mod report;
 mod service;
 mod session;
+mod signal;
 mod view;
 
 use std::net::IpAddr;
@@ -42,6 +43,7 @@ use crate::id::ServiceId;
 use crate::metrics::Metrics;
 use crate::rate::Burst;
 use crate::session::Session;
+use crate::signal::Signals;
 
 pub(crate) use approval::ApprovalBody;
 pub(crate) use permit::introspected;
@@ -62,6 +64,7 @@ pub struct Api {
     rp_name: Arc<str>,
     strangers: Arc<Mutex<Burst<IpAddr>>>,
     metrics: Arc<Metrics>,
+    signals: Option<Arc<Signals>>,
 }
 
 impl Api {
@@ -81,6 +84,16 @@ impl Api {
             rp_name: Arc::from(rp_name),
             strangers: Arc::new(Mutex::new(strangers)),
             metrics,
+            signals: None,
+        }
+    }
+
+    /// With what is told to services (docs/signals.md).
+    #[must_use]
+    pub fn with_signals(self, signals: Arc<Signals>) -> Self {
+        Self {
+            signals: Some(signals),
+            ..self
         }
     }
 
@@ -133,6 +146,7 @@ impl Api {
             .route("/log/checkpoint", get(log::checkpoint))
             .route("/log/vkey", get(log::vkey))
             .route("/log/tile/{*path}", get(log::tile))
+            .merge(signal::routes())
             .fallback(service::not_found)
             .method_not_allowed_fallback(service::method_not_allowed)
             .layer(DefaultBodyLimit::disable())
@@ -198,6 +212,19 @@ impl FromRef<Api> for Desk {
         service::readyz,
         service::metrics,
         inclusion::show,
+        signal::configuration,
+        signal::keys,
+        signal::read,
+        signal::open,
+        signal::change,
+        signal::replace,
+        signal::close,
+        signal::status,
+        signal::set_status,
+        signal::add,
+        signal::remove,
+        signal::verify,
+        signal::poll,
         log::checkpoint,
         log::vkey,
         log::tile

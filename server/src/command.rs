@@ -78,6 +78,9 @@ pub enum CommandError {
     /// The gate.
     #[error("gate: {0}")]
     Gate(#[from] gate::GateError),
+    /// Signals to services.
+    #[error("signal: {0}")]
+    Signal(#[from] crate::signal::SignalError),
     /// The identity provider.
     #[error("provider: {0}")]
     Provider(#[from] crate::provider::ProviderError),
@@ -131,6 +134,7 @@ impl CommandError {
             | Self::NotInitialised(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Provider(_) | Self::Service(_) => 2,
+            Self::Provider(_) | Self::Signal(crate::signal::SignalError::Key(_)) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
             Self::Report(crate::report::ReportError::UnknownPerson(_)) => 2,
             Self::Report(_) => 3,
@@ -138,7 +142,7 @@ impl CommandError {
             Self::Export(ExportError::Stranger(_)) => 2,
             Self::Export(_) => 3,
             Self::Metadata(_) | Self::Store(_) | Self::Desk(_) => 3,
-            Self::Listen { .. } | Self::Io(_) => 3,
+            Self::Listen { .. } | Self::Io(_) | Self::Signal(_) => 3,
         })
     }
 }

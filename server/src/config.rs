@@ -328,6 +328,9 @@ pub struct Config {
     /// `[[stream]]`.
     #[serde(default)]
     pub stream: Vec<Stream>,
+    /// `[signal]`.
+    #[serde(default)]
+    pub signal: Option<crate::signal::Settings>,
     /// `[dormancy]`.
     #[serde(default)]
     pub dormancy: Option<crate::dormancy::Dormancy>,
@@ -538,6 +541,9 @@ impl Config {
                 oauth.resolve(folder);
             }
         }
+        if let Some(signal) = &mut self.signal {
+            signal.resolve(folder);
+        }
         if let Some(login) = self.gate.as_mut().and_then(|gate| gate.login.as_mut()) {
             login.resolve(folder);
         }
@@ -615,6 +621,10 @@ impl Config {
         }
         self.log.check()?;
         Stream::check(&self.stream)?;
+        if let Some(signal) = &self.signal {
+            let services: Vec<&ServiceId> = self.service.iter().map(|it| &it.id).collect();
+            signal.check(&services)?;
+        }
         if self.dormancy.is_some_and(|rule| !rule.is_sound()) {
             return reject("dormancy", "`key` and `person` are at least 1d");
         }

@@ -37,6 +37,7 @@ mod registration;
 mod report;
 mod settle;
 mod sign_in;
+mod signal;
 mod stream;
 
 use std::collections::HashMap;
@@ -74,6 +75,7 @@ pub use oauth::{Asked as AskedByService, PACE, Polled, Pushed, Returned, SERVICE
 pub use presence::{Asked, BeatAnswer, ProofClaim, Standing};
 pub use publication::{Witness, WitnessStanding, Witnessing};
 pub use reading::{Counted, Found, Reader};
+pub use signal::StreamChange;
 
 use evidence::response;
 

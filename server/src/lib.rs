@@ -35,6 +35,7 @@ pub mod rate;
 pub mod reading;
 pub mod report;
 pub mod session;
+pub mod signal;
 pub mod store;
 pub mod stream;
 pub mod supervisor;

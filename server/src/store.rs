@@ -23,6 +23,7 @@ pub mod policy;
 pub mod presence;
 pub mod reading;
 pub mod session;
+pub mod signal;
 pub mod signing_key;
 
 use std::time::Duration;
@@ -96,6 +97,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (24, include_str!("../migrations/0024_campaign.sql")),
     (80, include_str!("../migrations/0080_touch.sql")),
     (50, include_str!("../migrations/0050_identity.sql")),
+    (55, include_str!("../migrations/0055_signal.sql")),
     (65, include_str!("../migrations/0065_provider.sql")),
     (66, include_str!("../migrations/0066_oauth.sql")),
     (70, include_str!("../migrations/0070_presence.sql")),

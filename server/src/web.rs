@@ -92,6 +92,38 @@ impl Web {
         answer(response, longest)
     }
 
+    /// Any method; a body for those that have one. What is more than `longest` of the answer is not read. Blocking.
+    pub(crate) fn ask(
+        &self,
+        method: &str,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        longest: u64,
+    ) -> Result<Answer, String> {
+        use std::io::Read as _;
+
+        let request = headers.iter().fold(
+            http::Request::builder().method(method).uri(url),
+            |request, (name, value)| request.header(*name, *value),
+        );
+        let said = |error: http::Error| error.to_string();
+        let response = if method == "GET" {
+            self.agent.run(request.body(()).map_err(said)?)
+        } else {
+            self.agent.run(request.body(body).map_err(said)?)
+        };
+        let response = response.map_err(|error| error.to_string())?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let reader = response.into_body().into_reader();
+        reader
+            .take(longest)
+            .read_to_end(&mut body)
+            .map_err(|error| error.to_string())?;
+        Ok(Answer { status, body })
+    }
+
     /// `POST`. Blocking.
     pub(crate) fn post(
         &self,

@@ -61,6 +61,12 @@ impl CheckConfig {
             }
         }
         let speaking = config.oauth_clients()?;
+        if let Some(signal) = &config.signal {
+            signal.check_files()?;
+            if !signal.key.exists() {
+                warnings.push("the key of signals is not there yet: `serve` makes it");
+            }
+        }
         let applications = config
             .gate
             .as_ref()

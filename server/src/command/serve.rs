@@ -19,6 +19,7 @@ use crate::piv;
 use crate::port::Ports;
 use crate::provider::{Loaded, Provider};
 use crate::rate::Burst;
+use crate::signal::Signals;
 use crate::stream::Feed;
 use crate::supervisor;
 
@@ -110,6 +111,10 @@ impl Serve {
             back.unwrap_or_default(),
         )
         .with_budgets(budgets.unwrap_or_default());
+        let signals = match &config.signal {
+            Some(settings) => Some(Signals::start(desk.clone(), settings).await?),
+            None => None,
+        };
         let api = Api::new(
             desk,
             services,
@@ -118,6 +123,10 @@ impl Serve {
             Arc::new(Metrics::default()),
         )
         .speaking_oauth(speaking);
+        let api = match &signals {
+            Some(signals) => api.with_signals(Arc::clone(signals)),
+            None => api,
+        };
         let listener = bind(config.server.listen).await?;
         tracing::info!(address = %config.server.listen, tls = tls.is_some(), gate = gate.is_some(), "serving");
         supervisor::ready(&format!("serving on {}", config.server.listen));
@@ -131,6 +140,7 @@ impl Serve {
             ended.cancel();
         });
         let alive = tokio::spawn(supervisor::alive());
+        let telling = signals.map(|signals| tokio::spawn(signals.run()));
         let judging = tokio::spawn(piv::watch(judged, stop.clone().cancelled_owned()));
         let resting = config.dormancy.map(|rule| {
             tokio::spawn(dormancy::watch(
@@ -168,7 +178,7 @@ impl Serve {
         if let Some(keeping) = keeping {
             keeping.abort();
         }
-        for stream in streams {
+        for stream in streams.into_iter().chain(telling) {
             stream.abort();
         }
         ending.stopping().await?;

@@ -73,6 +73,7 @@ impl Stream {
         for (index, stream) in streams.iter().enumerate() {
             if stream.name.is_empty()
                 || stream.name.len() > 64
+                || stream.name.starts_with(crate::signal::PLACES)
                 || streams.iter().take(index).any(|it| it.name == stream.name)
             {
                 return reject(

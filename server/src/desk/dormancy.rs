@@ -9,7 +9,7 @@ use crate::dormancy::Dormancy;
 use crate::id::{PersonId, Role};
 use crate::key::KeyState;
 use crate::person::PersonState;
-use crate::store::{fact, judgement, key, person};
+use crate::store::{fact, judgement, key, person, signal};
 use crate::writer::{Command, Fault, Tx};
 
 /// Administrators who stay: restoring takes two.
@@ -126,7 +126,9 @@ impl Suspend {
             }
         }
         let entry = tx.entry("person.suspended").datum("reason", REASON);
-        tx.append(entry, None, &[("person", id.as_str())]).await?;
+        let index = tx.append(entry, None, &[("person", id.as_str())]).await?;
+        let fell = [crate::lineage::Node::Person(id.clone())].into();
+        signal::about(tx.connection, index, &fell).await?;
         tx.ended().await
     }
 }

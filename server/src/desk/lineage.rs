@@ -13,7 +13,7 @@ use super::{Desk, DeskError, Shared, own};
 use crate::action::ActionRecord;
 use crate::id::{ActionId, PersonId, ServiceId};
 use crate::lineage::{Begotten, Edge, Lineage, MAX_BEGOTTEN, Node, Relation, draw, set_sha256};
-use crate::store::{self, action, lineage, person};
+use crate::store::{self, action, lineage, person, signal};
 use crate::writer::{Command, Fault, Tx};
 
 impl Desk {
@@ -322,8 +322,10 @@ pub(super) async fn suspend(
         .datum("actions", totals.actions)
         .datum("keys", totals.keys)
         .datum("grown", grown);
-    tx.append(entry, None, &[("person", scope.person.as_str())])
+    let index = tx
+        .append(entry, None, &[("person", scope.person.as_str())])
         .await?;
+    signal::stopped(tx.connection, index, &root, record.id).await?;
     Ok(json!({
         "person": scope.person, "cascade": scope.whole, "grown": grown, "sha256": hex::encode(sha256),
         "persons": totals.persons, "accounts": totals.accounts, "sessions": totals.sessions,
@@ -343,7 +345,7 @@ pub(super) async fn restore(
     // One whom no recorded action stopped is brought back alone.
     let by = stopped_by.unwrap_or(record.id);
     let subtree = scope.whole && stopped_by.is_some();
-    let totals = lineage::restore(tx.connection, &root, subtree, by).await?;
+    let (totals, nodes) = lineage::restore(tx.connection, &root, subtree, by).await?;
     let state = store::person::load(tx.connection, &scope.person)
         .await?
         .ok_or(DeskError::UnknownPerson)?
@@ -356,8 +358,10 @@ pub(super) async fn restore(
         .datum("persons", totals.persons)
         .datum("accounts", totals.accounts)
         .datum("keys", totals.keys);
-    tx.append(entry, None, &[("person", scope.person.as_str())])
+    let index = tx
+        .append(entry, None, &[("person", scope.person.as_str())])
         .await?;
+    signal::about(tx.connection, index, &nodes).await?;
     Ok(json!({
         "person": scope.person, "state": state.as_str(), "subtree": subtree,
         "persons": totals.persons, "accounts": totals.accounts, "keys": totals.keys,

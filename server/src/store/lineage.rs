@@ -316,13 +316,13 @@ pub async fn stopped_by(
 }
 
 /// Brings back the root, or of its subtree everything that the same action stopped; keys that fell for another reason stay down.
-/// `actions` and `sessions` are always 0: what was refused or ended stays so.
+/// `actions` and `sessions` are always 0: what was refused or ended stays so. With whom it brought back.
 pub(crate) async fn restore(
     connection: &mut AnyConnection,
     root: &Node,
     subtree: bool,
     action: ActionId,
-) -> Result<Totals, StoreError> {
+) -> Result<(Totals, BTreeSet<Node>), StoreError> {
     let nodes: BTreeSet<Node> = if subtree {
         let of_action: BTreeSet<String> =
             sqlx::query("SELECT node FROM suspension WHERE action = $1")
@@ -376,7 +376,7 @@ pub(crate) async fn restore(
             .execute(&mut *connection)
             .await?;
     }
-    Ok(totals)
+    Ok((totals, nodes))
 }
 
 /// Something that may be in use right now was ended: whoever serves streams looks again.

@@ -57,6 +57,7 @@ pub(crate) fn severity(entry: &Entry) -> Severity {
         _ if kind.starts_with("alert.") || kind.starts_with("break-glass") => Severity::Alert,
         "action.refused" if reason == "not-me" => Severity::Alert,
         "permit-key.changed" | "log-key.changed" | "person.erased" => Severity::Notice,
+        "signal.subject-removed" => Severity::Warning,
         "approval.rejected"
         | "enrolment.refused"
         | "gate.refused"

@@ -77,6 +77,7 @@ async fn all(mut stores: Stores) {
     for case in crate::presence::ALL {
         crate::presence::run(case, stores.place().await).await;
     }
+    crate::signal::a_polling_receiver_misses_nothing(stores.place().await).await;
     crate::piv::a_card_is_kept_with_its_approval(stores.place().await).await;
     crate::touch::a_key_by_touch_alone_counts_where_touch_is_enough(stores.place().await).await;
 }

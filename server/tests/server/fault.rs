@@ -9,7 +9,7 @@ use sceau_server::action::{ActionRecord, Caller, NewAction, Outcome, State, Targ
 use sceau_server::desk::{
     Asked, AskedByService, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent,
     LoginClaim, NewLogin, Polled, ProofClaim, Pushed, Reader, RefusalReason, RegistrationClaim,
-    Returned,
+    Returned, StreamChange,
 };
 use sceau_server::fact::Change;
 use sceau_server::id::ServiceId;
@@ -20,6 +20,7 @@ use sceau_server::presence::{Goodbye, Why};
 use sceau_server::provider::level::Grade;
 use sceau_server::reading::Budget;
 use sceau_server::session::{Session, SessionKind};
+use sceau_server::signal::{Delivery, Status};
 use sceau_server::store::oauth::Way;
 use sceau_server::workstation::Workstation;
 use serde_json::{Value, json};
@@ -632,6 +633,71 @@ async fn persons(place: &Place) -> Saboteur {
     it
 }
 
+/// Streams of signals, kept, opened, changed, fetched from, closed.
+async fn signals(it: &mut Saboteur, place: &Place, desk: &Desk) {
+    let (portal, other): (ServiceId, ServiceId) =
+        ("portal".parse().unwrap(), "other".parse().unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "key = \"{}\"\n[[receiver]]\nservice = \"portal\"\n[[receiver]]\nservice = \"other\"\nstanding = false",
+        folder.path().join("signal.pem").display()
+    );
+    let settings = toml::from_str(&text).unwrap();
+    let signals = sceau_server::signal::Signals::start(desk.clone(), &settings)
+        .await
+        .unwrap();
+    let opened = it
+        .step("stream opened", async || {
+            desk.open_signal_stream(other.clone(), Delivery::Poll, Vec::new(), None)
+                .await
+        })
+        .await;
+    let change = StreamChange {
+        status: Some((Status::Disabled, None)),
+        ..StreamChange::default()
+    };
+    it.step("stream changed", async || {
+        desk.change_signal_stream(other.clone(), change.clone())
+            .await
+    })
+    .await;
+    let alice = sceau_server::lineage::Node::Person("alice".parse().unwrap());
+    for out in [true, false, true] {
+        it.step("subject", async || {
+            desk.exclude_subject(other.clone(), alice.clone(), out)
+                .await
+        })
+        .await;
+    }
+    for _ in 0..2 {
+        place.clock.shift(Duration::seconds(11));
+        it.step("verification", async || {
+            desk.verify_signal_stream(portal.clone(), Some("x".to_owned()))
+                .await
+        })
+        .await;
+    }
+    let stream = desk.signal_stream(&portal).await.unwrap().unwrap();
+    let poll = async |ack: Vec<String>| {
+        let asked = sceau_server::signal::Poll {
+            return_immediately: true,
+            ack,
+            ..Default::default()
+        };
+        signals.poll(&stream, asked).await
+    };
+    let names: Vec<String> = poll(Vec::new()).await.unwrap().sets.into_keys().collect();
+    assert!(names.len() > 1, "{names:?}");
+    for ack in [&names[1..2], &names[..]] {
+        it.step("taken", async || poll(ack.to_vec()).await).await;
+    }
+    it.step("stream closed", async || {
+        desk.close_signal_stream(other.clone()).await
+    })
+    .await;
+    assert_ne!(opened.id, stream.id);
+}
+
 /// Counted reading, sign-ins for the federation, keys that have to stay.
 async fn sessions(place: &mut Place) -> Saboteur {
     place.presence =
@@ -841,6 +907,7 @@ async fn sessions(place: &mut Place) -> Saboteur {
     assert!(matches!(refused, Err(DeskError::Limited { .. })));
     assert_eq!(count(&log(&desk).await, "alert.limited"), 1);
     drop(limited);
+    signals(&mut it, place, &desk).await;
     drop(desk);
 
     // Days later: what is kept for a time is forgotten.

@@ -58,5 +58,7 @@ mod reading;
 mod recipe;
 /// Cards whose issuer revokes, by list and by responder; enrolled cards judged again.
 mod revocation;
+/// Suspension travels: Shared Signals and SCIM, to receivers of every kind.
+mod signal;
 /// Keys that know touch alone (U2F).
 mod touch;
