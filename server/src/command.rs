@@ -134,7 +134,7 @@ impl CommandError {
             | Self::NotInitialised(_) => 2,
             Self::Cards(_) | Self::Attestation(_) | Self::Tls(_) | Self::Gate(_) => 2,
             Self::Provider(_) | Self::Service(_) => 2,
-            Self::Provider(_) | Self::Signal(crate::signal::SignalError::Key(_)) => 2,
+            Self::Signal(crate::signal::SignalError::Key(_)) => 2,
             Self::Store(StoreError::Url | StoreError::Schema { .. }) => 2,
             Self::Report(crate::report::ReportError::UnknownPerson(_)) => 2,
             Self::Report(_) => 3,
