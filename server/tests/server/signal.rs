@@ -461,25 +461,34 @@ struct Hook {
     got: Arc<Mutex<Vec<(u16, String)>>>,
 }
 
+/// What a token says; `null` when it is none.
+fn unverified(token: &str) -> Value {
+    let body = token.split('.').nth(1).unwrap_or_default();
+    let body = sceau_proof::base64url::decode(body).unwrap_or_default();
+    serde_json::from_slice(&body).unwrap_or_default()
+}
+
 impl Hook {
-    async fn start(answers: fn(usize) -> Response) -> Self {
+    /// `answers`: how many came before, and what this one says.
+    async fn start(answers: fn(usize, &Value) -> Response) -> Self {
         let got = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&got);
         let router = axum::Router::new().fallback(move |request: axum::extract::Request| {
             let kept = Arc::clone(&kept);
             async move {
-                let answer = answers(kept.lock().unwrap().len());
                 let target = request.uri().path().to_owned();
                 let body = axum::body::to_bytes(request.into_body(), 1 << 20)
                     .await
                     .unwrap();
                 let body = String::from_utf8(body.to_vec()).unwrap();
+                let mut kept = kept.lock().unwrap();
+                let answer = answers(kept.len(), &unverified(&body));
                 let body = if target == "/" {
                     body
                 } else {
                     format!("went to {target}")
                 };
-                kept.lock().unwrap().push((answer.status().as_u16(), body));
+                kept.push((answer.status().as_u16(), body));
                 answer
             }
         });
@@ -497,14 +506,10 @@ impl Hook {
 
     /// Names of tokens that were taken, in the order in which they came.
     fn taken(&self) -> Vec<String> {
-        let claims = |token: &str| -> Value {
-            let body = token.split('.').nth(1).unwrap();
-            serde_json::from_slice(&sceau_proof::base64url::decode(body).unwrap()).unwrap()
-        };
         let got = self.got.lock().unwrap();
         let taken = got.iter().filter(|(status, _)| *status < 300);
         taken
-            .map(|(_, token)| claims(token)["jti"].as_str().unwrap().to_owned())
+            .map(|(_, token)| unverified(token)["jti"].as_str().unwrap().to_owned())
             .collect()
     }
 }
@@ -519,7 +524,7 @@ async fn of_two_instances_one_tells_and_the_other_takes_over() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::new(format!("sqlite:{}", folder.path().join("s.db").display()));
     // The second and the third are not taken at first.
-    let hook = Hook::start(|count| plain(if (1..3).contains(&count) { 503 } else { 202 })).await;
+    let hook = Hook::start(|count, _| plain(if (1..3).contains(&count) { 503 } else { 202 })).await;
     let text = format!(
         "[[receiver]]\nservice = \"portal\"\npush = \"{}\"\nevents = [\"account-disabled\", \"account-enabled\"]\n",
         hook.url
@@ -567,19 +572,20 @@ async fn of_two_instances_one_tells_and_the_other_takes_over() {
 async fn a_hostile_receiver_harms_itself_alone() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::new(format!("sqlite:{}", folder.path().join("s.db").display()));
-    let good = Hook::start(|_| plain(204)).await;
-    let leads_away =
-        Hook::start(|_| (StatusCode::TEMPORARY_REDIRECT, [("location", "/trap")]).into_response())
-            .await;
-    let endless = Hook::start(|_| {
+    let good = Hook::start(|_, _| plain(204)).await;
+    let leads_away = Hook::start(|_, _| {
+        (StatusCode::TEMPORARY_REDIRECT, [("location", "/trap")]).into_response()
+    })
+    .await;
+    let endless = Hook::start(|_, _| {
         let chunks = futures_util::stream::repeat_with(|| {
             Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096]))
         });
         (StatusCode::ACCEPTED, Body::from_stream(chunks)).into_response()
     })
     .await;
-    let unwilling = Hook::start(|count| {
-        if count < 2 {
+    let unwilling = Hook::start(|_, claims| {
+        if kind(claims) == DISABLED {
             (StatusCode::BAD_REQUEST, r#"{"err":"invalid_key"}"#).into_response()
         } else {
             plain(202)
