@@ -150,65 +150,22 @@ impl AdministrationError {
     /// What people read, and the exit code.
     #[must_use]
     pub fn tell(&self, language: Language) -> (String, u8) {
-        let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+        let say = |name: &str| language.text(name).into_owned();
         match self {
-            Self::NoKey => (
-                pick(
-                    "aucune clé USB de ce nom n'est branchée (l'administration se fait par USB)",
-                    "no such USB key is plugged in (administration is by USB)",
-                ),
-                3,
-            ),
+            Self::NoKey => (say("command-keys-none"), 3),
             Self::Several(keys) => (
-                format!(
-                    "{}: {}",
-                    pick(
-                        "plusieurs clés : dites laquelle par --key",
-                        "several keys: say which with --key"
-                    ),
-                    keys.join(", ")
-                ),
+                format!("{}: {}", say("command-keys-several"), keys.join(", ")),
                 2,
             ),
-            Self::NoTerminal(e) => (
-                format!(
-                    "{} ({e})",
-                    pick("il faut un terminal", "a terminal is needed")
-                ),
-                2,
-            ),
-            Self::Declined => (
-                pick(
-                    "Abandonné ; rien n'a été fait.",
-                    "Stopped; nothing was done.",
-                ),
-                1,
-            ),
-            Self::NotNamed => (
-                pick(
-                    "rien n'a été effacé : dites --really-reset pour tout effacer",
-                    "nothing was erased: say --really-reset to erase everything",
-                ),
-                2,
-            ),
-            Self::NotReplugged => (
-                pick(
-                    "La clé n'a pas été rebranchée à temps ; rien n'a été effacé.",
-                    "The key was not put back in time; nothing was erased.",
-                ),
-                1,
-            ),
+            Self::NoTerminal(e) => (format!("{} ({e})", say("command-keys-terminal")), 2),
+            Self::Declined => (say("command-keys-stopped"), 1),
+            Self::NotNamed => (say("command-keys-reset-unsaid"), 2),
+            Self::NotReplugged => (say("command-keys-reset-late"), 1),
             Self::Key(error) => {
                 let failure = Failure::Authenticator(*error);
                 (text::message(&failure, language), text::exit_code(&failure))
             }
-            Self::Child(error) => (
-                format!(
-                    "{}: {error}",
-                    pick("L'administration n'a pas abouti", "Administration failed")
-                ),
-                3,
-            ),
+            Self::Child(error) => (format!("{}: {error}", say("command-keys-failed")), 3),
         }
     }
 }
@@ -228,12 +185,9 @@ pub fn administer(what: &Administer, language: Language) -> Result<String, Admin
     };
     let node = choose(hidraw::nodes(&roots), which.key.as_deref())?;
     let name = shown(&node);
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     let pin_of = |person: &mut Person| {
-        person.pin(&format!(
-            "{} ({name}) : ",
-            pick("Code PIN de la clé", "PIN of the key")
-        ))
+        person.pin(&format!("{} ({name}) : ", say("command-keys-pin-of-key")))
     };
     let mut told = |progress: &Value| tell(progress, language);
     let mut child = |operation, pin, new_pin| {
@@ -319,7 +273,7 @@ fn tell(progress: &Value, language: Language) {
     if let Some(remaining) = progress["remaining"].as_u64() {
         eprintln!(
             "{} ({remaining})…",
-            language.pick("Posez le doigt encore", "Touch the sensor again")
+            language.text("command-keys-finger-again")
         );
     }
 }
@@ -330,26 +284,17 @@ fn reset(node: &Node, roots: &Roots, language: Language) -> Result<Value, Admini
     let word = text::one_line(node.serial.as_deref().unwrap_or(&node.name), 120);
     person.say(&format!(
         "{} {}\n{}\n",
-        language.pick("Tout effacer sur", "Erase everything on"),
+        language.text("command-keys-erase"),
         shown(node),
-        language.pick(
-            "Toutes les clés qu'elle contient, pour tous les services, et le code PIN seront perdus pour toujours.",
-            "Every key on it, for every service, and the PIN will be lost for good."
-        )
+        language.text("command-keys-erase-warning")
     ))?;
-    let question = format!(
-        "{} «{word}»: ",
-        language.pick("Pour continuer, tapez", "To go on, type")
-    );
+    let question = format!("{} «{word}»: ", language.text("command-keys-erase-type"));
     if person.line(&question)?.trim() != word {
         return Err(AdministrationError::Declined);
     }
     let (events_tx, mut events) = tokio::sync::mpsc::unbounded_channel();
     let monitor = hidraw::Monitor::start(roots.clone(), events_tx)?;
-    person.say(language.pick(
-        "Retirez la clé, remettez-la, puis touchez-la…\n",
-        "Take the key out, put it back, then touch it…\n",
-    ))?;
+    person.say(&format!("{}\n", language.text("command-keys-reset-replug")))?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -381,7 +326,7 @@ fn reset(node: &Node, roots: &Roots, language: Language) -> Result<Value, Admini
     let mut erase = |device: &mut dyn Device| {
         let mut blinking = |keepalive| {
             if keepalive == Keepalive::UpNeeded {
-                eprint!("\r{}", language.pick("Touchez la clé…", "Touch the key…"));
+                eprint!("\r{}", language.text("command-keys-reset-touch"));
             }
             Control::Continue
         };
@@ -394,7 +339,7 @@ fn reset(node: &Node, roots: &Roots, language: Language) -> Result<Value, Admini
 }
 
 fn render(what: &Administer, name: &str, done: &Value, language: Language) -> String {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     let line = |value: &Value| match value.as_str() {
         Some(text) => text::one_line(text, 120),
         None => text::one_line(&value.to_string(), 400),
@@ -409,8 +354,8 @@ fn render(what: &Administer, name: &str, done: &Value, language: Language) -> St
         Administer::Pin { what, .. } => format!(
             "{}\n",
             match what {
-                PinChange::Set => pick("Code PIN défini.", "PIN set."),
-                PinChange::Change => pick("Code PIN changé.", "PIN changed."),
+                PinChange::Set => say("command-keys-pin-set"),
+                PinChange::Change => say("command-keys-pin-changed"),
             }
         ),
         Administer::Credentials { .. } => {
@@ -425,13 +370,13 @@ fn render(what: &Administer, name: &str, done: &Value, language: Language) -> St
             }
             out.push_str(&format!(
                 "{}: {}\n",
-                pick("Place pour d'autres", "Room for more"),
+                say("command-keys-room"),
                 line(&done["room"])
             ));
             out
         }
         Administer::Fingers { add: true, .. } => {
-            format!("{}\n", pick("Doigt enregistré.", "Finger enrolled."))
+            format!("{}\n", say("command-keys-finger-enrolled"))
         }
         Administer::Fingers { .. } => {
             let fingers = list(&done["fingers"]);
@@ -440,7 +385,7 @@ fn render(what: &Administer, name: &str, done: &Value, language: Language) -> St
                 .map(|finger| format!("{}  {}\n", line(&finger["id"]), line(&finger["name"])));
             lines.collect()
         }
-        Administer::Reset { .. } => format!("{}\n", pick("La clé est vide.", "The key is empty.")),
+        Administer::Reset { .. } => format!("{}\n", say("command-keys-empty")),
     }
 }
 
@@ -488,15 +433,15 @@ impl Person {
 
     fn new_pin(&mut self, language: Language) -> Result<Secret, AdministrationError> {
         loop {
-            let first = self.hidden(language.pick("Nouveau code PIN : ", "New PIN: "))?;
+            let first = self.hidden(&format!("{} ", language.text("command-keys-new-pin")))?;
             if first.is_empty() {
                 return Err(AdministrationError::Declined);
             }
-            let again = language.pick("Le même, encore une fois : ", "The same once more: ");
-            if *self.hidden(again)? == *first {
+            let again = format!("{} ", language.text("command-keys-once-more"));
+            if *self.hidden(&again)? == *first {
                 return Ok(Secret::new(first.as_str().to_owned()));
             }
-            self.say(language.pick("Les deux diffèrent.\n", "The two differ.\n"))?;
+            self.say(&format!("{}\n", language.text("command-keys-two-differ")))?;
         }
     }
 }

@@ -8,6 +8,7 @@
 pub mod receipt;
 pub mod wizard;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -43,15 +44,14 @@ pub enum Document {
 impl Document {
     /// For people.
     #[must_use]
-    pub fn words(self, language: Language) -> &'static str {
-        let (fr, en) = match self {
-            Self::IdentityCard => ("carte nationale d'identité", "national identity card"),
-            Self::Passport => ("passeport", "passport"),
-            Self::ResidencePermit => ("titre de séjour", "residence permit"),
-            Self::DrivingLicence => ("permis de conduire", "driving licence"),
-            Self::StaffCard => ("carte d'agent", "staff card"),
-        };
-        language.pick(fr, en)
+    pub fn words(self, language: Language) -> Cow<'static, str> {
+        language.text(match self {
+            Self::IdentityCard => "command-document-identity-card",
+            Self::Passport => "command-document-passport",
+            Self::ResidencePermit => "command-document-residence-permit",
+            Self::DrivingLicence => "command-document-driving-licence",
+            Self::StaffCard => "command-document-staff-card",
+        })
     }
 }
 
@@ -95,7 +95,7 @@ pub enum BatchError {
         /// Which, from 1.
         line: u64,
         /// What is wrong.
-        what: String,
+        what: ListFault,
     },
     /// The journal is not one.
     #[error("{0}: not a journal of enrolments")]
@@ -103,6 +103,56 @@ pub enum BatchError {
     /// Another run has the journal.
     #[error("another enrolment goes on with this list")]
     Busy,
+}
+
+impl BatchError {
+    /// For people: what is wrong, and what to do.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        match self {
+            Self::Io(..) => self.to_string(),
+            Self::Malformed { line, what } => {
+                let what = match what {
+                    ListFault::Csv(why) => why.as_str().into(),
+                    ListFault::Person => language.text("command-list-person"),
+                    ListFault::Display => language.text("command-list-display"),
+                    ListFault::Twice => language.text("command-list-twice"),
+                    ListFault::Keys => language.text("command-list-keys"),
+                    ListFault::TooMany => language.text("command-list-too-many"),
+                };
+                let values = [("line", (*line).into()), ("what", what.into_owned().into())];
+                language.text_with("command-list-line", &values)
+            }
+            Self::Journal(path) => {
+                let path = path.display().to_string();
+                language.text_with("command-list-journal", &[("path", path.into())])
+            }
+            Self::Busy => language.text("command-list-busy").into_owned(),
+        }
+    }
+}
+
+/// What is wrong with a line of a list.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ListFault {
+    /// Not CSV of the expected columns.
+    #[error("{0}")]
+    Csv(String),
+    /// `person` is no identifier of the server's.
+    #[error("person: an identifier of the server's")]
+    Person,
+    /// `display` is empty or too long.
+    #[error("display: a name of at most 200 bytes")]
+    Display,
+    /// `person` is in the list twice.
+    #[error("person: is in the list twice")]
+    Twice,
+    /// `keys` is neither 1 nor 2.
+    #[error("keys: 1 or 2")]
+    Keys,
+    /// More lines than one list may have.
+    #[error("too many persons for one list")]
+    TooMany,
 }
 
 /// Reads a list: `person,display,roles,document,keys`; roles apart by blanks; `keys` 1 or 2, and 2 (main and spare) for whoever has a role when it
@@ -117,34 +167,34 @@ pub fn read_list(text: &str) -> Result<Vec<Person>, BatchError> {
     let mut persons: Vec<Person> = Vec::new();
     for (at, line) in reader.deserialize::<Line>().enumerate() {
         let line_number = u64::try_from(at).unwrap_or(u64::MAX).saturating_add(2);
-        let fault = |what: &str| BatchError::Malformed {
+        let fault = |what| BatchError::Malformed {
             line: line_number,
-            what: what.to_owned(),
+            what,
         };
         let line = line.map_err(|error| BatchError::Malformed {
             line: error.position().map_or(line_number, csv::Position::line),
-            what: crate::text::one_line(&error.to_string(), 300),
+            what: ListFault::Csv(crate::text::one_line(&error.to_string(), 300)),
         })?;
         let plain = |text: &str| {
             text.bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b"._@+-".contains(&b))
         };
         if line.person.is_empty() || line.person.len() > 64 || !plain(&line.person) {
-            return Err(fault("person: an identifier of the server's"));
+            return Err(fault(ListFault::Person));
         }
         if line.display.is_empty() || line.display.len() > 200 {
-            return Err(fault("display: a name of at most 200 bytes"));
+            return Err(fault(ListFault::Display));
         }
         if persons.iter().any(|other| other.id == line.person) {
-            return Err(fault("person: is in the list twice"));
+            return Err(fault(ListFault::Twice));
         }
         let roles: Vec<String> = line.roles.split_whitespace().map(str::to_owned).collect();
         let keys = line.keys.unwrap_or(if roles.is_empty() { 1 } else { 2 });
         if !(1..=2).contains(&keys) {
-            return Err(fault("keys: 1 or 2"));
+            return Err(fault(ListFault::Keys));
         }
         if persons.len() >= MAX_PERSONS {
-            return Err(fault("too many persons for one list"));
+            return Err(fault(ListFault::TooMany));
         }
         persons.push(Person {
             id: line.person,

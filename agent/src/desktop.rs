@@ -254,26 +254,17 @@ impl Desktop {
         let behind = self.snapshot.waiting.len() - 1;
         let mut body = waiting.title.clone();
         if behind > 0 {
-            body.push_str(&format!(
-                "\n{} {behind}",
-                language.pick("En attente derrière celle-ci :", "Waiting behind this one:")
-            ));
+            body.push_str(&format!("\n{}", dialog::behind(behind, language)));
         }
-        let actions = [
-            "default",
-            language.pick("Voir", "See"),
-            "see",
-            language.pick("Voir", "See"),
-            "refuse",
-            language.pick("Refuser", "Refuse"),
-        ];
-        let summary = language.pick(
-            "Une action attend votre sceau",
-            "An action awaits your seal",
+        let (see, refuse) = (
+            language.text("prompt-notification-see"),
+            language.text("prompt-notification-refuse"),
         );
+        let actions = ["default", &*see, "see", &*see, "refuse", &*refuse];
+        let summary = language.text("prompt-notification-awaits");
         let shown = self
             .voice
-            .show(0, summary, &body, &actions, Urgency::Critical)
+            .show(0, &summary, &body, &actions, Urgency::Critical)
             .await;
         match shown {
             Some(notification) => {
@@ -353,17 +344,10 @@ impl Desktop {
         let until = self.pace.may_prompt(now).err().unwrap_or(now) - now;
         let minutes = until.whole_minutes();
         tracing::warn!(minutes, "too many prompts that nobody wanted");
-        let body = match language {
-            Language::Fr => format!(
-                "Beaucoup d'actions que vous ne scellez pas : plus de fenêtres pendant {minutes} minutes. Quelqu'un cherche peut-être à vous lasser : prévenez votre administrateur. « sceau status » montre ce qui attend."
-            ),
-            Language::En => format!(
-                "Many actions that you do not seal: no more windows for {minutes} minutes. Somebody may be trying to tire you out: tell your administrator. \"sceau status\" lists what waits."
-            ),
-        };
-        let summary = language.pick("Sceau fait silence", "Sceau goes quiet");
+        let body = language.text_with("prompt-quiet", &[("minutes", minutes.into())]);
+        let summary = language.text("prompt-quiet-title");
         self.voice
-            .show(0, summary, &body, &[], Urgency::Critical)
+            .show(0, &summary, &body, &[], Urgency::Critical)
             .await;
     }
 }

@@ -3,6 +3,8 @@
 //! It looks by itself and does not believe the daemon, except for what only the daemon knows (keys, who is signed in). Texts from outside are shown on
 //! one bounded line. Deliberately elsewhere: how each thing is looked at (`look`) and what is said of it (`words`).
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -73,16 +75,15 @@ impl Finding {
     /// How bad it is.
     #[must_use]
     pub fn state(&self) -> State {
-        words::of(self.code).0
+        words::state(self.code)
     }
 
     /// What was found, in words.
     #[must_use]
     pub fn what(&self, language: Language) -> String {
-        let (_, french, english, _, _) = words::of(self.code);
-        let what = language.pick(french, english);
+        let what = language.text(&format!("doctor-found-{}", self.code));
         if self.detail.is_empty() {
-            what.to_owned()
+            what.into_owned()
         } else {
             format!("{what} ({})", self.detail)
         }
@@ -90,9 +91,8 @@ impl Finding {
 
     /// What to do, where there is something to do.
     #[must_use]
-    pub fn remedy(&self, language: Language) -> Option<&'static str> {
-        let (_, _, _, french, english) = words::of(self.code);
-        Some(language.pick(french, english)).filter(|remedy| !remedy.is_empty())
+    pub fn remedy(&self, language: Language) -> Option<Cow<'static, str>> {
+        language.known(&format!("doctor-todo-{}", self.code))
     }
 
     /// For `--json`.
@@ -128,12 +128,8 @@ pub fn lines(findings: &[Finding], language: Language) -> String {
         .iter()
         .filter(|finding| finding.state() == State::Fault)
         .count();
-    out.push_str(&match (faults, language) {
-        (0, Language::Fr) => "\nTout est en ordre.\n".to_owned(),
-        (0, Language::En) => "\nEverything is in order.\n".to_owned(),
-        (count, Language::Fr) => format!("\nÀ réparer : {count}.\n"),
-        (count, Language::En) => format!("\nTo mend: {count}.\n"),
-    });
+    let end = language.text_with("doctor-end", &[("count", faults.into())]);
+    out.push_str(&format!("\n{end}\n"));
     out
 }
 
@@ -181,10 +177,21 @@ mod tests {
 
     #[test]
     fn each_fault_has_a_remedy_in_both_languages() {
-        for (code, (state, french, english, to_do, remedy)) in words::ALL {
-            assert!(!french.is_empty() && !english.is_empty(), "{code}");
-            assert_eq!(to_do.is_empty(), remedy.is_empty(), "{code}");
-            assert!(*state != State::Fault || !remedy.is_empty(), "{code}");
+        let codes: Vec<&str> = words::ALL.iter().map(|(code, _)| *code).collect();
+        for language in [Language::Fr, Language::En] {
+            for (code, state) in words::ALL {
+                let finding = Finding::new(Part::Server, code, "");
+                assert!(!finding.what(language).starts_with("doctor-"), "{code}");
+                assert!(
+                    *state != State::Fault || finding.remedy(language).is_some(),
+                    "{code}"
+                );
+            }
+            for family in ["doctor-found", "doctor-todo"] {
+                for (code, _) in language.family(family) {
+                    assert!(codes.contains(&code), "{code} is no finding");
+                }
+            }
         }
     }
 }

@@ -126,30 +126,23 @@ fn notify(states: &[NotifyState<'_>]) {
 
 /// The status in words, without anything personal; and whether somebody is signed in.
 fn state(agent: &Agent) -> (String, bool) {
-    let pick = |fr: &str, en: &str| agent.language.pick(fr, en).to_owned();
+    let say = |name: &str| agent.language.text(name).into_owned();
     let signed_in = agent.token().is_ok();
     let status = match &*agent.inbox() {
-        Inbox::SignedOut => pick("Personne n'est connecté", "Nobody is signed in"),
-        Inbox::Connecting => pick("Connexion au serveur", "Connecting to the server"),
+        Inbox::SignedOut => say("prompt-status-signed-out"),
+        Inbox::Connecting => say("prompt-status-connecting"),
         Inbox::Connected => {
             let waiting = agent.with_queue(|queue| queue.waiting(agent.now()).len());
             match waiting {
-                0 => pick(
-                    "Relié au serveur ; rien n'attend",
-                    "Connected; nothing awaits",
-                ),
-                count => format!(
-                    "{} {count}",
-                    pick(
-                        "Relié au serveur ; actions en attente :",
-                        "Connected; actions that await:"
-                    )
-                ),
+                0 => say("prompt-status-connected"),
+                count => agent
+                    .language
+                    .text_with("prompt-status-waiting", &[("count", count.into())]),
             }
         }
         Inbox::Lost { reason } => format!(
             "{} ({})",
-            pick("Le serveur est injoignable", "The server is not reached"),
+            say("prompt-status-lost"),
             text::one_line(reason, 200)
         ),
     };

@@ -107,10 +107,8 @@ pub fn tree(lineage: &Value, language: Language) -> String {
         out.push('\n');
     }
     if let Some(more) = lineage["left_out"].as_u64().filter(|more| *more > 0) {
-        out.push_str(&format!(
-            "… {more} {}\n",
-            language.pick("autres ne sont pas montrés", "more are not shown")
-        ));
+        let left_out = language.text_with("lineage-left-out", &[("count", more.into())]);
+        out.push_str(&format!("… {left_out}\n"));
     }
     out
 }
@@ -119,43 +117,33 @@ pub fn tree(lineage: &Value, language: Language) -> String {
 #[must_use]
 pub fn totals(lineage: &Value, language: Language) -> String {
     let n = |name: &str| lineage["totals"][name].as_u64().unwrap_or_default();
-    let [persons, accounts, sessions, actions, keys] = [
-        language.pick("personnes", "persons"),
-        language.pick("comptes", "accounts"),
-        language.pick("sessions ouvertes", "live sessions"),
-        language.pick("actions en cours", "open actions"),
-        language.pick("clés", "keys"),
-    ];
+    let counted = |text: &str, name: &str| language.text_with(text, &[("count", n(name).into())]);
     format!(
-        "{} {persons}, {} {accounts}, {} {sessions}, {} {actions}, {} {keys}\nSHA-256 {}\n",
-        n("persons"),
-        n("accounts"),
-        n("sessions"),
-        n("actions"),
-        n("keys"),
+        "{}, {}, {}, {}, {}\nSHA-256 {}\n",
+        counted("lineage-persons", "persons"),
+        counted("lineage-accounts", "accounts"),
+        counted("lineage-sessions", "sessions"),
+        counted("lineage-actions", "actions"),
+        counted("lineage-keys", "keys"),
         crate::text::one_line(lineage["sha256"].as_str().unwrap_or_default(), 64),
     )
 }
 
 fn state(state: &str, language: Language) -> String {
     match state {
-        "active" => language.pick("actif", "active").to_owned(),
-        "inert" => language.pick("inerte", "inert").to_owned(),
-        "suspended" => language.pick("suspendu", "suspended").to_owned(),
+        "active" => language.text("lineage-active").into_owned(),
+        "inert" => language.text("lineage-inert").into_owned(),
+        "suspended" => language.text("lineage-suspended").into_owned(),
         other => crate::text::one_line(other, 20),
     }
 }
 
 fn relation(relation: &str, language: Language) -> String {
     match relation {
-        "created" => language.pick("créé", "created").to_owned(),
-        "enrolled" => language.pick("enrôlé", "enrolled").to_owned(),
-        "granted" => language
-            .pick("a reçu un droit", "was granted a right")
-            .to_owned(),
-        "is" => language
-            .pick("la même personne", "the same person")
-            .to_owned(),
+        "created" => language.text("lineage-created").into_owned(),
+        "enrolled" => language.text("lineage-enrolled").into_owned(),
+        "granted" => language.text("lineage-was-granted-a-right").into_owned(),
+        "is" => language.text("lineage-the-same-person").into_owned(),
         other => crate::text::one_line(other, 20),
     }
 }
@@ -183,7 +171,9 @@ mod tests {
         );
         assert!(lines[3].starts_with("└─ Eve"), "{text}");
         assert!(lines[4].starts_with("… 3"));
-        assert!(totals(&lineage, Language::Fr).starts_with("2 personnes, 2 comptes, 0 sessions"));
+        assert!(
+            totals(&lineage, Language::Fr).starts_with("2 personnes, 2 comptes, 0 session ouverte")
+        );
     }
 
     #[test]

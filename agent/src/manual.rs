@@ -1,5 +1,5 @@
 //! Completions and man pages, from the command lines themselves: for packages, by `sceau manual FOLDER`, `sceau-agent --manual FOLDER` and
-//! `sceau-desktop --manual FOLDER`. English pages, and French ones as far as `french` has the words; what it lacks stays English.
+//! `sceau-desktop --manual FOLDER`. English pages, and French ones by the same words as `--help`.
 
 use std::fs;
 use std::io;
@@ -8,8 +8,7 @@ use std::process::ExitCode;
 
 use clap::Command;
 use clap_complete::Shell;
-
-mod french;
+use sceau_locale::{Language, help};
 
 /// Writes them, and says what went wrong.
 #[must_use]
@@ -39,11 +38,11 @@ pub fn write(command: Command, folder: &Path) -> io::Result<()> {
     pages(command.clone(), &english)?;
     let french = folder.join("man/fr/man1");
     fs::create_dir_all(&french)?;
-    pages(french::translated(command), &french)?;
+    pages(help::spoken(command, Language::Fr), &french)?;
     for page in fs::read_dir(&french)? {
         let path = page?.path();
         let text = fs::read_to_string(&path)?;
-        fs::write(&path, french::headings(&text))?;
+        fs::write(&path, headings(&text))?;
     }
     Ok(())
 }
@@ -51,6 +50,19 @@ pub fn write(command: Command, folder: &Path) -> io::Result<()> {
 fn pages(command: Command, folder: &Path) -> io::Result<()> {
     // Reproducible: clap_mangen writes no date.
     clap_mangen::generate_to(command.disable_help_subcommand(true), folder)
+}
+
+/// A page's headings in French.
+fn headings(page: &str) -> String {
+    let mut text = page.to_owned();
+    for (english, french) in [
+        (".SH NAME", ".SH NOM"),
+        (".SH SUBCOMMANDS", ".SH SOUS\\-COMMANDES"),
+        (".SH EXTRA", ".SH EXEMPLES"),
+    ] {
+        text = text.replace(english, french);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What people read, in French and English: failures, prompts' fixed words, and actions through [`sceau_proof::words`].
 
+use std::borrow::Cow;
+
 use sceau_proof::action::{Action, Language as Tongue};
 use sceau_proof::{display, words};
 
@@ -133,33 +135,18 @@ pub fn exit_code(failure: &Failure) -> u8 {
 /// A failure in words.
 #[must_use]
 pub fn message(failure: &Failure, language: Language) -> String {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     match failure {
-        Failure::Misuse(what) => format!(
-            "{}: {what}",
-            pick("demande mal formée", "malformed request")
-        ),
-        Failure::SignedOut => pick(
-            "Personne n'est connecté : lancez « sceau sign-in ».",
-            "Nobody is signed in: run \"sceau sign-in\".",
-        ),
-        Failure::NothingPending => pick("Rien n'attend votre sceau.", "Nothing awaits your seal."),
-        Failure::Declined { reported: true } => pick("Refusé.", "Refused."),
-        Failure::Declined { reported: false } => pick(
-            "Abandonné ; rien n'a été signé, l'action reste en attente.",
-            "Stopped; nothing was signed, the action stays pending.",
-        ),
+        Failure::Misuse(what) => format!("{}: {what}", say("reason-malformed")),
+        Failure::SignedOut => say("reason-signed-out"),
+        Failure::NothingPending => say("reason-nothing-pending"),
+        Failure::Declined { reported: true } => say("reason-declined"),
+        Failure::Declined { reported: false } => say("reason-stopped"),
         Failure::Withdrawn(state) => match state.as_str() {
-            "expired" => pick(
-                "L'action a expiré ; rien n'a été signé.",
-                "The action has expired; nothing was signed.",
-            ),
+            "expired" => say("reason-expired"),
             other => format!(
                 "{} ({}).",
-                pick(
-                    "L'action a été réglée ailleurs",
-                    "The action was settled elsewhere"
-                ),
+                say("reason-settled-elsewhere"),
                 one_line(other, 32)
             ),
         },
@@ -174,234 +161,110 @@ pub fn message(failure: &Failure, language: Language) -> String {
             let word = detail.as_deref().and_then(|it| it.split_once(": "));
             let known = word
                 .filter(|_| language == Language::Fr && code == "registration-refused")
-                .and_then(|(word, _)| Some((word, sceau_proof::attestation::words(word, "fr")?)));
+                .and_then(|(word, _)| Some((word, why_not_enrolled(word, language)?)));
             let translated = known.map(|(word, words)| format!("{word} : {words}"));
             let detail = translated
                 .as_deref()
                 .or(detail.as_deref())
                 .map(|detail| format!(" — {}", one_line(detail, 300)))
                 .unwrap_or_default();
-            format!(
-                "{} ({status} {}){detail}",
-                pick("Le serveur a refusé", "The server refused"),
-                one_line(code, 60)
-            )
+            let what = language
+                .known(&format!("problem-{code}"))
+                .unwrap_or_else(|| language.text("reason-server-refused"));
+            format!("{what} ({status} {}){detail}", one_line(code, 60))
         }
         Failure::Server(ServerError::Unavailable(why)) => format!(
             "{} ({})",
-            pick("Le serveur est injoignable", "The server cannot be reached"),
+            say("reason-server-unavailable"),
             one_line(why, 200)
         ),
         Failure::Server(ServerError::Untrusted(why)) => format!(
             "{} ({})",
-            pick(
-                "Ce n'est pas le serveur configuré ; rien n'a été signé",
-                "This is not the configured server; nothing was signed"
-            ),
+            say("reason-server-untrusted"),
             one_line(why, 200)
         ),
-        Failure::Server(ServerError::Malformed(why)) => format!(
-            "{} ({why})",
-            pick(
-                "La réponse du serveur est illisible",
-                "The server's answer cannot be read"
-            )
-        ),
-        Failure::LogBreach(kind) => breach_message(*kind, language).to_owned(),
+        Failure::Server(ServerError::Malformed(why)) => {
+            format!("{} ({why})", say("reason-server-malformed"))
+        }
+        Failure::LogBreach(kind) => breach_message(*kind, language).into_owned(),
         Failure::File(why) => one_line(why, 300),
     }
 }
 
+/// What a refused registration's word means.
+fn why_not_enrolled(word: &str, language: Language) -> Option<Cow<'static, str>> {
+    language
+        .known(&format!("because-card-{word}"))
+        .or_else(|| sceau_proof::attestation::words(word, language.code()).map(Cow::Borrowed))
+}
+
 /// What was seen of the server's log, and what to do.
 #[must_use]
-pub fn breach_message(kind: BreachKind, language: Language) -> &'static str {
+pub fn breach_message(kind: BreachKind, language: Language) -> Cow<'static, str> {
     match kind {
-        BreachKind::Forked => language.pick(
-            "Le journal du serveur montre deux histoires différentes. Rien n'est plus scellé depuis ce poste : prévenez l'administrateur. `sceau log` montre la preuve.",
-            "The server's log shows two different histories. Nothing more is sealed from this workstation: tell the administrator. `sceau log` shows the proof.",
-        ),
-        BreachKind::RolledBack => language.pick(
-            "Le journal du serveur est revenu en arrière. Rien n'est plus scellé depuis ce poste : prévenez l'administrateur. `sceau log` montre la preuve.",
-            "The server's log went back. Nothing more is sealed from this workstation: tell the administrator. `sceau log` shows the proof.",
-        ),
-        BreachKind::KeyChanged => language.pick(
-            "Le journal du serveur n'est plus signé par sa clé. Rien n'est plus scellé depuis ce poste : demandez à l'administrateur si la clé a été remplacée.",
-            "The server's log is no longer signed by its key. Nothing more is sealed from this workstation: ask the administrator whether the key was replaced.",
-        ),
-        BreachKind::NotLogged => language.pick(
-            "Le serveur a pris une approbation sans l'inscrire à son journal. Rien n'est plus scellé depuis ce poste : prévenez l'administrateur.",
-            "The server took an approval and did not write it into its log. Nothing more is sealed from this workstation: tell the administrator.",
-        ),
+        BreachKind::Forked => language.text("reason-log-forked"),
+        BreachKind::RolledBack => language.text("reason-log-rolled-back"),
+        BreachKind::KeyChanged => language.text("reason-log-key-changed"),
+        BreachKind::NotLogged => language.text("reason-not-logged"),
     }
 }
 
 fn unfit_message(unfit: &Unfit, language: Language) -> String {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     match unfit {
         Unfit::Invalid(why) => format!(
             "{} ({})",
-            pick(
-                "Ce n'est pas une action valide",
-                "This is not a valid action"
-            ),
+            say("reason-invalid-action"),
             one_line(&why.to_string(), 200)
         ),
-        Unfit::Expired => pick(
-            "L'action a expiré ; rien n'a été signé.",
-            "The action has expired; nothing was signed.",
-        ),
-        Unfit::NotShowable => pick(
-            "Cette action est trop longue pour être montrée en entier : elle ne peut pas être scellée.",
-            "This action is too long to be shown whole: it cannot be sealed.",
-        ),
-        Unfit::Conflict => pick(
-            "Le serveur a montré deux actions différentes sous un même numéro ; rien n'a été signé.",
-            "The server showed two different actions under one id; nothing was signed.",
-        ),
-        Unfit::AlreadySettled => pick(
-            "L'action est déjà réglée.",
-            "The action is settled already.",
-        ),
-        Unfit::NotWhatWasAsked => pick(
-            "Le serveur a répondu par une autre action que celle demandée ; rien n'a été signé.",
-            "The server answered with another action than the one asked for; nothing was signed.",
-        ),
-        Unfit::NoKey => pick(
-            "Aucune de vos clés ne peut sceller cette action ici.",
-            "None of your keys can seal this action here.",
-        ),
-        Unfit::RelyingParty => pick(
-            "Le serveur parle au nom d'un autre service que celui configuré ; rien n'a été signé.",
-            "The server speaks for another relying party than the configured one; nothing was signed.",
-        ),
-        Unfit::Answer(why) => format!(
-            "{} ({why})",
-            pick(
-                "La clé a répondu autre chose que demandé ; rien n'a été transmis",
-                "The key answered something else; nothing was reported"
-            )
-        ),
+        Unfit::Expired => say("reason-expired"),
+        Unfit::NotShowable => say("reason-not-showable"),
+        Unfit::Conflict => say("reason-conflicting-action"),
+        Unfit::AlreadySettled => say("reason-already-settled"),
+        Unfit::NotWhatWasAsked => say("reason-not-what-was-asked"),
+        Unfit::NoKey => say("reason-no-key"),
+        Unfit::RelyingParty => say("reason-wrong-relying-party"),
+        Unfit::Answer(why) => format!("{} ({why})", say("reason-odd-answer")),
     }
 }
 
 fn authenticator_message(error: AuthenticatorError, language: Language) -> String {
     use AuthenticatorError as E;
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     match error {
-        E::Gone => pick(
-            "La clé a été retirée ; rien n'a été signé, l'action reste en attente.",
-            "The key was removed; nothing was signed, the action stays pending.",
-        ),
-        E::Busy => pick(
-            "Un autre programme se réserve la clé.",
-            "Another program keeps the key for itself.",
-        ),
-        E::Denied => pick(
-            "Le système refuse l'accès à la clé.",
-            "The system refuses access to the key.",
-        ),
-        E::NodeDenied => pick(
-            "Votre session n'a pas accès à la clé USB. Installez les règles udev de Sceau (70-sceau.rules dans /etc/udev/rules.d, puis « udevadm control --reload ») et rebranchez la clé ; ou ouvrez votre session sur ce poste même, au premier plan.",
-            "Your session has no access to the USB key. Install Sceau's udev rules (70-sceau.rules in /etc/udev/rules.d, then \"udevadm control --reload\") and plug the key in again; or log in at this very seat, in the foreground.",
-        ),
-        E::NotFido => pick(
-            "Cette carte n'est pas une clé FIDO2.",
-            "This card is not a FIDO2 key.",
-        ),
-        E::NotPiv => pick(
-            "Cette carte n'a pas d'application PIV.",
-            "This card has no PIV application.",
-        ),
-        E::NoCard => pick(
-            "Aucune carte PIV dans les lecteurs.",
-            "No PIV card in the readers.",
-        ),
-        E::SeveralCards => pick(
-            "Plusieurs cartes PIV sont là : dites laquelle par --reader.",
-            "Several PIV cards are there: say which by --reader.",
-        ),
-        E::Reset => pick(
-            "Un autre programme réinitialise la carte sans cesse ; rien n'a été signé.",
-            "Another program keeps resetting the card; nothing was signed.",
-        ),
-        E::CardsNotTaken => pick(
-            "Ce serveur n'enrôle pas de cartes PIV.",
-            "This server enrols no PIV cards.",
-        ),
-        E::NoCardKey => pick(
-            "Cette carte n'a pas de clé dans le compartiment 9C : « sceau card generate » en crée une.",
-            "This card has no key in slot 9C: \"sceau card generate\" makes one.",
-        ),
-        E::NoAttestation => pick(
-            "Cette carte n'atteste pas sa clé et n'en a pas de certificat : rien ne montre que la clé vit sur une carte.",
-            "This card neither attests its key nor has a certificate for it: nothing shows that the key lives on a card.",
-        ),
-        E::Module => pick(
-            "Le module PKCS #11 de la carte a échoué ; rien n'a été signé. Le journal de l'agent dit pourquoi.",
-            "The card's PKCS #11 module failed; nothing was signed. The agent's log says why.",
-        ),
-        E::NotAdministered => pick(
-            "Cette carte est lue par le module de son fabricant : elle s'administre avec les outils de celui-ci.",
-            "This card is read by its vendor's module: it is administered with the vendor's tools.",
-        ),
-        E::CardPinBlocked => pick(
-            "Code PIN de la carte bloqué : plus d'essai. Rien n'a été signé. Le service d'assistance le débloque par « sceau card pin unblock » (code PUK).",
-            "The card's PIN is blocked: no tries left. Nothing was signed. The help-desk unblocks it with \"sceau card pin unblock\" (PUK).",
-        ),
-        E::WrongPuk => pick("Code PUK faux.", "Wrong PUK."),
-        E::PukBlocked => pick(
-            "Code PUK bloqué : plus d'essai. La carte doit être remplacée ou remise à zéro.",
-            "PUK blocked: no tries left. The card must be replaced or reset.",
-        ),
-        E::WrongManagementKey => pick("Clé d'administration fausse.", "Wrong management key."),
-        E::WrongPin => pick("Code PIN faux.", "Wrong PIN."),
-        E::PinLocked => pick(
-            "Trois codes PIN faux de suite : clé verrouillée. Retirez-la puis remettez-la. Votre administrateur est prévenu.",
-            "Three wrong PINs in a row: the key is locked. Take it out and put it back. Your administrator is told.",
-        ),
-        E::PinBlocked => pick(
-            "Code PIN bloqué : plus d'essai. Voyez votre administrateur.",
-            "PIN blocked: no tries left. See your administrator.",
-        ),
-        E::PinNotSet => pick("Cette clé n'a pas de code PIN.", "This key has no PIN."),
-        E::PinChangeRequired => pick(
-            "Le code PIN de cette clé doit d'abord être changé.",
-            "This key's PIN must be changed first.",
-        ),
-        E::PinUnfit => pick(
-            "Ce code PIN est trop court, trop long ou refusé par la clé.",
-            "This PIN is too short, too long, or refused by the key.",
-        ),
-        E::NoUserVerification => pick(
-            "Cette clé ne sait pas vérifier son porteur.",
-            "This key cannot verify its user.",
-        ),
-        E::NoCredential => pick(
-            "Cette clé n'est pas enrôlée pour vous.",
-            "This key is not enrolled for you.",
-        ),
-        E::AlreadyEnrolled => pick(
-            "Cette clé est déjà enrôlée.",
-            "This key is enrolled already.",
-        ),
-        E::NotTouched => pick(
-            "La clé n'a pas été touchée à temps ; rien n'a été signé.",
-            "The key was not touched in time; nothing was signed.",
-        ),
-        E::Cancelled => pick(
-            "Annulé ; rien n'a été signé.",
-            "Cancelled; nothing was signed.",
-        ),
-        E::Silent => pick("La clé ne répond pas.", "The key does not answer."),
-        E::Protocol(why) => format!("{} ({why})", pick("La clé a échoué", "The key failed")),
-        E::Reader(why) => format!(
-            "{} ({why:#x})",
-            pick("Le lecteur a échoué", "The reader failed")
-        ),
-        E::NoThread => pick(
-            "Le système est à court de ressources.",
-            "The system is out of resources.",
-        ),
+        E::Gone => say("reason-authenticator-gone"),
+        E::Busy => say("reason-authenticator-busy"),
+        E::Denied => say("reason-access-denied"),
+        E::NodeDenied => say("reason-node-denied"),
+        E::NotFido => say("reason-not-fido"),
+        E::NotPiv => say("reason-not-piv"),
+        E::NoCard => say("reason-no-card"),
+        E::SeveralCards => say("reason-several-cards"),
+        E::Reset => say("reason-card-reset"),
+        E::CardsNotTaken => say("reason-cards-not-taken"),
+        E::NoCardKey => say("reason-no-card-key"),
+        E::NoAttestation => say("reason-no-attestation"),
+        E::Module => say("reason-pkcs11-module"),
+        E::NotAdministered => say("reason-not-administered"),
+        E::CardPinBlocked => say("reason-card-pin-blocked"),
+        E::WrongPuk => say("reason-wrong-puk"),
+        E::PukBlocked => say("reason-puk-blocked"),
+        E::WrongManagementKey => say("reason-wrong-management-key"),
+        E::WrongPin => say("reason-wrong-pin"),
+        E::PinLocked => say("reason-pin-locked"),
+        E::PinBlocked => say("reason-pin-blocked"),
+        E::PinNotSet => say("reason-pin-not-set"),
+        E::PinChangeRequired => say("reason-pin-change-required"),
+        E::PinUnfit => say("reason-pin-unfit"),
+        E::NoUserVerification => say("reason-no-user-verification"),
+        E::NoCredential => say("reason-no-credential"),
+        E::AlreadyEnrolled => say("reason-already-enrolled"),
+        E::NotTouched => say("reason-not-touched"),
+        E::Cancelled => say("reason-cancelled"),
+        E::Silent => say("reason-authenticator-silent"),
+        E::Protocol(why) => format!("{} ({why})", say("reason-authenticator-failed")),
+        E::Reader(why) => format!("{} ({why:#x})", say("reason-reader-failed")),
+        E::NoThread => say("reason-no-thread"),
     }
 }
 

@@ -79,3 +79,27 @@ page-target = Target
 page-service-says = The service says
 page-since = Since
 page-valid-until = Valid until
+
+## The identity provider (docs/provider.md)
+page-provider-title = Sign in with your key
+page-provider-service = Service:
+page-provider-who = Your professional address or identifier
+page-provider-continue = Continue
+page-provider-touch = Touch your key
+page-provider-told-pending = Your agent asks you to seal this sign-in. Compare the number, then touch your key.
+page-provider-told-approved = Sealed. Going on…
+page-provider-told-refused = This sign-in was refused. Go back to the service and start again; if it was not you who refused it, tell the help desk.
+page-provider-told-denied = Policy does not allow this sign-in. If you need it, ask your administrator.
+page-provider-told-expired = The time is over. Go back to the service and start again.
+page-provider-told-used = This sign-in was used already. Go back to the service.
+page-provider-here = My key is plugged in here: use it in this browser
+page-provider-failed = The key did not answer. Try again, or use your agent.
+page-provider-lower = Without a key the service is told a lower level, and may refuse.
+page-provider-lower-continue = Continue without a key
+page-provider-notice = Sign-in
+page-provider-unanswerable = This request does not come from a known service. Go back to the service and start again.
+page-provider-not-allowed = Your role does not allow you to sign in to this service. If you need it, ask your administrator.
+page-provider-signed-out = You are signed out.
+
+## What is signed
+page-provider-action = Sign in to “{ $service }” through ProConnect. Your browser shows the number { $number }: if it shows another one, refuse.

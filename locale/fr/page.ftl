@@ -1,6 +1,6 @@
 # Les pages du serveur : demandes (/actions), enrôlement (/enrol).
 
-## Ce qu'il advient d'une demande, par état ou par code de refus
+## Ce qu’il advient d’une demande, par état ou par code de refus
 page-told-pending = En attente d’une clé.
 page-told-waiting = Votre approbation compte. D’autres personnes doivent encore approuver.
 page-told-approved = Demande approuvée.
@@ -24,7 +24,7 @@ page-told-already-settled = La demande est déjà réglée. Rechargez la page.
 page-told-limited = Trop d’essais. Attendez une minute.
 page-told-unavailable = Le serveur ne répond pas comme il faut. Réessayez dans un instant.
 
-## Ce que dit la page d'enrôlement, par étape, par code ou par erreur du navigateur
+## Ce que dit la page d’enrôlement, par étape, par code ou par erreur du navigateur
 page-enrolment-begins = Un instant…
 page-enrolment-ready = Invitation reconnue. Branchez la clé à enrôler.
 page-enrolment-touch = Suivez votre navigateur : code PIN, puis touchez la clé. Acceptez que sa marque et son modèle soient communiqués.
@@ -79,3 +79,27 @@ page-target = Objet
 page-service-says = Le service dit
 page-since = Depuis
 page-valid-until = Valable jusqu’à
+
+## Le fournisseur d’identité (docs/provider.md)
+page-provider-title = Se connecter avec sa clé
+page-provider-service = Service :
+page-provider-who = Votre adresse professionnelle ou votre identifiant
+page-provider-continue = Continuer
+page-provider-touch = Touchez votre clé
+page-provider-told-pending = Votre agent vous demande de sceller cette connexion. Comparez le nombre, puis touchez votre clé.
+page-provider-told-approved = Scellé. Vous continuez…
+page-provider-told-refused = Cette connexion a été refusée. Revenez au service et recommencez ; si ce n’est pas vous qui l’avez refusée, prévenez l’assistance.
+page-provider-told-denied = La politique ne permet pas cette connexion. Si vous en avez besoin, adressez-vous à votre administrateur.
+page-provider-told-expired = Le temps est écoulé. Revenez au service et recommencez.
+page-provider-told-used = Cette connexion a déjà servi. Revenez au service.
+page-provider-here = Ma clé est branchée ici : l’utiliser dans ce navigateur
+page-provider-failed = La clé n’a pas répondu. Réessayez, ou utilisez votre agent.
+page-provider-lower = Sans clé, le service apprend un niveau plus faible et peut refuser.
+page-provider-lower-continue = Continuer sans clé
+page-provider-notice = Connexion
+page-provider-unanswerable = Cette demande ne vient pas d’un service connu. Revenez au service et recommencez.
+page-provider-not-allowed = Votre rôle ne permet pas de vous connecter à ce service. Si vous en avez besoin, adressez-vous à votre administrateur.
+page-provider-signed-out = Vous êtes déconnecté.
+
+## Ce qui est signé
+page-provider-action = Se connecter par ProConnect à « { $service } ». Votre navigateur affiche le nombre { $number } : s’il en affiche un autre, refusez.

@@ -54,6 +54,12 @@ impl Language {
             .map_or(Self::En, |value| Self::from_locale(&value))
     }
 
+    /// The language of this process's environment.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::from_environment(|name| std::env::var(name).ok())
+    }
+
     /// The first of the two that an `Accept-Language` header asks for, if any. A claim; it decides words only.
     #[must_use]
     pub fn from_header(accept: &str) -> Option<Self> {

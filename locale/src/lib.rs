@@ -15,6 +15,7 @@
 //! use `<bdi>`. The words of an action before it is signed are in `sceau_proof::words`, which is part of the argument and uses nothing of ours.
 
 mod date;
+pub mod help;
 mod language;
 mod shelf;
 

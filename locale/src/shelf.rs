@@ -28,11 +28,20 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 4] = [
+const SUBJECTS: [Subject; 13] = [
+    subject!("because"),
+    subject!("command"),
     subject!("console"),
     subject!("date"),
+    subject!("doctor"),
+    subject!("gate"),
+    subject!("lineage"),
     subject!("oauth"),
     subject!("page"),
+    subject!("problem"),
+    subject!("prompt"),
+    subject!("reason"),
+    subject!("report"),
 ];
 
 /// A subject in one language, parsed.

@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sceau_locale::Language;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
@@ -47,6 +48,17 @@ pub struct Words {
     /// English.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub en: Option<String>,
+}
+
+impl Words {
+    /// A text of the catalogue, in both languages: what an action of ours says that it means.
+    #[must_use]
+    pub fn of(name: &str, values: &[(&str, sceau_locale::Value<'_>)]) -> Self {
+        Self {
+            fr: Some(Language::Fr.text_with(name, values)),
+            en: Some(Language::En.text_with(name, values)),
+        }
+    }
 }
 
 /// A request for an action, before identifiers, times and nonce are given to it. A claim: nothing is checked yet.

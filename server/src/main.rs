@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use clap::{Parser, Subcommand};
+use sceau_locale::Language;
 use sceau_server::command::{
     CommandError, check_config::CheckConfig, facts::Facts, init::Init, keys::Keys, log::Log,
     metadata::Metadata, policy::PolicyCommand, report::Report, serve::Serve,
@@ -57,19 +58,8 @@ impl Random for System {
     }
 }
 
-fn language() -> &'static str {
-    let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-    if locale.is_some_and(|locale| locale.starts_with("fr")) {
-        "fr"
-    } else {
-        "en"
-    }
-}
-
 /// What to print, and whether the answer is yes.
-fn run(command: Command) -> Result<(String, bool), CommandError> {
+fn run(command: Command, language: Language) -> Result<(String, bool), CommandError> {
     let ports = Ports::new(SystemClock, System(SystemRandom::new()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -80,13 +70,13 @@ fn run(command: Command) -> Result<(String, bool), CommandError> {
         Command::Serve(serve) => runtime
             .block_on(serve.run(ports))
             .map(|()| yes(String::new())),
-        Command::CheckConfig(check) => check.run(&ports, language()).map(yes),
+        Command::CheckConfig(check) => check.run(&ports, language.code()).map(yes),
         Command::Facts(facts) => runtime.block_on(facts.run(ports)),
         Command::Keys(keys) => runtime.block_on(keys.run(ports)),
         Command::Log(log) => runtime.block_on(log.run()).map(yes),
         Command::Report(report) => runtime.block_on(report.run(ports)).map(yes),
         Command::Metadata(metadata) => metadata.run(&ports).map(yes),
-        Command::Policy(policy) => runtime.block_on(policy.run(ports, language())),
+        Command::Policy(policy) => runtime.block_on(policy.run(ports, language.code())),
     }
 }
 
@@ -99,7 +89,9 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match run(Cli::parse().command) {
+    let language = Language::of_process();
+    let cli: Cli = sceau_locale::help::parse(language);
+    match run(cli.command, language) {
         Ok((text, yes)) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) if yes => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
@@ -109,5 +101,17 @@ fn main() -> ExitCode {
             eprintln!("sceau-server: {error}");
             error.exit_code()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn help_has_its_french() {
+        let lacking = sceau_locale::help::untranslated(&Cli::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
     }
 }

@@ -15,6 +15,7 @@ pub use again::KeptCard;
 pub use beat::BeatClaim;
 pub use reason::words;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use sceau_proof::base64url;
@@ -120,7 +121,7 @@ pub struct Cards {
 fn refused(reason: &str) -> RegistrationRefused {
     RegistrationRefused {
         reason: reason.to_owned(),
-        detail: words(reason, "en").unwrap_or(reason).to_owned(),
+        detail: words(reason, "en").map_or_else(|| reason.to_owned(), Cow::into_owned),
     }
 }
 

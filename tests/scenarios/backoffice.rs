@@ -223,7 +223,7 @@ fn a_back_office_works_in_a_real_browser_and_each_privileged_request_waits_for_t
 fn sign_in(stage: &Stage, browser: &mut Browser) -> Result<()> {
     let alice = &stage.people.manager;
     let led = browser.open("/users?page_size=60")?;
-    ensure!(led["title"] == "Connexion par clé", "{led}");
+    ensure!(led["title"] == "Se connecter avec sa clé", "{led}");
     browser.ask(json!({"op": "sign-in", "person": "alice"}))?;
     approve(alice, &stage.house.awaited(alice)?)?;
     browser.arrive("/")?;

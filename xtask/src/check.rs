@@ -62,7 +62,9 @@ fn rooms() -> Result<()> {
             .filter_map(|dependency| dependency["name"].as_str())
             .collect();
         let may: &[&str] = match name {
-            "sceau-proof" | "sceau-ctap" | "sceau-locale" | "xtask" => &[],
+            "sceau-ctap" | "sceau-locale" | "xtask" => &[],
+            // The auditors' binary speaks French; the library names nothing of ours, see `IMPURE`.
+            "sceau-proof" => &["sceau-locale"],
             "sceau-agent" => &["sceau-proof", "sceau-ctap", "sceau-locale"],
             "sceau-server" => &["sceau-proof", "sceau-locale"],
             "e2e" => &[
@@ -105,6 +107,7 @@ const IMPURE: &[&str] = &[
     "SystemRandom",
     "println!",
     "tracing::",
+    "sceau_locale",
 ];
 
 fn impure(folder: &Path, but: Option<&str>, wrong: &mut Vec<String>) -> Result<()> {

@@ -2,46 +2,41 @@
 //!
 //! Everything on it is escaped; nothing is loaded from elsewhere.
 
+use std::borrow::Cow;
+
 use super::{Handed, Task};
 use crate::locale::Language;
 
 /// The receipt of a key for its person.
 #[must_use]
 pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) -> String {
-    let pick = |fr: &'static str, en: &'static str| language.pick(fr, en);
+    let say = |name: &str| language.text(name);
+    let handed_on = format!("{} — {operator}", handed.at);
     let firmware = handed.firmware.map(|version| version.to_string());
     let which = match task.which {
-        super::Which::Main => pick("clé principale", "main key"),
-        super::Which::Spare => pick("clé de secours", "spare key"),
+        super::Which::Main => say("command-receipt-main-key"),
+        super::Which::Spare => say("command-receipt-spare-key"),
     };
-    let rows: [(&str, Option<&str>); 10] = [
-        (pick("Remise à", "Handed to"), Some(&task.person.display)),
-        (pick("Identifiant", "Identifier"), Some(&task.person.id)),
+    let document = task.person.document.words(language);
+    let rows: [(Cow<str>, Option<&str>); 10] = [
+        (say("command-receipt-handed-to"), Some(&task.person.display)),
+        (say("command-receipt-identifier"), Some(&task.person.id)),
+        (say("command-receipt-identity-checked-on"), Some(&document)),
+        (say("command-receipt-key"), Some(&which)),
+        (say("command-receipt-model"), handed.model.as_deref()),
+        ("AAGUID".into(), handed.aaguid.as_deref()),
         (
-            pick("Identité vérifiée sur", "Identity checked on"),
-            Some(task.person.document.words(language)),
-        ),
-        (pick("Clé", "Key"), Some(which)),
-        (pick("Modèle", "Model"), handed.model.as_deref()),
-        ("AAGUID", handed.aaguid.as_deref()),
-        (
-            pick("Numéro de série", "Serial number"),
+            say("command-receipt-serial-number"),
             handed.serial.as_deref(),
         ),
-        (pick("Micrologiciel", "Firmware"), firmware.as_deref()),
-        (
-            pick("Clé au registre", "Key in the register"),
-            handed.key_id.as_deref(),
-        ),
-        (pick("Remise le, par", "Handed on, by"), None),
+        (say("command-receipt-firmware"), firmware.as_deref()),
+        (say("command-receipt-register"), handed.key_id.as_deref()),
+        (say("command-receipt-handed-on-by"), Some(&handed_on)),
     ];
     let mut table = String::new();
     for (label, value) in rows {
         let value = match value {
             Some(value) => escape(value),
-            None if label == pick("Remise le, par", "Handed on, by") => {
-                format!("{} — {}", escape(&handed.at), escape(operator))
-            }
             None => continue,
         };
         table.push_str(&format!(
@@ -49,22 +44,10 @@ pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) ->
         ));
     }
     let rules: String = [
-        pick(
-            "Le code PIN n'est connu que de moi. Je ne l'écris pas, je ne le donne à personne, pas même à l'assistance.",
-            "The PIN is known to me alone. I do not write it down, and give it to nobody, not even to the help desk.",
-        ),
-        pick(
-            "La clé ne compte qu'après ma première connexion avec elle.",
-            "The key counts only after my own first sign-in with it.",
-        ),
-        pick(
-            "Avant de toucher la clé, je lis ce qui est demandé. Si ce n'est pas moi, je refuse.",
-            "Before I touch the key I read what is asked. If it is not me, I refuse.",
-        ),
-        pick(
-            "Clé perdue, volée ou abîmée : je préviens l'assistance aussitôt.",
-            "Key lost, stolen or damaged: I tell the help desk at once.",
-        ),
+        say("command-receipt-pin-mine"),
+        say("command-receipt-first-use"),
+        say("command-receipt-read"),
+        say("command-receipt-lost"),
     ]
     .iter()
     .map(|rule| format!("<li>{rule}</li>\n"))
@@ -77,15 +60,9 @@ pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) ->
          .sign p {{ flex: 1; border-top: 1px solid #000; padding-top: 4pt }}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<table>\n{table}</table>\n\
          <ul>\n{rules}</ul>\n<div class=\"sign\"><p>{}</p><p>{}</p></div>\n</body>\n</html>\n",
         language.code(),
-        pick(
-            "La personne (date, signature)",
-            "The person (date, signature)"
-        ),
-        pick(
-            "L'assistance (date, signature)",
-            "The help desk (date, signature)"
-        ),
-        title = pick("Reçu d'une clé de sécurité", "Receipt for a security key"),
+        say("command-receipt-sign-person"),
+        say("command-receipt-sign-desk"),
+        title = say("command-receipt-title"),
     )
 }
 

@@ -47,6 +47,18 @@ pub enum WizardError {
     Interrupted,
 }
 
+impl WizardError {
+    /// For people.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        match self {
+            Self::Batch(error) => error.tell(language),
+            Self::Interrupted => language.text("command-batch-interrupted").into_owned(),
+            Self::Daemon(_) | Self::Io(_) => self.to_string(),
+        }
+    }
+}
+
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -113,8 +125,7 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         let open: Vec<&Task> = tasks.iter().filter(|task| !self.is_done(task)).collect();
         self.say(&format!(
             "{}: {}/{all}\n",
-            self.language
-                .pick("Clés déjà enrôlées", "Keys enrolled already"),
+            self.language.text("command-batch-already"),
             all - open.len()
         ))?;
         for (at, task) in (1..).zip(tasks) {
@@ -153,10 +164,7 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         let sealed = loop {
             match self.daemon.ask(request.clone())? {
                 Ended::Failed { code, .. } if code == "limited" => {
-                    self.say(self.language.pick(
-                        "  Le serveur limite le rythme : un instant…\n",
-                        "  The server limits the pace: one moment…\n",
-                    ))?;
+                    self.say(&format!("  {}\n", self.language.text("command-batch-pace")))?;
                     std::thread::sleep(PAUSE);
                 }
                 ended => break self.answer(ended)?,
@@ -192,9 +200,9 @@ impl<'d, D: Daemon> Wizard<'d, D> {
                 Ok(Tried::Again)
             }
             (Some("pending"), _) => {
-                self.say(self.language.pick(
-                    "  D'autres personnes doivent encore sceller : relancez plus tard.\n",
-                    "  Others have to seal it still: run this again later.\n",
+                self.say(&format!(
+                    "  {}\n",
+                    self.language.text("command-batch-others")
                 ))?;
                 Ok(Tried::Left)
             }
@@ -232,10 +240,7 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         action: uuid::Uuid,
         invitation: &str,
     ) -> Result<Tried, WizardError> {
-        self.say(self.language.pick(
-            "  Retirez votre clé, mettez celle de la personne, puis Entrée (p : passer) : ",
-            "  Take your key out, put the person's in, then Enter (s: skip): ",
-        ))?;
+        self.say(&format!("  {} ", self.language.text("command-batch-swap")))?;
         let typed = self.line()?;
         if matches!(typed.trim(), "s" | "p") {
             return Ok(Tried::Left);
@@ -249,16 +254,13 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         if let Some(holder) = known {
             self.say(&format!(
                 "  {} {holder}.\n",
-                self.language.pick(
-                    "Cette clé a déjà été remise :",
-                    "This key was handed out already:"
-                )
+                self.language.text("command-batch-handed-out")
             ))?;
             return Ok(Tried::Again);
         }
-        self.say(self.language.pick(
-            "  La personne lit, puis choisit elle-même son code PIN : tournez-vous.\n",
-            "  The person reads, then chooses the PIN alone: look away.\n",
+        self.say(&format!(
+            "  {}\n",
+            self.language.text("command-batch-look-away")
         ))?;
         let request = json!({
             "op": "enroll", "invitation": invitation, "label": task.label(), "handover": true,
@@ -302,7 +304,7 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         std::fs::write(&file, paper)?;
         self.say(&format!(
             "  {}: {}\n",
-            self.language.pick("Enrôlée ; reçu", "Enrolled; receipt"),
+            self.language.text("command-batch-enrolled"),
             file.display()
         ))?;
         Ok(())

@@ -270,8 +270,8 @@ enum Glass {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let language = Language::from_environment(|name| std::env::var(name).ok());
+    let language = Language::of_process();
+    let arguments: Arguments = sceau_locale::help::parse(language);
     match run(arguments.command, language) {
         Ok(code) => code,
         Err(fault) => {
@@ -303,26 +303,15 @@ impl Fault {
             Self::Administration(e) => e.tell(language),
             Self::Invitation(e) => (e.clone(), 2),
             Self::Signals(e) => (e.to_string(), 3),
-            Self::Client(ClientError::Io(e)) => (
-                format!(
-                    "{} ({e})",
-                    language.pick(
-                        "sceau-agent ne répond pas ; est-il lancé ?",
-                        "sceau-agent does not answer; is it running?"
-                    )
-                ),
-                3,
-            ),
-            Self::Client(ClientError::NoTerminal) => (
-                language
-                    .pick(
-                        "il faut un terminal : le code PIN n'est jamais lu ailleurs.",
-                        "a terminal is needed: the PIN is never read from anywhere else.",
-                    )
-                    .to_owned(),
-                2,
-            ),
-            Self::Client(e @ ClientError::Malformed) => (e.to_string(), 3),
+            Self::Client(ClientError::Io(e)) => {
+                (format!("{} ({e})", language.text("command-no-agent")), 3)
+            }
+            Self::Client(ClientError::NoTerminal) => {
+                (language.text("command-terminal").into_owned(), 2)
+            }
+            Self::Client(ClientError::Malformed) => {
+                (language.text("command-agent-malformed").into_owned(), 3)
+            }
         }
     }
 }
@@ -380,7 +369,7 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
         } => {
             let none = PathBuf::new();
             let invitation_file = invitation_file.as_ref().unwrap_or(&none);
-            let invitation = read_invitation(invitation_file)?;
+            let invitation = read_invitation(invitation_file, language)?;
             (
                 json!({ "op": "enroll", "invitation": invitation.as_str(), "label": label, "card": card }),
                 *json,
@@ -573,7 +562,7 @@ fn enrol_all(
     json: bool,
     language: Language,
 ) -> Result<ExitCode, Fault> {
-    let malformed = |error: batch::BatchError| Fault::Invitation(error.to_string());
+    let malformed = |error: batch::BatchError| Fault::Invitation(error.tell(language));
     let tasks = batch::tasks(&batch::load_list(list).map_err(malformed)?);
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
@@ -603,11 +592,9 @@ fn enrol_all(
         Err(WizardError::Daemon(error)) => return Err(error.into()),
         Err(error) => {
             eprintln!(
-                "sceau: {error}; {}",
-                language.pick(
-                    "la même commande reprendra où elle en était.",
-                    "the same command goes on from here."
-                )
+                "sceau: {} {}",
+                error.tell(language),
+                language.text("command-goes-on")
             );
             return Ok(ExitCode::from(1));
         }
@@ -615,13 +602,8 @@ fn enrol_all(
     if json {
         println!("{}", json!({ "done": outcome.done, "left": outcome.left }));
     } else {
-        println!(
-            "{}: {}; {}: {}",
-            language.pick("Clés enrôlées", "Keys enrolled"),
-            outcome.done,
-            language.pick("restent", "left"),
-            outcome.left
-        );
+        let values = [("done", outcome.done.into()), ("left", outcome.left.into())];
+        println!("{}", language.text_with("command-keys-enrolled", &values));
     }
     Ok(ExitCode::from(u8::from(outcome.left > 0)))
 }
@@ -700,7 +682,7 @@ fn clock() -> time::OffsetDateTime {
 }
 
 /// The invitation: one word, from a file or standard input, never an argument.
-fn read_invitation(path: &std::path::Path) -> Result<Zeroizing<String>, Fault> {
+fn read_invitation(path: &std::path::Path, language: Language) -> Result<Zeroizing<String>, Fault> {
     let mut text = Zeroizing::new(String::with_capacity(4096));
     let read = if path.as_os_str() == "-" {
         if std::io::stdin().is_terminal() {
@@ -713,10 +695,9 @@ fn read_invitation(path: &std::path::Path) -> Result<Zeroizing<String>, Fault> {
     read.map_err(|e| Fault::Invitation(format!("{}: {e}", path.display())))?;
     let word = Zeroizing::new(text.trim().to_owned());
     if word.is_empty() || word.contains(char::is_whitespace) {
-        return Err(Fault::Invitation(format!(
-            "{}: not an invitation",
-            path.display()
-        )));
+        let values = [("path", path.display().to_string().into())];
+        let told = language.text_with("command-not-an-invitation", &values);
+        return Err(Fault::Invitation(told));
     }
     Ok(word)
 }
@@ -788,7 +769,7 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
                 .unwrap_or_default();
             format!(
                 "{}: {} ({model}), {}\n",
-                language.pick("Clé enrôlée", "Key enrolled"),
+                language.text("command-key-enrolled"),
                 text(&done["key_id"]),
                 text(&done["person"])
             )
@@ -796,12 +777,12 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
         Command::Card { command, .. } => command.render(done, language),
         Command::SignIn { .. } => format!(
             "{}: {}\n",
-            language.pick("Connecté", "Signed in"),
+            language.text("command-signed-in"),
             text(&done["person"])
         ),
         Command::Doctor { .. } | Command::Manual { .. } => String::new(),
         Command::Log { .. } => log_lines(done, language),
-        Command::SignOut => format!("{}\n", language.pick("Déconnecté.", "Signed out.")),
+        Command::SignOut => format!("{}\n", language.text("command-signed-out")),
     }
 }
 
@@ -809,20 +790,10 @@ fn log_lines(log: &Value, language: Language) -> String {
     let mut lines = match (log["message"].as_str(), log["size"].as_u64()) {
         (Some(message), _) => format!("{}\n", sceau_agent::text::one_line(message, 400)),
         (None, Some(size)) => format!(
-            "{} {size} {}\n",
-            language.pick(
-                "Journal du serveur : cohérent,",
-                "Server's log: consistent,"
-            ),
-            language.pick("inscriptions.", "entries.")
-        ),
-        (None, None) => format!(
             "{}\n",
-            language.pick(
-                "Journal du serveur : pas encore vu.",
-                "Server's log: not seen yet."
-            )
+            language.text_with("command-log-consistent", &[("count", size.into())])
         ),
+        (None, None) => format!("{}\n", language.text("command-log-unseen")),
     };
     if log["key"].is_string() {
         lines.push_str(&format!("  {}\n", text(&log["key"])));
@@ -840,9 +811,9 @@ fn text(value: &Value) -> String {
 
 fn outcome(done: &Value, language: Language) -> String {
     let words = match done["outcome"].as_str().unwrap_or_default() {
-        "sealed" => language.pick("Scellée", "Sealed"),
-        "refused" => language.pick("Refusée", "Refused"),
-        "later" => language.pick("Remise à plus tard", "Put off"),
+        "sealed" => language.text("command-sealed"),
+        "refused" => language.text("command-refused"),
+        "later" => language.text("command-put-off"),
         _ => return format!("{}: {}", text(&done["id"]), text(&done["message"])),
     };
     format!("{words}: {} ({})", text(&done["id"]), text(&done["state"]))
@@ -851,16 +822,16 @@ fn outcome(done: &Value, language: Language) -> String {
 fn status(done: &Value, language: Language) -> String {
     let mut out = format!(
         "{}: {}\n{}: {} ({})\n{}: {}\n",
-        language.pick("Personne", "Person"),
+        language.text("command-person"),
         text(&done["person"]),
-        language.pick("Serveur", "Server"),
+        language.text("command-server"),
         text(&done["server"]),
         text(&done["inbox"]),
-        language.pick("Clés présentes", "Keys present"),
+        language.text("command-keys-present"),
         text(&done["authenticators"]),
     );
     if let Some(cards) = done["cards"].as_u64().filter(|cards| *cards > 0) {
-        let words = language.pick("Cartes PIV présentes", "PIV cards present");
+        let words = language.text("command-piv-cards-present");
         out.push_str(&format!("{words}: {cards}\n"));
     }
     for refused in done["refused"].as_array().into_iter().flatten() {
@@ -880,10 +851,7 @@ fn status(done: &Value, language: Language) -> String {
         out.push_str(&format!("  {}\n", sceau_agent::text::one_line(reason, 200)));
     }
     if done["pcscd"] == false {
-        out.push_str(language.pick(
-            "  pcscd ne répond pas (paquet pcscd installé ? service lancé ?)\n",
-            "  pcscd does not answer (is the pcscd package installed? is it running?)\n",
-        ));
+        out.push_str(&format!("  {}\n", language.text("command-no-pcscd")));
     }
     let pending = done["pending"]
         .as_array()
@@ -891,7 +859,7 @@ fn status(done: &Value, language: Language) -> String {
         .unwrap_or_default();
     out.push_str(&format!(
         "{}: {}\n",
-        language.pick("En attente de votre sceau", "Awaiting your seal"),
+        language.text("command-awaiting"),
         pending.len()
     ));
     for action in pending {
@@ -912,7 +880,7 @@ fn keys(done: &Value, language: Language) -> String {
         .map(Vec::as_slice)
         .unwrap_or_default();
     if keys.is_empty() {
-        return format!("{}\n", language.pick("Aucune clé.", "No key."));
+        return format!("{}\n", language.text("command-no-key"));
     }
     let mut out = String::new();
     for key in keys {
@@ -924,17 +892,14 @@ fn keys(done: &Value, language: Language) -> String {
         if let Some(serial) = key["serial"].as_str() {
             out.push_str(&format!(
                 "  {} {}\n",
-                language.pick("Numéro de série", "Serial"),
+                language.text("command-serial"),
                 sceau_agent::text::one_line(serial, 100)
             ));
         }
         if key["state"] == "same" {
             out.push_str(&format!(
                 "  {} (id {})\n",
-                language.pick(
-                    "La même clé, vue aussi par USB",
-                    "The same key, seen over USB too"
-                ),
+                language.text("command-seen-over-usb"),
                 text(&key["same_as"])
             ));
             continue;
@@ -954,28 +919,39 @@ fn keys(done: &Value, language: Language) -> String {
         }
         let yes_no = |value: &Value| {
             if *value == true {
-                language.pick("oui", "yes")
+                language.text("command-yes")
             } else {
-                language.pick("non", "no")
+                language.text("command-card-no")
             }
         };
         out.push_str(&format!("  AAGUID {}\n", text(&key["aaguid"])));
         out.push_str(&format!(
             "  {}: {}   {}: {}\n",
-            language.pick("Code PIN", "PIN set"),
+            language.text("command-pin-set"),
             yes_no(&key["pin_set"]),
-            language.pick("essais restants", "tries left"),
+            language.text("command-card-tries-left"),
             text(&key["pin_retries"])
         ));
         let enrolled = if key["enrolled"].is_null() {
-            language.pick("non", "no").to_owned()
+            language.text("command-card-no").into_owned()
         } else {
             text(&key["enrolled"]["label"])
         };
         out.push_str(&format!(
             "  {}: {enrolled}\n",
-            language.pick("Enrôlée", "Enrolled")
+            language.text("command-card-enrolled")
         ));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_has_its_french() {
+        let lacking = sceau_locale::help::untranslated(&Arguments::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
+    }
 }

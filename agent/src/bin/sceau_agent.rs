@@ -45,7 +45,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = sceau_locale::help::parse::<Arguments>(Language::of_process());
     if let Some(folder) = &arguments.manual {
         return manual::written(Arguments::command(), folder);
     }
@@ -167,4 +167,15 @@ async fn serve(
 #[allow(clippy::disallowed_methods, reason = "this main owns the clock")]
 fn clock() -> OffsetDateTime {
     OffsetDateTime::now_utc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_has_its_french() {
+        let lacking = sceau_locale::help::untranslated(&Arguments::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
+    }
 }

@@ -34,7 +34,8 @@ fn main() -> ExitCode {
     {
         host(&arguments)
     } else {
-        let arguments = Arguments::parse();
+        let arguments =
+            sceau_locale::help::parse::<Arguments>(sceau_locale::Language::of_process());
         configured().and_then(|(config, _)| {
             bridge::write_extension(&config, &arguments.extension)
                 .map_err(|e| Fault::Bridge(e.into()))
@@ -69,4 +70,16 @@ fn host(arguments: &[String]) -> Result<(), Fault> {
         &socket,
     )
     .map_err(Fault::Bridge)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn help_has_its_french() {
+        let lacking = sceau_locale::help::untranslated(&Arguments::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
+    }
 }

@@ -68,11 +68,9 @@ impl Told<'_> {
     }
 
     async fn fail(&self, settings: &Settings, message: &str) {
-        let summary = settings
-            .language
-            .pick("Sceau : rien n'a été scellé", "Sceau: nothing was sealed");
+        let summary = settings.language.text("prompt-nothing-sealed-title");
         self.voice
-            .show(0, summary, message, &[], Urgency::Normal)
+            .show(0, &summary, message, &[], Urgency::Normal)
             .await;
     }
 }
@@ -153,13 +151,13 @@ async fn ended(settings: &Settings, told: &mut Told<'_>, message: Option<Message
     match message {
         Some(Message::Done(done)) => match done["outcome"].as_str() {
             Some("sealed") => {
-                let body = language.pick("L'action est scellée.", "The action is sealed.");
-                told.say("Sceau", body).await;
+                let body = language.text("prompt-sealed");
+                told.say("Sceau", &body).await;
                 End::Sealed
             }
             Some("refused") => {
-                let body = language.pick("L'action est refusée.", "The action is refused.");
-                told.say("Sceau", body).await;
+                let body = language.text("prompt-refused");
+                told.say("Sceau", &body).await;
                 End::Refused
             }
             _ => End::PutOff,
@@ -179,14 +177,7 @@ async fn ended(settings: &Settings, told: &mut Told<'_>, message: Option<Message
 
 fn no_window(error: &PinentryError, settings: &Settings) -> String {
     let why = one_line(&error.to_string(), 200);
-    settings
-        .language
-        .pick(
-            "Aucune fenêtre n'a pu s'ouvrir ; lancez « sceau approve » dans un terminal.",
-            "No window could be opened; run \"sceau approve\" in a terminal.",
-        )
-        .to_owned()
-        + &format!(" ({why})")
+    settings.language.text("prompt-no-window").into_owned() + &format!(" ({why})")
 }
 
 async fn ask(
@@ -268,37 +259,28 @@ async fn decide(
 }
 
 async fn progressed(settings: &Settings, told: &mut Told<'_>, progress: &Progress) {
-    let pick = |fr, en| settings.language.pick(fr, en);
+    let say = |name: &str| settings.language.text(name);
     match progress {
         Progress::Touch { authenticator } => {
             let body = one_line(authenticator, 100);
-            told.touch(pick("Touchez votre clé", "Touch your key"), &body)
-                .await;
+            told.touch(&say("prompt-touch-your-key"), &body).await;
         }
         Progress::InsertKey { keys } => {
             let body = keys.join(", ");
-            told.touch(pick("Branchez votre clé", "Insert your key"), &body)
-                .await;
+            told.touch(&say("prompt-insert-your-key"), &body).await;
         }
         Progress::InsertCard => {
-            let body = pick("Une carte est attendue.", "A card is wanted.");
-            told.touch(pick("Insérez votre carte", "Insert your card"), body)
-                .await;
+            let body = say("prompt-card-wanted");
+            told.touch(&say("prompt-insert-your-card"), &body).await;
         }
         Progress::TypeOnReader { reader, .. } => {
-            let summary = pick(
-                "Tapez le code PIN sur le lecteur",
-                "Type the PIN on the reader",
-            );
-            told.touch(summary, &one_line(reader, 100)).await;
+            let summary = say("prompt-pin-on-reader");
+            told.touch(&summary, &one_line(reader, 100)).await;
         }
         Progress::Withdrawn { .. } => {
             told.no_touch().await;
-            let body = pick(
-                "L'action a été réglée ailleurs, ou a expiré ; rien n'a été signé ici.",
-                "The action was settled elsewhere, or has expired; nothing was signed here.",
-            );
-            told.say("Sceau", body).await;
+            let body = say("prompt-withdrawn");
+            told.say("Sceau", &body).await;
         }
         Progress::Processing | Progress::Reporting => told.no_touch().await,
         _ => {}

@@ -31,7 +31,7 @@ pub struct Dialog {
 /// puts off.
 #[must_use]
 pub fn action(action: &Shown, language: Language) -> Vec<Dialog> {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     let mut lines = vec![action.title.clone(), String::new()];
     lines.extend(action.warnings.iter().map(|warning| format!("⚠ {warning}")));
     for line in action.lines.iter().filter(|line| !line.technical) {
@@ -42,31 +42,28 @@ pub fn action(action: &Shown, language: Language) -> Vec<Dialog> {
         lines.push(format!("{}{} {}", line.label, colon(language), line.value));
     }
     if action.waiting > 0 {
-        lines.push(format!(
-            "{} {}",
-            pick("En attente derrière celle-ci :", "Waiting behind this one:"),
-            action.waiting
-        ));
+        lines.push(behind(action.waiting, language));
     }
     let pages = pages(&lines);
     let count = pages.len();
     let page = |(index, text): (usize, String)| {
         let is_last = index + 1 == count;
         let number = if count > 1 {
-            format!("\n\n{} {} / {count}", pick("Page", "Page"), index + 1)
+            let values = [("page", (index + 1).into()), ("count", count.into())];
+            format!("\n\n{}", language.text_with("prompt-page", &values))
         } else {
             String::new()
         };
         Dialog {
-            title: pick("Sceau : sceller cette action ?", "Sceau: seal this action?"),
+            title: say("prompt-seal-title"),
             text: format!("{text}{number}"),
             yes: if is_last {
-                pick("_Sceller", "_Seal")
+                say("prompt-button-seal")
             } else {
-                pick("S_uite", "_Next")
+                say("prompt-button-next")
             },
-            no: Some(pick("_Refuser", "_Refuse")),
-            cancel: Some(pick("_Plus tard", "_Later")),
+            no: Some(say("prompt-button-refuse")),
+            cancel: Some(say("prompt-button-later")),
         }
     };
     pages.into_iter().enumerate().map(page).collect()
@@ -74,6 +71,17 @@ pub fn action(action: &Shown, language: Language) -> Vec<Dialog> {
 
 fn colon(language: Language) -> &'static str {
     language.pick(" :", ":")
+}
+
+/// How many actions wait behind the one that is shown.
+#[must_use]
+pub fn behind(count: usize, language: Language) -> String {
+    language.text_with("prompt-waiting-behind", &[("count", count.into())])
+}
+
+fn tries(count: u64, language: Language) -> String {
+    let values = [("count", count.into())];
+    format!("\n{}", language.text_with("prompt-tries-left", &values))
 }
 
 /// Lines in pages; a line that is too long for a page goes on, marked, on the next.
@@ -123,78 +131,70 @@ fn pieces(line: &str) -> Vec<String> {
 /// Why an action is refused: not me · a mistake · back.
 #[must_use]
 pub fn reason(title: &str, language: Language) -> Dialog {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
+    let say = |name: &str| language.text(name).into_owned();
     Dialog {
-        title: pick("Sceau : refuser cette action ?", "Sceau: refuse this action?"),
+        title: say("prompt-refuse-title"),
         text: fitting(
             title,
-            language.pick(
-                "\n\nSi vous n'avez rien demandé, dites-le : la session qui demande est suspendue et votre administrateur est prévenu.",
-                "\n\nIf you asked for nothing, say so: the session that asks is suspended and your administrator is told.",
-            ),
+            &format!("\n\n{}", language.text("prompt-refuse-why")),
         ),
-        yes: pick("_Ce n'est pas moi", "_Not me"),
-        no: Some(pick("C'est une _erreur", "A _mistake")),
-        cancel: Some(pick("_Retour", "_Back")),
+        yes: say("prompt-button-not-me"),
+        no: Some(say("prompt-button-mistake")),
+        cancel: Some(say("prompt-button-back")),
     }
 }
 
 /// The PIN of a key or card, for the action with this title.
 #[must_use]
 pub fn pin(title: &str, key: &str, tries_left: Option<u64>, language: Language) -> Dialog {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
-    let tries =
-        tries_left.map(|left| format!("\n{} {left}", pick("Essais restants :", "Tries left:")));
+    let say = |name: &str| language.text(name).into_owned();
+    let tries = tries_left.map(|left| tries(left, language));
     let key = format!(
         "\n\n{}{} {key}{}",
-        pick("Clé", "Key"),
+        say("prompt-key"),
         colon(language),
         tries.unwrap_or_default()
     );
     Dialog {
-        title: pick("Sceau : code PIN", "Sceau: PIN"),
+        title: say("prompt-pin-title"),
         text: fitting(title, &key),
-        yes: pick("_Sceller", "_Seal"),
+        yes: say("prompt-button-seal"),
         no: None,
-        cancel: Some(pick("_Abandonner", "_Stop")),
+        cancel: Some(say("prompt-button-stop")),
     }
 }
 
 /// The prompt beside the field.
 #[must_use]
 pub fn pin_prompt(language: Language) -> String {
-    language.pick("Code PIN :", "PIN:").to_owned()
+    language.text("prompt-pin-field").into_owned()
 }
 
 /// Why the PIN is asked for again.
 #[must_use]
 pub fn again(again: Again, language: Language) -> String {
     match again {
-        Again::Wrong => language.pick("Code PIN faux.", "Wrong PIN."),
-        Again::Unfit => language.pick(
-            "Ce code PIN ne convient pas ; rien n'a été envoyé.",
-            "This PIN will not do; nothing was sent.",
-        ),
+        Again::Wrong => language.text("prompt-wrong-pin"),
+        Again::Unfit => language.text("prompt-pin-unfit"),
     }
-    .to_owned()
+    .into_owned()
 }
 
 /// Whether to type the PIN on the reader again.
 #[must_use]
 pub fn another_try(card: &str, tries_left: Option<u8>, language: Language) -> Dialog {
-    let pick = |fr: &str, en: &str| language.pick(fr, en).to_owned();
-    let tries =
-        tries_left.map(|left| format!("\n{} {left}", pick("Essais restants :", "Tries left:")));
+    let say = |name: &str| language.text(name).into_owned();
+    let tries = tries_left.map(|left| tries(left.into(), language));
     Dialog {
-        title: pick("Sceau : code PIN", "Sceau: PIN"),
+        title: say("prompt-pin-title"),
         text: format!(
             "{}{}\n\n{card}",
-            pick("Code PIN faux.", "Wrong PIN."),
+            say("prompt-wrong-pin"),
             tries.unwrap_or_default()
         ),
-        yes: pick("_Retaper", "_Type again"),
+        yes: say("prompt-button-type-again"),
         no: None,
-        cancel: Some(pick("_Abandonner", "_Stop")),
+        cancel: Some(say("prompt-button-stop")),
     }
 }
 
@@ -296,7 +296,7 @@ mod tests {
         for language in [Language::Fr, Language::En] {
             let text = pin(&title, "Virtual key", Some(2), language).text;
             assert!(escaped(&text).is_some());
-            assert!(text.contains("Virtual key") && text.ends_with('2'));
+            assert!(text.contains("Virtual key") && text.lines().last().unwrap().contains('2'));
             assert!(escaped(&reason(&title, language).text).is_some());
         }
     }

@@ -1,5 +1,6 @@
 //! `sceau card …` and what `sceau keys` prints of a card: the command line, and answers in words.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -196,24 +197,17 @@ impl CardCommand {
     #[must_use]
     pub fn render(&self, done: &Value, language: Language) -> String {
         let said = match done["done"].as_str().unwrap_or_default() {
-            "pin-changed" => language.pick("Code PIN changé.", "PIN changed."),
-            "pin-unblocked" => language.pick(
-                "Code PIN débloqué et remplacé.",
-                "PIN unblocked and replaced.",
-            ),
-            "puk-changed" => language.pick("Code PUK changé.", "PUK changed."),
-            "certificate-stored" => language.pick("Certificat rangé.", "Certificate stored."),
+            "pin-changed" => language.text("command-card-pin-changed"),
+            "pin-unblocked" => language.text("command-card-pin-unblocked"),
+            "puk-changed" => language.text("command-card-puk-changed"),
+            "certificate-stored" => language.text("command-card-certificate-stored"),
             "generated" => return generated(done, language),
             "management-key-changed" => {
-                let said =
-                    language.pick("Clé d'administration changée.", "Management key changed.");
+                let said = language.text("command-card-management-key-changed");
                 return match done["management_key"].as_str() {
                     Some(key) => format!(
                         "{said} {}\n{key}\n",
-                        language.pick(
-                            "La voici, une seule fois ; gardez-la en lieu sûr :",
-                            "Here it is, once; keep it safe:"
-                        )
+                        language.text("command-card-management-key-once")
                     ),
                     None => format!("{said}\n"),
                 };
@@ -226,29 +220,20 @@ impl CardCommand {
 
 /// For operators, at the top of their voice.
 #[must_use]
-pub fn default_key_warning(language: Language) -> &'static str {
-    language.pick(
-        "!!! ATTENTION : cette carte garde la clé d'administration d'usine, que tout le monde connaît :\n!!! qui la tient un instant peut y remplacer clés et certificats. Lancez « sceau card management-key --random ».",
-        "!!! WARNING: this card still has the factory's management key, which everybody knows:\n!!! whoever holds it for a moment can replace its keys and certificates. Run \"sceau card management-key --random\".",
-    )
+pub fn default_key_warning(language: Language) -> String {
+    language.text("command-card-factory-warning").into_owned()
 }
 
 fn generated(done: &Value, language: Language) -> String {
     let mut out = format!(
         "{} (9C, {}).\n",
-        language.pick("Clé créée sur la carte", "Key made on the card"),
+        language.text("command-card-key-made"),
         done["algorithm"].as_str().unwrap_or_default()
     );
-    out.push_str(if done["attested"] == true {
-        language.pick(
-            "La carte l'atteste : « sceau enroll --card » l'enrôle.\n",
-            "The card attests it: \"sceau enroll --card\" enrols it.\n",
-        )
+    out.push_str(&if done["attested"] == true {
+        format!("{}\n", language.text("command-card-attested"))
     } else {
-        language.pick(
-            "La carte ne l'atteste pas : il lui faut un certificat de votre autorité (« --csr », puis « sceau card import »).\n",
-            "The card does not attest it: it needs a certificate of your authority (\"--csr\", then \"sceau card import\").\n",
-        )
+        format!("{}\n", language.text("command-card-not-attested"))
     });
     if done["request"].is_null() {
         out.push_str(done["public_key"].as_str().unwrap_or_default());
@@ -260,10 +245,7 @@ fn certificates(done: &Value, language: Language) -> String {
     let all = done["certificates"].as_array().map(Vec::as_slice);
     let all = all.unwrap_or_default();
     if all.is_empty() {
-        return format!(
-            "{}\n",
-            language.pick("Aucun certificat.", "No certificate.")
-        );
+        return format!("{}\n", language.text("command-card-no-certificate"));
     }
     let mut out = String::new();
     for one in all {
@@ -272,16 +254,13 @@ fn certificates(done: &Value, language: Language) -> String {
             "{}  {}\n  {} {}\n  {} → {}\n",
             text("slot").to_uppercase(),
             text("subject"),
-            language.pick("émis par", "issued by"),
+            language.text("command-card-issued-by"),
             text("issuer"),
             text("not_before"),
             text("not_after"),
         ));
         if one["of_this_key"] == false {
-            out.push_str(language.pick(
-                "  ! d'une autre clé que celle du compartiment\n",
-                "  ! of another key than the slot's\n",
-            ));
+            out.push_str(&format!("  {}\n", language.text("command-card-other-key")));
         }
     }
     out
@@ -297,22 +276,19 @@ pub fn card_lines(card: &Value, language: Language) -> String {
     };
     let mut out = format!(
         "  {} PIV: {}\n",
-        language.pick("Carte", "Card"),
+        language.text("command-card-card"),
         text(&card["holder"])
     );
     if let Some(until) = card["expires_at"].as_str() {
         let day = one_line(until.get(..10).unwrap_or(until), 10);
         let warning = match card["expiry"].as_str() {
-            Some("soon") => language.pick(
-                "  ! expire bientôt : demandez-en une autre",
-                "  ! expires soon: ask for another one",
-            ),
-            Some("past") => language.pick("  ! expiré", "  ! expired"),
-            _ => "",
+            Some("soon") => format!("  {}", language.text("command-card-expires-soon")),
+            Some("past") => format!("  {}", language.text("command-card-expired")),
+            _ => String::new(),
         };
         out.push_str(&format!(
             "  {} {day}{warning}\n",
-            language.pick("Certificat valable jusqu'au", "Certificate valid until")
+            language.text("command-card-certificate-valid-until")
         ));
     }
     let slots: Vec<String> = card["slots"]
@@ -321,8 +297,8 @@ pub fn card_lines(card: &Value, language: Language) -> String {
         .flatten()
         .map(|slot| {
             let touch = match slot["touch"].as_bool() {
-                Some(true) => language.pick(", toucher", ", touch"),
-                _ => "",
+                Some(true) => language.text("command-card-touch"),
+                _ => Cow::Borrowed(""),
             };
             format!(
                 "{} ({}{touch})",
@@ -333,7 +309,7 @@ pub fn card_lines(card: &Value, language: Language) -> String {
         .collect();
     out.push_str(&format!(
         "  {}: {}\n",
-        language.pick("Compartiments", "Slots"),
+        language.text("command-card-slots"),
         if slots.is_empty() {
             "-".to_owned()
         } else {
@@ -341,45 +317,40 @@ pub fn card_lines(card: &Value, language: Language) -> String {
         }
     ));
     let tries = if card["pin_blocked"] == true {
-        language
-            .pick(
-                "bloqué (« sceau card pin unblock »)",
-                "blocked (\"sceau card pin unblock\")",
-            )
-            .to_owned()
+        language.text("command-card-blocked").into_owned()
     } else {
         format!(
             "{} {}",
-            language.pick("essais restants", "tries left"),
+            language.text("command-card-tries-left"),
             text(&card["pin_retries"])
         )
     };
     let pad = match card["pin_pad"].as_bool() {
-        Some(true) => language.pick(", à taper sur le lecteur", ", typed on the reader"),
-        _ => "",
+        Some(true) => language.text("command-card-typed-on-the-reader"),
+        _ => Cow::Borrowed(""),
     };
     out.push_str(&format!(
         "  {}: {tries}{pad}\n",
-        language.pick("Code PIN", "PIN")
+        language.text("command-card-pin")
     ));
     if let Some(serial) = card["card_serial"].as_u64() {
-        let words = language.pick("Numéro de la carte", "Card's serial");
+        let words = language.text("command-card-serial");
         out.push_str(&format!("  {words} {serial}\n"));
     }
     if card["management_key_default"] == true {
-        out.push_str(language.pick(
-            "  ! clé d'administration d'usine : « sceau card management-key »\n",
-            "  ! factory management key: \"sceau card management-key\"\n",
+        out.push_str(&format!(
+            "  {}\n",
+            language.text("command-card-factory-management-key")
         ));
     }
     let enrolled = if card["enrolled"].is_null() {
-        language.pick("non", "no").to_owned()
+        language.text("command-card-no").into_owned()
     } else {
         text(&card["enrolled"]["label"])
     };
     out.push_str(&format!(
         "  {}: {enrolled}\n",
-        language.pick("Enrôlée", "Enrolled")
+        language.text("command-card-enrolled")
     ));
     out
 }

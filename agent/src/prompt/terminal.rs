@@ -4,6 +4,7 @@
 //! While the person thinks, the socket and signals are watched too: an action that is settled elsewhere is withdrawn at once, and the terminal is
 //! always left as it was found. Without a terminal nothing is ever answered. Text from the daemon is escaped already.
 
+use std::borrow::Cow;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::AsFd;
@@ -267,47 +268,26 @@ impl Client {
     }
 
     fn tell(&mut self, progress: &Progress) -> Result<(), ClientError> {
-        let pick = |fr: &str, en: &str| self.language.pick(fr, en).to_owned();
+        let say = |name: &str| self.language.text(name).into_owned();
         let text = match progress {
-            Progress::Queued => pick(
-                "Une autre demande est en cours…",
-                "Another request is being dealt with…",
-            ),
-            Progress::InsertKey { keys } if keys.is_empty() => pick(
-                "Branchez ou présentez la clé à enrôler…",
-                "Plug in or present the key to enrol…",
-            ),
-            Progress::InsertKey { keys } => format!(
-                "{}: {}…",
-                pick(
-                    "Branchez ou présentez votre clé",
-                    "Plug in or present your key"
-                ),
-                keys.join(", ")
-            ),
-            Progress::OnlyOneKey => pick(
-                "Plusieurs clés sont là : ne laissez que celle à enrôler…",
-                "Several keys are there: leave only the one to enrol…",
-            ),
-            Progress::TouchToChoose => pick(
-                "Plusieurs clés sont là : touchez celle à enrôler…",
-                "Several keys are there: touch the one to enrol…",
-            ),
-            Progress::InsertCard => pick("Introduisez la carte…", "Insert the card…"),
+            Progress::Queued => say("prompt-queued"),
+            Progress::InsertKey { keys } if keys.is_empty() => say("prompt-insert-key-to-enrol"),
+            Progress::InsertKey { keys } => {
+                format!("{}: {}…", say("prompt-insert-or-present"), keys.join(", "))
+            }
+            Progress::OnlyOneKey => say("prompt-only-one-key"),
+            Progress::TouchToChoose => say("prompt-touch-to-choose"),
+            Progress::InsertCard => say("prompt-insert-card"),
             Progress::TypeOnReader { reader, tries_left } => format!(
                 "{} ({reader}){}…",
-                pick(
-                    "Tapez le code PIN sur le lecteur",
-                    "Type the PIN on the reader"
-                ),
+                say("prompt-pin-on-reader"),
                 tries_text(*tries_left, self.language)
             ),
-            Progress::Touch { authenticator } => format!(
-                "{} ({authenticator})…",
-                pick("Touchez la clé", "Touch the key")
-            ),
-            Progress::Processing => pick("La clé travaille…", "The key is working…"),
-            Progress::Reporting => pick("Envoi au serveur…", "Sending to the server…"),
+            Progress::Touch { authenticator } => {
+                format!("{} ({authenticator})…", say("prompt-touch-the-key"))
+            }
+            Progress::Processing => say("prompt-processing"),
+            Progress::Reporting => say("prompt-reporting"),
             Progress::Withdrawn { .. } => return self.end_told(),
         };
         let line = if io::stderr().is_terminal() || self.tty.is_some() {
@@ -328,19 +308,18 @@ impl Client {
                 tries_left,
                 again,
             } => {
-                let pick = |fr: &str, en: &str| self.language.pick(fr, en).to_owned();
+                let say = |name: &str| self.language.text(name).into_owned();
                 let mut text = again_text(*again, self.language);
                 if let Some(left) = tries_left
                     && (again.is_some() || *left <= 3)
                 {
-                    text.push_str(&format!(
-                        "{} {left}.\n",
-                        pick("Essais restants :", "Tries left:")
-                    ));
+                    let values = [("count", (*left).into())];
+                    let left = self.language.text_with("prompt-tries-left", &values);
+                    text.push_str(&format!("{left}\n"));
                 }
                 text.push_str(&format!(
                     "{} ({authenticator}) : ",
-                    pick("Code PIN de la clé", "PIN of the key")
+                    say("prompt-pin-of-key")
                 ));
                 Ok(self.read(&text, true)?.map(|typed| typed.map(pin_answer)))
             }
@@ -357,12 +336,9 @@ impl Client {
             } => {
                 let language = self.language;
                 let again = match again {
-                    None => "",
-                    Some(Again::Wrong) => language.pick("Faux.\n", "Wrong.\n"),
-                    Some(Again::Unfit) => language.pick(
-                        "Cela ne convient pas (trop court, trop long, ou caractère refusé) ; rien n'a été envoyé.\n",
-                        "This will not do (too short, too long, or a character that it cannot have); nothing was sent.\n",
-                    ),
+                    None => String::new(),
+                    Some(Again::Wrong) => format!("{}\n", language.text("prompt-wrong")),
+                    Some(Again::Unfit) => format!("{}\n", language.text("prompt-unfit")),
                 };
                 let tries = tries_text(*tries_left, language);
                 let question = format!(
@@ -395,12 +371,10 @@ impl Client {
             if first.is_empty() {
                 return Ok(Ok(Some(Answer::Cancel)));
             }
-            let again = language.pick("Le même, encore une fois : ", "The same once more: ");
-            match self.read(again, true)? {
+            let again = format!("{} ", language.text("prompt-once-more"));
+            match self.read(&again, true)? {
                 Ok(Some(second)) if *second == *first => return Ok(Ok(Some(pin_answer(first)))),
-                Ok(Some(_)) => {
-                    self.write(language.pick("Les deux diffèrent.\n", "The two differ.\n"))?
-                }
+                Ok(Some(_)) => self.write(&format!("{}\n", language.text("prompt-two-differ")))?,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
             }
@@ -415,21 +389,15 @@ impl Client {
         let language = self.language;
         let text = match choice {
             CardChoice::AnotherTry { tries_left } => format!(
-                "{} ({card}){}.\n{}",
-                language.pick("Code PIN faux", "Wrong PIN"),
+                "{} ({card}){}.\n{} ",
+                language.text("prompt-wrong-pin-on-reader"),
                 tries_text(tries_left, language),
-                language.pick(
-                    "Le retaper sur le lecteur ? [o]ui, [n]on : ",
-                    "Type it on the reader again? [y]es, [n]o: "
-                )
+                language.text("prompt-type-again")
             ),
             CardChoice::ReplaceKey => format!(
-                "{} ({card}).\n{}",
-                language.pick(
-                    "Le compartiment 9C contient déjà une clé ; elle serait détruite pour toujours, et avec elle son enrôlement",
-                    "Slot 9C holds a key already; it would be destroyed for good, and its enrolment with it"
-                ),
-                language.pick("La remplacer ? [o]ui, [n]on : ", "Replace it? [y]es, [n]o: ")
+                "{} ({card}).\n{} ",
+                language.text("prompt-slot-used"),
+                language.text("prompt-replace")
             ),
         };
         loop {
@@ -454,12 +422,11 @@ impl Client {
     ) -> Result<Result<Option<Answer>, u8>, ClientError> {
         let language = self.language;
         self.write(&again_text(again, language))?;
-        self.write(&match language {
-            Language::Fr => format!("Cette clé ({authenticator}) n'a pas encore de code PIN ; il faut en choisir un, d'au moins {min_length} caractères.\nUne ligne vide abandonne.\n"),
-            Language::En => format!("This key ({authenticator}) has no PIN yet; choose one of at least {min_length} characters.\nAn empty line stops.\n"),
-        })?;
+        let values = [("key", authenticator.into()), ("count", min_length.into())];
+        let text = language.text_with("prompt-first-pin", &values);
+        self.write(&format!("{text}\n"))?;
         loop {
-            let first = match self.read(language.pick("Nouveau code PIN : ", "New PIN: "), true)? {
+            let first = match self.read(&format!("{} ", language.text("prompt-new-pin")), true)? {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
@@ -467,12 +434,10 @@ impl Client {
             if first.is_empty() {
                 return Ok(Ok(Some(Answer::Cancel)));
             }
-            let again = language.pick("Le même, encore une fois : ", "The same once more: ");
-            match self.read(again, true)? {
+            let again = format!("{} ", language.text("prompt-once-more"));
+            match self.read(&again, true)? {
                 Ok(Some(second)) if *second == *first => return Ok(Ok(Some(pin_answer(first)))),
-                Ok(Some(_)) => {
-                    self.write(language.pick("Les deux diffèrent.\n", "The two differ.\n"))?
-                }
+                Ok(Some(_)) => self.write(&format!("{}\n", language.text("prompt-two-differ")))?,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
             }
@@ -499,19 +464,14 @@ impl Client {
             text.push_str(&format!("\n  ! {warning}\n"));
         }
         if action.waiting > 0 {
-            text.push_str(&format!(
-                "  {}: {}\n",
-                language.pick("En attente derrière celle-ci", "Waiting behind this one"),
-                action.waiting
-            ));
+            let values = [("count", action.waiting.into())];
+            let behind = language.text_with("prompt-waiting-behind", &values);
+            text.push_str(&format!("  {behind}\n"));
         }
         self.write(&text)?;
         loop {
-            let question = language.pick(
-                "\nSceller cette action ? [o]ui, [n]on (refuser), [p]lus tard : ",
-                "\nSeal this action? [y]es, [n]o (refuse), [l]ater: ",
-            );
-            let typed = match self.read(question, false)? {
+            let question = format!("\n{} ", language.text("prompt-seal-question"));
+            let typed = match self.read(&question, false)? {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
@@ -527,11 +487,8 @@ impl Client {
 
     fn ask_reason(&mut self) -> Result<Result<Option<Answer>, u8>, ClientError> {
         loop {
-            let question = self.language.pick(
-                "Pourquoi ? [1] ce n'est pas moi (la session qui demande est suspendue), [2] c'est une erreur, [3] autre raison : ",
-                "Why? [1] it was not me (the session that asks is suspended), [2] it is a mistake, [3] another reason: ",
-            );
-            let typed = match self.read(question, false)? {
+            let question = format!("{} ", self.language.text("prompt-refuse-question"));
+            let typed = match self.read(&question, false)? {
                 Ok(Some(typed)) => typed,
                 Ok(None) => return Ok(Ok(None)),
                 Err(signal) => return Ok(Err(signal)),
@@ -636,47 +593,31 @@ fn pin_answer(typed: Zeroizing<String>) -> Answer {
 fn tries_text(tries_left: Option<u8>, language: Language) -> String {
     tries_left
         .map(|left| {
+            let values = [("count", left.into())];
             format!(
-                ", {} {left}",
-                language.pick("essais restants :", "tries left:")
+                ", {}",
+                language.text_with("prompt-tries-left-inline", &values)
             )
         })
         .unwrap_or_default()
 }
 
-fn secret_text(secret: CardSecret, language: Language) -> &'static str {
+fn secret_text(secret: CardSecret, language: Language) -> Cow<'static, str> {
     match secret {
-        CardSecret::Pin => language.pick("Code PIN de la carte", "PIN of the card"),
-        CardSecret::NewPin => language.pick(
-            "Nouveau code PIN, de 6 à 8 caractères",
-            "New PIN, 6 to 8 characters",
-        ),
-        CardSecret::Puk => language.pick("Code PUK de la carte", "PUK of the card"),
-        CardSecret::NewPuk => language.pick(
-            "Nouveau code PUK, de 6 à 8 caractères",
-            "New PUK, 6 to 8 characters",
-        ),
-        CardSecret::ManagementKey => language.pick(
-            "Clé d'administration, en hexadécimal",
-            "Management key, in hexadecimal",
-        ),
-        CardSecret::NewManagementKey => language.pick(
-            "Nouvelle clé d'administration, en hexadécimal",
-            "New management key, in hexadecimal",
-        ),
+        CardSecret::Pin => language.text("prompt-pin-of-card"),
+        CardSecret::NewPin => language.text("prompt-new-pin-of-card"),
+        CardSecret::Puk => language.text("prompt-puk-of-card"),
+        CardSecret::NewPuk => language.text("prompt-new-puk-of-card"),
+        CardSecret::ManagementKey => language.text("prompt-management-key"),
+        CardSecret::NewManagementKey => language.text("prompt-new-management-key"),
     }
 }
 
 fn again_text(again: Option<Again>, language: Language) -> String {
     match again {
         None => String::new(),
-        Some(Again::Wrong) => language.pick("Code PIN faux.\n", "Wrong PIN.\n").to_owned(),
-        Some(Again::Unfit) => language
-            .pick(
-                "Ce code PIN ne convient pas (trop court, trop long, ou refusé par la clé).\n",
-                "This PIN will not do (too short, too long, or refused by the key).\n",
-            )
-            .to_owned(),
+        Some(Again::Wrong) => format!("{}\n", language.text("prompt-wrong-pin")),
+        Some(Again::Unfit) => format!("{}\n", language.text("prompt-pin-unfit-key")),
     }
 }
 

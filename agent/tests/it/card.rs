@@ -159,7 +159,7 @@ fn attested_card_is_enrolled_and_seals_after_a_wrong_pin_and_a_touch() {
         .unwrap();
     let french = String::from_utf8(french.stdout).unwrap();
     assert!(
-        french.contains("Certificat valable jusqu'au 2026-12-01  ! expire bientôt"),
+        french.contains("Certificat valable jusqu’au 2026-12-01  ! expire bientôt"),
         "{french}"
     );
     let before = workstation.json(&["keys", "--json"])["keys"][0]["pin_retries"].clone();

@@ -254,7 +254,7 @@ fn sound_parts_are_said_to_be_so_in_both_languages() {
     assert!(english.contains("✓ agent"), "{english}");
     assert!(english.contains("→ sudo apt install pcscd"), "{english}");
     let french = workstation.in_french().sceau(&["doctor"]);
-    assert!(String::from_utf8_lossy(&french.stdout).contains("L'agent répond"));
+    assert!(String::from_utf8_lossy(&french.stdout).contains("L’agent répond"));
 }
 
 fn certificate_of(name: &str) -> (String, String) {

@@ -149,7 +149,7 @@ fn session_arms_the_watchdog_and_the_status_follows_what_waits() {
         300,
         serde_json::json!({}),
     ));
-    manager.await_words("STATUS=Connected; actions that await: 1");
+    manager.await_words("STATUS=Connected; one action awaits");
     eventually("five beats", || {
         (manager.hear().matches("WATCHDOG=1").count() >= 5).then_some(())
     });

@@ -194,7 +194,8 @@ fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    match run(Cli::parse().command) {
+    let cli: Cli = sceau_locale::help::parse(sceau_locale::Language::of_process());
+    match run(cli.command) {
         Ok((text, well)) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) if well => ExitCode::SUCCESS,
             Ok(()) => ExitCode::from(1),
@@ -212,5 +213,17 @@ fn main() -> ExitCode {
             eprintln!("sceau-witness: {error}");
             ExitCode::from(3)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn help_has_its_french() {
+        let lacking = sceau_locale::help::untranslated(&Cli::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
     }
 }

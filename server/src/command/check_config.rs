@@ -1,5 +1,6 @@
 //! `sceau-server check-config`: reads and checks everything that `serve` would, and says in words what it means.
 
+use sceau_locale::Language;
 use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config, load_judge, load_policy};
@@ -206,35 +207,28 @@ impl<'c> MetadataState<'c> {
     }
 
     fn text(&self, lang: &str) -> String {
-        let fr = lang == "fr";
+        let language = Language::from_locale(lang);
         let section = self.section;
-        let mut text = if fr {
-            format!(
-                "  liste FIDO : {}, demandée toutes les {}, signée par {} ; périmée de plus de {}, elle fait refuser enrôlements et approbations privilégiées\n",
-                section.source, section.refresh, section.leaf_name, section.grace
-            )
-        } else {
-            format!(
-                "  FIDO list: {}, asked every {}, signed by {}; when overdue by more than {}, enrolments and privileged approvals are refused\n",
-                section.source, section.refresh, section.leaf_name, section.grace
-            )
+        let asked = language.text_with(
+            "report-metadata",
+            &[
+                ("source", section.source.to_string().into()),
+                ("refresh", section.refresh.to_string().into()),
+                ("leaf", section.leaf_name.as_str().into()),
+                ("grace", section.grace.to_string().into()),
+            ],
+        );
+        let kept = match &self.kept {
+            None => language.text("report-metadata-none").into_owned(),
+            Some(list) => language.text_with(
+                "report-metadata-kept",
+                &[
+                    ("no", list.no().to_string().into()),
+                    ("models", list.metadata().entries().len().into()),
+                    ("next", list.metadata().next_update().to_string().into()),
+                ],
+            ),
         };
-        let standing = match (&self.kept, fr) {
-            (None, true) => "  aucune liste n'est encore gardée\n".to_owned(),
-            (None, false) => "  no list is kept yet\n".to_owned(),
-            (Some(list), _) => {
-                let (metadata, no) = (list.metadata(), list.no());
-                let (models, next) = (metadata.entries().len(), metadata.next_update());
-                if fr {
-                    format!(
-                        "  liste gardée : n° {no}, {models} modèles, la suivante au plus tard le {next}\n"
-                    )
-                } else {
-                    format!("  list kept: no {no}, {models} models, the next by {next}\n")
-                }
-            }
-        };
-        text.push_str(&standing);
-        text
+        format!("  {asked}\n  {kept}\n")
     }
 }

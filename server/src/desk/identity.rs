@@ -65,22 +65,15 @@ impl LoginClaim {
     pub(super) fn words(&self, is_new: bool) -> Words {
         let account = shown(self.email.as_deref().unwrap_or(&self.sub));
         let provider = shown(&self.idp_id);
-        let (fr, en) = if is_new {
-            (
-                " ET déclarer que ce compte est le vôtre, désormais",
-                " AND declare that this account is yours, from now on",
-            )
+        let name = if is_new {
+            "gate-login-action-new"
         } else {
-            ("", "")
+            "gate-login-action"
         };
-        Words {
-            fr: Some(format!(
-                "Se connecter par ProConnect, compte {account} (fournisseur {provider}){fr}"
-            )),
-            en: Some(format!(
-                "Sign in by ProConnect, account {account} (provider {provider}){en}"
-            )),
-        }
+        Words::of(
+            name,
+            &[("account", account.into()), ("provider", provider.into())],
+        )
     }
 }
 

@@ -64,7 +64,7 @@ impl Desk {
                 reason: "cards-not-enrolled".to_owned(),
                 detail: crate::piv::words("cards-not-enrolled", "en")
                     .unwrap_or_default()
-                    .to_owned(),
+                    .into_owned(),
             }),
         };
         let judged = judged.map(|it| NewKey::card(it, claim, &registering.action));

@@ -117,8 +117,10 @@ pub struct Notice {
     pub status: StatusCode,
     /// Stable code, kebab-case.
     pub code: String,
-    /// What people read, in French and English.
-    pub detail: [String; 2],
+    /// What people read: its name in the catalogue.
+    pub detail: &'static str,
+    /// The variables of that text.
+    pub values: Vec<(&'static str, Value)>,
     /// More members of the problem document.
     pub more: Map<String, Value>,
     /// `Retry-After`, in seconds.
@@ -126,13 +128,14 @@ pub struct Notice {
 }
 
 impl Notice {
-    /// A notice without more members.
+    /// A notice without more members. `detail`: a text of the catalogue.
     #[must_use]
-    pub fn new(status: StatusCode, code: &str, fr: &str, en: &str) -> Self {
+    pub fn new(status: StatusCode, code: &str, detail: &'static str) -> Self {
         Self {
             status,
             code: code.to_owned(),
-            detail: [fr.to_owned(), en.to_owned()],
+            detail,
+            values: Vec::new(),
             more: Map::new(),
             retry_after: None,
         }
@@ -145,11 +148,29 @@ impl Notice {
         self
     }
 
+    /// With a variable of its text: a number, which decides the plural, or words.
+    #[must_use]
+    pub fn say(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        self.values.push((name, value.into()));
+        self
+    }
+
     /// What people read in a language.
     #[must_use]
-    pub fn text(&self, language: Language) -> &str {
-        let [fr, en] = &self.detail;
-        if language == Language::Fr { fr } else { en }
+    pub fn text(&self, language: Language) -> String {
+        let values: Vec<_> = self
+            .values
+            .iter()
+            .map(|(name, value)| {
+                let value = match value {
+                    Value::Number(number) => number.as_i64().unwrap_or_default().into(),
+                    Value::String(text) => text.as_str().into(),
+                    other => other.to_string().into(),
+                };
+                (*name, value)
+            })
+            .collect();
+        language.text_with(self.detail, &values)
     }
 
     /// As an answer: a page for navigations, problem+json (RFC 9457) for everything else.
@@ -338,8 +359,12 @@ mod tests {
 
     #[test]
     fn a_delay_never_looks_like_success() {
-        let notice = Notice::new(StatusCode::UNAUTHORIZED, "approval-needed", "Clé.", "Key.")
-            .with("action_id", "x");
+        let notice = Notice::new(
+            StatusCode::UNAUTHORIZED,
+            "approval-needed",
+            "gate-approval-needed",
+        )
+        .with("action_id", "x");
         let answer = |list| {
             lead(
                 &client(list),

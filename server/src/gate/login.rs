@@ -358,23 +358,12 @@ async fn refused(
             tracing::warn!(%error, "a refused log-in could not be logged");
         }
     }
-    Notice::new(
-        StatusCode::FORBIDDEN,
-        "login-refused",
-        "La connexion par ProConnect n’a pas abouti, ou pas au niveau demandé : une clé matérielle est nécessaire. Recommencez.",
-        "The log-in by ProConnect did not succeed, or not at the level that is asked for: a hardware key is needed. Start again.",
-    )
-    .answer(&asked.client)
+    Notice::new(StatusCode::FORBIDDEN, "login-refused", "gate-login-refused").answer(&asked.client)
 }
 
 /// What a sign-in without a log-in is told, where one is needed.
 pub(super) fn needed(asked: &Asked<'_>) -> Response<Body> {
-    let notice = Notice::new(
-        StatusCode::FORBIDDEN,
-        "login-needed",
-        "Connectez-vous d’abord par ProConnect, avec le compte de cette personne.",
-        "Log in by ProConnect first, with this person's account.",
-    );
+    let notice = Notice::new(StatusCode::FORBIDDEN, "login-needed", "gate-login-needed");
     notice
         .with("login_url", format!("{}/.sceau/login", asked.base))
         .answer(&asked.client)

@@ -368,14 +368,15 @@ fn wanted(asked: &Asked<'_>, reader: &Reader, standing: Standing) -> NewAction {
         },
         params,
         request: None,
-        words: Some(crate::action::Words {
-            fr: Some(format!(
-                "Lire jusqu’à {limit} enregistrements de plus sur {host}, pendant {minutes} min (déjà lus : {used})"
-            )),
-            en: Some(format!(
-                "Read up to {limit} more records of {host}, for {minutes} min (read so far: {used})"
-            )),
-        }),
+        words: Some(crate::action::Words::of(
+            "gate-budget-action",
+            &[
+                ("limit", limit.into()),
+                ("host", host.as_str().into()),
+                ("minutes", minutes.into()),
+                ("used", used.into()),
+            ],
+        )),
     }
 }
 
@@ -448,33 +449,16 @@ fn explain(asked: &Asked<'_>, reader: &Reader, spent: Spent, counted: Counted) -
         counted.wanted,
     );
     let minutes = reader.budget.window.whole_minutes();
-    let (fr, en) = match spent {
-        Spent::Time => (
-            format!(
-                "Votre dernier toucher date de plus de {minutes} min. Touchez votre clé pour lire {limit} enregistrements de plus."
-            ),
-            format!(
-                "Your last touch is more than {minutes} min ago. Touch your key to read {limit} more records."
-            ),
-        ),
-        Spent::Records => (
-            format!(
-                "{used} enregistrements lus sur {limit}, et cette page en montre {wanted} nouveaux. Touchez votre clé pour continuer."
-            ),
-            format!(
-                "{used} of {limit} records were read, and this page shows {wanted} new ones. Touch your key to go on."
-            ),
-        ),
-        Spent::TooMany => (
-            format!(
-                "Cette réponse contient {wanted} enregistrements, un toucher en ouvre {limit}. Demandez-en moins à la fois."
-            ),
-            format!(
-                "This answer holds {wanted} records, a touch opens {limit}. Ask for fewer at a time."
-            ),
-        ),
+    let name = match spent {
+        Spent::Time => "gate-budget-time",
+        Spent::Records => "gate-budget-records",
+        Spent::TooMany => "gate-budget-too-many",
     };
-    let mut notice = Notice::new(StatusCode::FORBIDDEN, "budget-spent", &fr, &en);
+    let mut notice = Notice::new(StatusCode::FORBIDDEN, "budget-spent", name)
+        .say("minutes", minutes)
+        .say("limit", limit)
+        .say("used", used)
+        .say("wanted", wanted);
     notice.more = members(reader, spent, counted);
     let page = query_escape(&asked.target.path_and_query());
     notice.with("page", page)
@@ -484,8 +468,7 @@ fn unreadable() -> Notice {
     Notice::new(
         StatusCode::BAD_GATEWAY,
         "answer-not-counted",
-        "La réponse de l’application ne peut pas être comptée : elle n’est pas montrée.",
-        "The application's answer cannot be counted: it is not shown.",
+        "gate-answer-not-counted",
     )
 }
 
@@ -493,8 +476,7 @@ fn too_large() -> Notice {
     Notice::new(
         StatusCode::BAD_GATEWAY,
         "answer-too-large",
-        "La réponse de l’application est trop grande pour être comptée : elle n’est pas montrée.",
-        "The application's answer is too large to be counted: it is not shown.",
+        "gate-answer-too-large",
     )
     .with("limit", MAX_ANSWER)
 }

@@ -36,11 +36,8 @@ struct SignIn {
 
 pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> Response<Body> {
     if !crate::gate::canon::is_safe(&parts.method) && is_cross_site(&parts.headers, &asked.base) {
-        let (fr, en) = (
-            "Cette demande vient d’un autre site.",
-            "This request comes from another site.",
-        );
-        return Notice::new(StatusCode::FORBIDDEN, "cross-site", fr, en).answer(&asked.client);
+        return Notice::new(StatusCode::FORBIDDEN, "cross-site", "gate-cross-site")
+            .answer(&asked.client);
     }
     let segments: Vec<&str> = asked.target.segments().iter().map(String::as_str).collect();
     match (&parts.method, segments.get(1..).unwrap_or_default()) {
@@ -72,8 +69,7 @@ pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> 
 }
 
 fn nothing_here(asked: &Asked<'_>) -> Response<Body> {
-    let (fr, en) = ("Rien ici.", "Nothing here.");
-    Notice::new(StatusCode::NOT_FOUND, "not-found", fr, en).answer(&asked.client)
+    Notice::new(StatusCode::NOT_FOUND, "not-found", "gate-nothing-here").answer(&asked.client)
 }
 
 /// The sign-in page: by ProConnect first where that is configured, then by key.
@@ -122,11 +118,7 @@ fn wait(asked: &Asked<'_>) -> Duration {
 
 async fn open(asked: &Asked<'_>, parts: &Parts, body: Incoming) -> Response<Body> {
     let malformed = || {
-        let (fr, en) = (
-            "Il faut {\"person\": …} en JSON.",
-            "JSON {\"person\": …} is needed.",
-        );
-        Notice::new(StatusCode::BAD_REQUEST, "malformed", fr, en).answer(&asked.client)
+        Notice::new(StatusCode::BAD_REQUEST, "malformed", "gate-json-needed").answer(&asked.client)
     };
     let json = parts
         .headers
@@ -240,8 +232,7 @@ async fn action(asked: &Asked<'_>, parts: &Parts, id: &str) -> Response<Body> {
         Notice::new(
             StatusCode::NOT_FOUND,
             "unknown-action",
-            "Action inconnue.",
-            "Unknown action.",
+            "gate-unknown-action",
         )
     };
     let Some(session) = asked.visitor.active() else {
@@ -326,9 +317,8 @@ fn words(record: &ActionRecord, language: Language) -> String {
 /// What an action says of itself, with nothing in it that could be taken for ours (attack 23); its type where it says nothing.
 fn words_of(document: &str, kind: &str, language: Language) -> String {
     let document: serde_json::Value = serde_json::from_str(document).unwrap_or_default();
-    let language = if language == Language::Fr { "fr" } else { "en" };
     let said = document
-        .pointer(&format!("/words/{language}"))
+        .pointer(&format!("/words/{}", language.code()))
         .and_then(|text| text.as_str());
     display::show(said.unwrap_or(kind), display::LIMIT).text
 }

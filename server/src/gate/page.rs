@@ -12,9 +12,10 @@ const SCRIPT: &str = include_str!("page.js");
 /// The style of the server's own pages.
 const STYLE: &str = include_str!("../page/page.css");
 
+/// A page; its title is a text of the catalogue.
 fn html(language: Language, title: &str, body: &str) -> Response<Body> {
-    let lang = if language == Language::Fr { "fr" } else { "en" };
-    let title = escape(title);
+    let lang = language.code();
+    let title = say(language, title);
     let text = format!(
         "<!doctype html>\n<html lang=\"{lang}\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
@@ -59,16 +60,13 @@ pub(super) fn style() -> Response<Body> {
 /// A notice.
 #[must_use]
 pub(super) fn notice(notice: &Notice, language: Language) -> Response<Body> {
-    let (title, back) = match language {
-        Language::Fr => ("Demande non exécutée", "Se connecter avec sa clé"),
-        Language::En => ("Request not executed", "Sign in with your key"),
-    };
     let body = format!(
-        "<p role=\"alert\">{}</p>\n<p class=\"code\">{}</p>\n<p><a href=\"/.sceau/sign-in\">{back}</a></p>",
-        escape(notice.text(language)),
-        escape(&notice.code)
+        "<p role=\"alert\">{}</p>\n<p class=\"code\">{}</p>\n<p><a href=\"/.sceau/sign-in\">{}</a></p>",
+        escape(&notice.text(language)),
+        escape(&notice.code),
+        say(language, "gate-sign-in-title"),
     );
-    html(language, title, &body)
+    html(language, "gate-not-executed", &body)
 }
 
 /// What the sign-in page offers.
@@ -88,43 +86,14 @@ pub(super) struct SignIn<'a> {
 /// The sign-in page.
 #[must_use]
 pub(super) fn sign_in(language: Language, shown: &SignIn<'_>) -> Response<Body> {
-    let [
-        title,
-        person,
-        button,
-        wait,
-        refused,
-        limited,
-        browser,
-        proconnect,
-    ] = match language {
-        Language::Fr => [
-            "Connexion par clé",
-            "Votre identifiant",
-            "Se connecter",
-            "Touchez votre clé : votre agent vous demande de sceller cette connexion.",
-            "Connexion refusée ou expirée.",
-            "Impossible pour le moment. Réessayez plus tard.",
-            "Pas d’agent sur ce poste ? Sceller dans ce navigateur (nouvel onglet)",
-            "Se connecter avec ProConnect",
-        ],
-        Language::En => [
-            "Sign in with your key",
-            "Your identifier",
-            "Sign in",
-            "Touch your key: your agent asks you to seal this sign-in.",
-            "The sign-in was refused or has expired.",
-            "Not possible now. Try again later.",
-            "No agent on this workstation? Seal it in this browser (new tab)",
-            "Log in with ProConnect",
-        ],
-    };
+    let text = |name| say(language, name);
     let mut body = String::new();
     if shown.by_login {
         let next = crate::gate::notice::query_escape(shown.next);
         body.push_str(&format!(
-            "<p><a id=\"proconnect\" href=\"/.sceau/login?next={}\">{proconnect}</a></p>\n",
-            escape(&next)
+            "<p><a id=\"proconnect\" href=\"/.sceau/login?next={}\">{}</a></p>\n",
+            escape(&next),
+            text("gate-sign-in-proconnect"),
         ));
     }
     if shown.by_key {
@@ -136,6 +105,13 @@ pub(super) fn sign_in(language: Language, shown: &SignIn<'_>) -> Response<Body> 
             None => (String::new(), ""),
         };
         let seal = escape(shown.seal);
+        let [person, button] = [text("gate-sign-in-identifier"), text("gate-sign-in-button")];
+        let [wait, refused, limited] = [
+            text("gate-sign-in-wait"),
+            text("gate-sign-in-refused"),
+            text("gate-sign-in-limited"),
+        ];
+        let browser = text("gate-sign-in-browser");
         body.push_str(&format!(
             "<form id=\"sign-in\" data-next=\"{}\" data-seal=\"{seal}\"{auto}>\n<label for=\"person\">{person}</label>\n\
              <input id=\"person\" name=\"person\" autocomplete=\"username\" maxlength=\"64\" required autofocus{value}>\n\
@@ -145,7 +121,7 @@ pub(super) fn sign_in(language: Language, shown: &SignIn<'_>) -> Response<Body> 
             escape(shown.next)
         ));
     }
-    html(language, title, &body)
+    html(language, "gate-sign-in-title", &body)
 }
 
 /// What the page of an action shows.
@@ -163,60 +139,25 @@ pub(super) struct Shown<'a> {
 /// The page of an action: what it is, where it stands, and where the key is asked for.
 #[must_use]
 pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
-    let [waiting, executed, unknown, refused] = match language {
-        Language::Fr => [
-            "En attente de la clé",
-            "Demande exécutée",
-            "Issue inconnue",
-            "Demande non exécutée",
-        ],
-        Language::En => [
-            "Waiting for the key",
-            "Request executed",
-            "Outcome unknown",
-            "Request not executed",
-        ],
-    };
-    let [
-        say_pending,
-        say_approved,
-        say_executed,
-        say_consumed,
-        say_refused,
-        back,
-        browser,
-    ] = match language {
-        Language::Fr => [
-            "La demande attend une clé. Cette page continue d’elle-même.",
-            "Demande approuvée.",
-            "Demande exécutée.",
-            "La demande est partie et l’application n’a pas répondu : vérifiez avant de recommencer.",
-            "Demande refusée ou expirée : rien n’a été exécuté.",
-            "Continuer",
-            "Pas d’agent sur ce poste ? Lire et sceller dans ce navigateur",
-        ],
-        Language::En => [
-            "The request waits for a key. This page goes on by itself.",
-            "Request approved.",
-            "Request executed.",
-            "The request was sent and the application did not answer: check before you ask again.",
-            "Request refused or expired: nothing was executed.",
-            "Continue",
-            "No agent on this workstation? Read and seal it in this browser",
-        ],
-    };
     let (title, now) = match shown.state {
-        "pending" => (waiting, say_pending),
-        "approved" => (waiting, say_approved),
-        "executed" => (executed, say_executed),
-        "consumed" => (unknown, say_consumed),
-        _ => (refused, say_refused),
+        "pending" => ("gate-waiting", "pending"),
+        "approved" => ("gate-waiting", "approved"),
+        "executed" => ("gate-executed", "executed"),
+        "consumed" => ("gate-unknown", "consumed"),
+        _ => ("gate-not-executed", "refused"),
     };
+    let told: String = language
+        .family("gate-told")
+        .map(|(state, text)| format!(" data-{state}=\"{}\"", escape(&text)))
+        .collect();
+    let now = say(language, &format!("gate-told-{now}"));
+    let [back, browser] = [
+        say(language, "gate-continue"),
+        say(language, "gate-seal-in-browser"),
+    ];
     let id = escape(shown.id);
     let body = format!(
-        "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{id}\" data-state=\"{}\" \
-         data-pending=\"{say_pending}\" data-approved=\"{say_approved}\" data-executed=\"{say_executed}\" \
-         data-consumed=\"{say_consumed}\" data-refused=\"{say_refused}\">{now}</p>\n\
+        "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{id}\" data-state=\"{}\"{told}>{now}</p>\n\
          <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>\n<p><a id=\"seal\" href=\"{}{id}\"{}>{browser}</a></p>",
         escape(shown.words),
         escape(shown.state),
@@ -231,6 +172,7 @@ pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
 }
 
 /// A text of the catalogue, as HTML.
+#[must_use]
 pub(crate) fn say(language: Language, name: &str) -> String {
     escape(&language.text(name))
 }

@@ -82,12 +82,7 @@ async fn judge(
     let base = format!("{}://{host}", gate.scheme);
     let client = Client::read(&parts.headers, &base);
     let Some(site) = gate.site(&host) else {
-        let notice = Notice::new(
-            misdirected(),
-            "unknown-host",
-            "Aucune application ici.",
-            "No application here.",
-        );
+        let notice = Notice::new(misdirected(), "unknown-host", "gate-unknown-host");
         return notice.answer(&client);
     };
     let visitor = match visitor(&gate.desk, gate.cookies, &parts.headers).await {
@@ -232,11 +227,11 @@ fn has_body(headers: &HeaderMap) -> bool {
 /// Before anybody is prompted: not from another site's page, and with a session that a key has sealed.
 pub(super) fn may_ask(asked: &Asked<'_>, headers: &HeaderMap) -> Result<(), Refusal> {
     if is_cross_site(headers, &asked.base) {
-        let fr = "Cette demande vient de la page d’un autre site.";
-        let en = "This request comes from another site's page.";
-        return Err(Notice::new(StatusCode::FORBIDDEN, "cross-site", fr, en)
-            .answer(&asked.client)
-            .into());
+        return Err(
+            Notice::new(StatusCode::FORBIDDEN, "cross-site", "gate-cross-site")
+                .answer(&asked.client)
+                .into(),
+        );
     }
     match &asked.visitor {
         Visitor::Active(_) => Ok(()),
@@ -252,11 +247,13 @@ async fn read(
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let limit = asked.site.app.body_limit;
     let too_large = || {
-        let fr = "Le corps de la demande est trop grand.";
-        let en = "The request's body is too large.";
-        Notice::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", fr, en)
-            .with("limit", limit)
-            .answer(&asked.client)
+        Notice::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "gate-body-too-large",
+        )
+        .with("limit", limit)
+        .answer(&asked.client)
     };
     let announced = headers
         .get(CONTENT_LENGTH)
@@ -279,15 +276,13 @@ async fn read(
         Ok(Err(_)) => Err(bad_body("the body broke off", "body")
             .answer(&asked.client)
             .into()),
-        Err(_) => {
-            let fr = "Le corps de la demande n’arrive pas.";
-            let en = "The request's body does not arrive.";
-            Err(
-                Notice::new(StatusCode::REQUEST_TIMEOUT, "body-timeout", fr, en)
-                    .answer(&asked.client)
-                    .into(),
-            )
-        }
+        Err(_) => Err(Notice::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body-timeout",
+            "gate-body-timeout",
+        )
+        .answer(&asked.client)
+        .into()),
     }
 }
 
@@ -309,13 +304,13 @@ async fn ungated(
         let allowed =
             met.is_some_and(|met| matches!(met.route.purpose, Purpose::Free { upgrade: true }));
         if !allowed {
-            let fr = "Ce chemin n’accepte pas de WebSocket.";
-            let en = "This path takes no WebSocket: give it a route with upgrade = true.";
-            return Err(
-                Notice::new(StatusCode::FORBIDDEN, "upgrade-not-freed", fr, en)
-                    .answer(&asked.client)
-                    .into(),
-            );
+            return Err(Notice::new(
+                StatusCode::FORBIDDEN,
+                "upgrade-not-freed",
+                "gate-upgrade-not-freed",
+            )
+            .answer(&asked.client)
+            .into());
         }
         return upgrade(asked, parts).await;
     }
@@ -525,10 +520,13 @@ pub(super) async fn repeated(
         return Ok(None);
     };
     let unknown = || {
-        let fr = "Cette action n’est pas connue pour cette session.";
-        let en = "This action is not known for this session.";
         Refusal::from(
-            Notice::new(StatusCode::NOT_FOUND, "unknown-action", fr, en).answer(&asked.client),
+            Notice::new(
+                StatusCode::NOT_FOUND,
+                "unknown-action",
+                "gate-action-of-another-session",
+            )
+            .answer(&asked.client),
         )
     };
     let id: ActionId = name
@@ -552,13 +550,13 @@ pub(super) async fn repeated(
             && member("body_sha256") == Some(&request.body_sha256)
     });
     if !same {
-        let fr = "Cette action porte sur une autre demande.";
-        let en = "This action stands for another request.";
-        return Err(
-            Notice::new(StatusCode::CONFLICT, "different-request", fr, en)
-                .answer(&asked.client)
-                .into(),
-        );
+        return Err(Notice::new(
+            StatusCode::CONFLICT,
+            "different-request",
+            "gate-different-request",
+        )
+        .answer(&asked.client)
+        .into());
     }
     Ok(Some(record))
 }

@@ -35,14 +35,8 @@ pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts) -> Response<Body> {
 
 async fn decide(asked: &Asked<'_>, parts: &Parts) -> Result<Response<Body>, Refusal> {
     let headers = &parts.headers;
-    let (method, uri) = original(headers).ok_or_else(|| {
-        forbidden(
-            asked,
-            "no-original",
-            "Le proxy n’a pas transmis la demande.",
-            "The proxy passed no original request on.",
-        )
-    })?;
+    let (method, uri) =
+        original(headers).ok_or_else(|| forbidden(asked, "no-original", "gate-no-original"))?;
     let target = Target::parse(&uri)?;
     let mut claimed = headers.clone();
     claimed.remove("x-original-method");
@@ -68,12 +62,7 @@ async fn decide(asked: &Asked<'_>, parts: &Parts) -> Result<Response<Body>, Refu
         return Ok(passed(asked, None));
     }
     if is_cross_site(headers, &asked.base) {
-        return Err(forbidden(
-            asked,
-            "cross-site",
-            "Demande d’un autre site.",
-            "The request comes from another site.",
-        ));
+        return Err(forbidden(asked, "cross-site", "gate-cross-site"));
     }
     let Some(session) = asked.visitor.active() else {
         return Err(challenged(asked));
@@ -173,8 +162,7 @@ async fn sealed(
         Err(_) => Err(forbidden(
             asked,
             "already-used",
-            "Cette action a déjà servi.",
-            "This action has been used or has ended.",
+            "gate-already-used-or-ended",
         )),
     }
 }
@@ -194,8 +182,7 @@ fn passed(asked: &Asked<'_>, permit: Option<&str>) -> Response<Body> {
 }
 
 fn challenged(asked: &Asked<'_>) -> Refusal {
-    let (fr, en) = ("Connectez-vous avec votre clé.", "Sign in with your key.");
-    let mut response = Notice::new(StatusCode::UNAUTHORIZED, "sign-in-needed", fr, en)
+    let mut response = Notice::new(StatusCode::UNAUTHORIZED, "sign-in-needed", "gate-sign-in")
         .with("sign_in_url", format!("{}/.sceau/sign-in", asked.base))
         .answer(&asked.client);
     response
@@ -205,16 +192,11 @@ fn challenged(asked: &Asked<'_>) -> Refusal {
 }
 
 fn needs_body(asked: &Asked<'_>) -> Refusal {
-    forbidden(
-        asked,
-        "use-the-proxy",
-        "Cette demande doit passer par le portail Sceau en mode proxy : ici son corps n’est pas visible.",
-        "This request must go through the gate as a proxy: its body cannot be seen here. Give the route bodyless = true if it never has one.",
-    )
+    forbidden(asked, "use-the-proxy", "gate-use-the-proxy")
 }
 
-fn forbidden(asked: &Asked<'_>, code: &str, fr: &str, en: &str) -> Refusal {
-    Notice::new(StatusCode::FORBIDDEN, code, fr, en)
+fn forbidden(asked: &Asked<'_>, code: &str, name: &'static str) -> Refusal {
+    Notice::new(StatusCode::FORBIDDEN, code, name)
         .answer(&asked.client)
         .into()
 }

@@ -90,8 +90,7 @@ fn suspended() -> Notice {
     Notice::new(
         StatusCode::FORBIDDEN,
         "account-suspended",
-        "Ce compte a été suspendu avec la lignée dont il descend. Adressez-vous à votre administrateur.",
-        "This account was suspended with the lineage that it descends from. Ask your administrator.",
+        "gate-account-suspended",
     )
 }
 
@@ -99,7 +98,6 @@ fn unknown() -> Notice {
     Notice::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "account-unknown",
-        "Des comptes sont suspendus, et l’application ne dit pas lequel est le vôtre : réessayez plus tard.",
-        "Accounts are suspended, and the application does not say which one is yours: try again later.",
+        "gate-account-unknown",
     )
 }

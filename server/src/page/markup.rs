@@ -187,6 +187,17 @@ fn summary(language: Language, action: &Action, tongue: Tongue) -> String {
     list(rows)
 }
 
+/// Why it was refused or denied: in words where they are ours, and by its code, which a help desk asks for.
+fn because(language: Language, reason: &str) -> String {
+    let words = language.known(&format!("because-{reason}"));
+    let words = words.map(|words| format!("<p>{}</p>\n", escape(&words)));
+    let code = shown(reason);
+    format!(
+        "{}<p class=\"code\">{code}</p>\n",
+        words.unwrap_or_default()
+    )
+}
+
 /// The page of an action, for someone who may read it.
 pub(super) fn action(
     language: Language,
@@ -219,7 +230,7 @@ pub(super) fn action(
     };
     let reason = standing
         .reason
-        .map(|reason| format!("<p class=\"code\">{}</p>\n", shown(reason)))
+        .map(|reason| because(language, reason))
         .unwrap_or_default();
     let body = format!(
         "{}\n{reason}{warnings}{}\n<details>\n<summary>{}</summary>\n{}\n<p>SHA-256 <code>{}</code></p>\n</details>\n{}{}",
@@ -410,5 +421,33 @@ mod tests {
             &standing(State::Pending, false),
         );
         assert!(!other.contains("id=\"approve\"") && other.contains("<p id=\"back\" hidden>"));
+    }
+
+    #[test]
+    fn each_reason_of_ours_is_said_in_words_and_by_its_code() {
+        use crate::desk::RefusalReason;
+        use crate::policy::Reason;
+        let reasons = [
+            Reason::NoRule.as_str().to_owned(),
+            Reason::RequesterRole.as_str().to_owned(),
+            Reason::Condition.as_str().to_owned(),
+            Reason::RequesterInert.as_str().to_owned(),
+            Reason::RequesterSuspended.as_str().to_owned(),
+            Reason::HigherRole.as_str().to_owned(),
+            Reason::Contradiction.as_str().to_owned(),
+            Reason::Broken.as_str().to_owned(),
+            RefusalReason::NotMe.as_str().to_owned(),
+            RefusalReason::Mistake.as_str().to_owned(),
+            RefusalReason::Other.as_str().to_owned(),
+        ];
+        for language in [Language::Fr, Language::En] {
+            for reason in &reasons {
+                let text = because(language, reason);
+                assert!(text.starts_with("<p>") && text.contains(reason), "{text}");
+                assert!(text.matches("<p").count() == 2, "{text}");
+            }
+        }
+        let house = because(Language::Fr, "<house>");
+        assert_eq!(house, "<p class=\"code\">&lt;house&gt;</p>\n");
     }
 }

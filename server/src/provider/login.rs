@@ -153,14 +153,13 @@ fn action(
         },
         params,
         request: None,
-        words: Some(Words {
-            fr: Some(format!(
-                "Se connecter par ProConnect à « {name} ». Votre navigateur affiche le nombre {number} : s’il en affiche un autre, refusez."
-            )),
-            en: Some(format!(
-                "Sign in to “{name}” through ProConnect. Your browser shows the number {number}: if it shows another one, refuse."
-            )),
-        }),
+        words: Some(Words::of(
+            "page-provider-action",
+            &[
+                ("service", name.as_str().into()),
+                ("number", number.to_string().into()),
+            ],
+        )),
     })
 }
 

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use super::request::AuthorizationRequest;
 use crate::gate::client::Client;
 pub(super) use crate::gate::client::Language;
-use crate::gate::page::escape;
+use crate::gate::page::{escape, say};
 use crate::page::{asset, protect};
 use crate::store::login::Login;
 
@@ -17,16 +17,9 @@ pub(super) fn language(headers: &HeaderMap) -> Language {
     Client::read(headers, "").language
 }
 
-fn pick(language: Language, fr: &'static str, en: &'static str) -> &'static str {
-    match language {
-        Language::Fr => fr,
-        Language::En => en,
-    }
-}
-
 /// `back`: where a form's answer may lead outside.
 fn html(status: StatusCode, language: Language, title: &str, body: &str, back: &str) -> Response {
-    let lang = pick(language, "fr", "en");
+    let lang = language.code();
     let title = escape(title);
     let root = super::PATH;
     let text = format!(
@@ -72,17 +65,13 @@ pub(super) fn who(
     hint: &str,
     problem: Option<&str>,
 ) -> Response {
-    let title = pick(
-        language,
-        "Se connecter avec sa clé",
-        "Sign in with your key",
-    );
+    let title = language.text("page-provider-title");
     let service = request
         .sp_name
         .as_deref()
         .map(|name| {
-            let to = pick(language, "Service", "Service");
-            format!("<p>{to}: <q>{}</q></p>\n", escape(&bounded(name)))
+            let to = say(language, "page-provider-service");
+            format!("<p>{to} <q>{}</q></p>\n", escape(&bounded(name)))
         })
         .unwrap_or_default();
     let problem = problem
@@ -95,15 +84,11 @@ pub(super) fn who(
          <button>{}</button>\n</form>",
         super::PATH,
         escape(query),
-        pick(
-            language,
-            "Votre adresse professionnelle ou votre identifiant",
-            "Your professional address or identifier"
-        ),
+        say(language, "page-provider-who"),
         escape(hint),
-        pick(language, "Continuer", "Continue"),
+        say(language, "page-provider-continue"),
     );
-    html(StatusCode::OK, language, title, &body, "")
+    html(StatusCode::OK, language, &title, &body, "")
 }
 
 fn bounded(text: &str) -> String {
@@ -118,53 +103,8 @@ pub(super) fn waiting(
     number: Option<&str>,
     lower: bool,
 ) -> Response {
-    let title = pick(language, "Touchez votre clé", "Touch your key");
-    let texts = [
-        (
-            "pending",
-            pick(
-                language,
-                "Votre agent vous demande de sceller cette connexion. Comparez le nombre, puis touchez votre clé.",
-                "Your agent asks you to seal this sign-in. Compare the number, then touch your key.",
-            ),
-        ),
-        (
-            "approved",
-            pick(language, "Scellé. Vous continuez…", "Sealed. Going on…"),
-        ),
-        (
-            "refused",
-            pick(
-                language,
-                "Cette connexion a été refusée.",
-                "This sign-in was refused.",
-            ),
-        ),
-        (
-            "denied",
-            pick(
-                language,
-                "La politique ne permet pas cette connexion.",
-                "Policy does not allow this sign-in.",
-            ),
-        ),
-        (
-            "expired",
-            pick(
-                language,
-                "Le temps est écoulé. Revenez au service et recommencez.",
-                "The time is over. Go back to the service and start again.",
-            ),
-        ),
-        (
-            "used",
-            pick(
-                language,
-                "Cette connexion a déjà servi. Revenez au service.",
-                "This sign-in was used already. Go back to the service.",
-            ),
-        ),
-    ];
+    let title = language.text("page-provider-touch");
+    let texts: Vec<_> = language.family("page-provider-told").collect();
     let data: String = texts
         .iter()
         .map(|(name, text)| format!(" data-{name}=\"{}\"", escape(text)))
@@ -172,28 +112,20 @@ pub(super) fn waiting(
     let now = texts
         .iter()
         .find(|(name, _)| *name == state)
-        .map_or("", |(_, text)| text);
+        .map_or("", |(_, text)| text.as_ref());
     // A name that is nobody's shows a number too, always the same one for that sign-in.
     let decoy = format!("{:04}", login.id.0.as_u128() % 10_000);
     let shown = number.unwrap_or(&decoy);
     let path = format!("{}/login/{}", super::PATH, login.id);
-    let here = pick(
-        language,
-        "Ma clé est branchée ici : l’utiliser dans ce navigateur",
-        "My key is plugged in here: use it in this browser",
-    );
-    let failed = pick(
-        language,
-        "La clé n’a pas répondu. Réessayez, ou utilisez votre agent.",
-        "The key did not answer. Try again, or use your agent.",
-    );
-    let go_on = pick(language, "Continuer", "Continue");
+    let here = say(language, "page-provider-here");
+    let failed = language.text("page-provider-failed");
+    let go_on = say(language, "page-provider-continue");
     let mut body = format!(
         "<p class=\"number\"><strong>{}</strong></p>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-login=\"{path}\" \
          data-state=\"{state}\" data-failed=\"{}\"{data}>{}</p>\n<p><button id=\"here\" type=\"button\" hidden>{here}</button></p>\n\
          <p><a id=\"next\" href=\"{path}/continue\"{}>{go_on}</a></p>",
         escape(shown),
-        escape(failed),
+        escape(&failed),
         escape(now),
         if state == "approved" { "" } else { " hidden" },
     );
@@ -202,51 +134,39 @@ pub(super) fn waiting(
         back = format!(" {}", origin(&login.request.redirect_uri));
         body.push_str(&format!(
             "\n<form method=\"post\" action=\"{path}/lower\">\n<p>{}</p>\n<button>{}</button>\n</form>",
-            pick(
-                language,
-                "Sans clé, le service apprend un niveau plus faible et peut refuser.",
-                "Without a key the service is told a lower level, and may refuse.",
-            ),
-            pick(language, "Continuer sans clé", "Continue without a key"),
+            say(language, "page-provider-lower"),
+            say(language, "page-provider-lower-continue"),
         ));
     }
-    html(StatusCode::OK, language, title, &body, &back)
+    html(StatusCode::OK, language, &title, &body, &back)
 }
 
 fn notice(status: StatusCode, language: Language, text: &str, code: &str) -> Response {
-    let title = pick(language, "Connexion", "Sign-in");
+    let title = language.text("page-provider-notice");
     let body = format!(
         "<p role=\"alert\">{}</p>\n<p class=\"code\">{}</p>",
         escape(text),
         escape(code)
     );
-    html(status, language, title, &body, "")
+    html(status, language, &title, &body, "")
 }
 
 /// The request came from nobody whom we know.
 pub(super) fn unanswerable(language: Language, reason: &'static str) -> Response {
-    let text = pick(
-        language,
-        "Cette demande ne vient pas d’un service connu. Revenez au service et recommencez.",
-        "This request does not come from a known service. Go back to the service and start again.",
-    );
-    notice(StatusCode::BAD_REQUEST, language, text, reason)
+    let text = language.text("page-provider-unanswerable");
+    notice(StatusCode::BAD_REQUEST, language, &text, reason)
 }
 
 /// The person has no role that this service asks for.
 pub(super) fn not_allowed(language: Language) -> Response {
-    let text = pick(
-        language,
-        "Votre rôle ne permet pas de vous connecter à ce service.",
-        "Your role does not allow you to sign in to this service.",
-    );
-    notice(StatusCode::FORBIDDEN, language, text, "role")
+    let text = language.text("page-provider-not-allowed");
+    notice(StatusCode::FORBIDDEN, language, &text, "role")
 }
 
 /// Signed out.
 pub(super) fn signed_out(language: Language) -> Response {
-    let text = pick(language, "Vous êtes déconnecté.", "You are signed out.");
-    notice(StatusCode::OK, language, text, "signed-out")
+    let text = language.text("page-provider-signed-out");
+    notice(StatusCode::OK, language, &text, "signed-out")
 }
 
 #[cfg(test)]

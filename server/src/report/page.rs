@@ -51,7 +51,7 @@ struct Table<'p> {
 }
 
 impl<'p> Table<'p> {
-    fn new(page: &'p mut String, heads: &[&str]) -> Self {
+    fn new(page: &'p mut String, heads: &[String]) -> Self {
         page.push_str("<table><thead><tr>");
         for head in heads {
             let _ = write!(page, "<th scope=\"col\">{head}</th>");
@@ -78,26 +78,29 @@ impl Drop for Table<'_> {
 /// The page.
 #[must_use]
 pub fn page(incident: &Incident, language: Language) -> String {
-    let pick = |fr, en| language.pick(fr, en);
+    let say = |name: &str| escape(&language.text(name));
     let name = incident
         .accounts
         .first()
         .map_or("", |account| &account.display);
-    let title = pick("Rapport d’incident", "Incident report");
+    let title = say("report-title");
+    let covers = language.text_with(
+        "report-covers",
+        &[
+            ("house", incident.house.as_str().into()),
+            ("since", incident.since.as_str().into()),
+            ("until", incident.until.as_str().into()),
+            ("made", incident.generated_at.as_str().into()),
+        ],
+    );
     let mut page = format!(
         "<!doctype html>\n<html lang=\"{}\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}: {}</title><style>{STYLE}</style></head><body>\n<h1>{title}: {} ({})</h1>\n<p>{}, {} {} {} {}. {} {}.</p>\n",
-        pick("fr", "en"),
+         <title>{title}: {}</title><style>{STYLE}</style></head><body>\n<h1>{title}: {} ({})</h1>\n<p>{}</p>\n",
+        language.code(),
         escape(name),
         escape(name),
         escape(&incident.person),
-        escape(&incident.house),
-        pick("du", "from"),
-        escape(&incident.since),
-        pick("au", "to"),
-        escape(&incident.until),
-        pick("Établi le", "Made on"),
-        escape(&incident.generated_at),
+        escape(&covers),
     );
     summary(&mut page, incident, language);
     accounts(&mut page, incident, language);
@@ -114,70 +117,40 @@ fn heading(page: &mut String, text: &str) {
 }
 
 fn summary(page: &mut String, incident: &Incident, language: Language) {
-    let pick = |fr, en| language.pick(fr, en);
-    heading(
-        page,
-        pick(
-            "1. Nature de la violation (notification sous 72 heures)",
-            "1. Nature of the breach (notification within 72 hours)",
-        ),
-    );
+    let say = |name: &str| escape(&language.text(name));
+    heading(page, &say("report-heading-nature"));
     let done = incident
         .actions
         .iter()
         .filter(|action| action["is_done"] == true)
         .count();
     let records: u64 = incident.records_read.values().sum();
-    let mut table = Table::new(
-        page,
-        &[pick("Constat", "Finding"), pick("Nombre", "Number")],
-    );
+    let mut table = Table::new(page, &[say("report-finding"), say("report-number")]);
     for (what, count) in [
         (
-            pick(
-                "Comptes concernés (la personne et ceux qu’elle a créés)",
-                "Accounts concerned (the person and those they made)",
-            ),
+            say("report-accounts-concerned"),
             incident.accounts.len() as u64,
         ),
         (
-            pick("Actions demandées", "Actions asked for"),
+            say("report-actions-asked-for"),
             incident.actions.len() as u64,
         ),
-        (pick("dont exécutées", "of which done"), done as u64),
+        (say("report-of-which-done"), done as u64),
         (
-            pick(
-                "Approbations données à d’autres",
-                "Approvals given to others",
-            ),
+            say("report-approvals-given-to-others"),
             incident.approvals.len() as u64,
         ),
+        (say("report-records-read"), records),
         (
-            pick(
-                "Enregistrements lus, comptés par la passerelle",
-                "Records read, as counted by the gate",
-            ),
-            records,
-        ),
-        (
-            pick("Suspensions et révocations", "Suspensions and revocations"),
+            say("report-suspensions-and-revocations"),
             incident.suspensions.len() as u64,
         ),
-        (pick("Alertes", "Alerts"), incident.alerts.len() as u64),
+        (say("report-alerts"), incident.alerts.len() as u64),
     ] {
-        table.row(&[what.to_owned(), count.to_string()]);
+        table.row(&[what, count.to_string()]);
     }
     drop(table);
-    for text in [
-        pick(
-            "Catégories de données et de personnes concernées, conséquences probables (à compléter par le délégué à la protection des données)",
-            "Categories of data and of persons concerned, likely consequences (to be filled in by the data protection officer)",
-        ),
-        pick(
-            "Mesures prises ou envisagées (à compléter ; les suspensions sont ci-dessous)",
-            "Measures taken or planned (to be filled in; suspensions are below)",
-        ),
-    ] {
+    for text in [say("report-fill-categories"), say("report-fill-measures")] {
         let _ = writeln!(
             page,
             "<p>{text}</p><div class=\"fill\" contenteditable=\"true\"></div>"
@@ -186,15 +159,15 @@ fn summary(page: &mut String, incident: &Incident, language: Language) {
 }
 
 fn accounts(page: &mut String, incident: &Incident, language: Language) {
-    let pick = |fr, en| language.pick(fr, en);
-    heading(page, pick("2. Comptes et clés", "2. Accounts and keys"));
+    let say = |name: &str| escape(&language.text(name));
+    heading(page, &say("report-heading-accounts"));
     let heads = [
-        pick("Compte", "Account"),
-        pick("Nom", "Name"),
-        pick("État", "State"),
-        pick("Créé par", "Made by"),
-        pick("Créé le", "Made on"),
-        pick("Clés", "Keys"),
+        say("report-account"),
+        say("report-name"),
+        say("report-state"),
+        say("report-made-by"),
+        say("report-account-made-on"),
+        say("report-keys"),
     ];
     let mut table = Table::new(page, &heads);
     for account in &incident.accounts {
@@ -226,15 +199,15 @@ fn accounts(page: &mut String, incident: &Incident, language: Language) {
 }
 
 fn actions(page: &mut String, incident: &Incident, language: Language) {
-    let pick = |fr, en| language.pick(fr, en);
-    heading(page, pick("3. Actions demandées", "3. Actions asked for"));
+    let say = |name: &str| escape(&language.text(name));
+    heading(page, &say("report-heading-actions"));
     let heads = [
-        pick("Quand", "When"),
-        pick("Par", "By"),
-        pick("Action", "Action"),
-        pick("Sur", "On"),
-        pick("État", "State"),
-        pick("Approuvée par", "Approved by"),
+        say("report-when"),
+        say("report-by"),
+        say("report-action"),
+        say("report-on"),
+        say("report-state"),
+        say("report-approved-by"),
     ];
     let mut table = Table::new(page, &heads);
     for action in &incident.actions {
@@ -260,23 +233,17 @@ fn actions(page: &mut String, incident: &Incident, language: Language) {
 }
 
 fn approvals(page: &mut String, incident: &Incident, language: Language) {
-    let pick = |fr, en| language.pick(fr, en);
+    let say = |name: &str| escape(&language.text(name));
     if incident.approvals.is_empty() {
         return;
     }
-    heading(
-        page,
-        pick(
-            "4. Approbations données à d’autres",
-            "4. Approvals given to others",
-        ),
-    );
+    heading(page, &say("report-heading-approvals"));
     let heads = [
-        pick("Quand", "When"),
-        pick("Par", "By"),
-        pick("Action", "Action"),
-        pick("Demandée par", "Asked for by"),
-        pick("État", "State"),
+        say("report-when"),
+        say("report-by"),
+        say("report-action"),
+        say("report-asked-for-by"),
+        say("report-state"),
     ];
     let mut table = Table::new(page, &heads);
     for approval in &incident.approvals {
@@ -295,14 +262,14 @@ fn approvals(page: &mut String, incident: &Incident, language: Language) {
 }
 
 fn timeline(page: &mut String, incident: &Incident, language: Language) {
-    let pick = |fr, en| language.pick(fr, en);
-    heading(page, pick("5. Chronologie", "5. Time line"));
+    let say = |name: &str| escape(&language.text(name));
+    heading(page, &say("report-heading-timeline"));
     let heads = [
-        pick("Quand", "When"),
-        "#",
-        pick("Inscription", "Entry"),
-        pick("Qui", "Who"),
-        pick("Données", "Data"),
+        say("report-when"),
+        "#".to_owned(),
+        say("report-entry"),
+        say("report-who"),
+        say("report-data"),
     ];
     let mut table = Table::new(page, &heads);
     for moment in &incident.timeline {
@@ -323,15 +290,12 @@ fn timeline(page: &mut String, incident: &Incident, language: Language) {
 }
 
 fn proofs(page: &mut String, incident: &Incident, language: Language) {
-    let pick = |fr, en| language.pick(fr, en);
-    heading(page, pick("6. Preuves", "6. Proofs"));
+    let say = |name: &str| escape(&language.text(name));
+    heading(page, &say("report-heading-proofs"));
     let _ = writeln!(
         page,
         "<p>{}</p>\n<pre>sceau-verify report incident.json --log-key log.vkey</pre>\n<pre>{}</pre>",
-        pick(
-            "Chaque ligne de la chronologie est une inscription du journal, dont la présence sous ce point de contrôle signé se vérifie hors ligne, sans notre serveur :",
-            "Each line of the time line is an entry of the log; that it is under this signed checkpoint can be checked offline, without our server:"
-        ),
+        say("report-proofs"),
         escape(&incident.log.checkpoint)
     );
 }

@@ -548,7 +548,7 @@ async fn the_report_shows_who_would_fall() {
     assert_eq!(text.lines().count(), 2);
     let (code, text, _) = command(folder, &["check-config"]);
     assert_eq!(code, Some(0));
-    assert!(text.contains("list kept: no 7, 1 models"), "{text}");
+    assert!(text.contains("list kept: no 7, 1 model,"), "{text}");
 
     // A revoking list, brought by hand; the running server has not seen it.
     std::fs::write(&source, sign(8, &revoked("2026-01-02"))).unwrap();

@@ -69,7 +69,8 @@ enum Failure {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli: Cli = sceau_locale::help::parse(sceau_locale::Language::of_process());
+    let result = match cli.command {
         Command::Assertion(args) => assertion::run(&args),
         Command::Registration(args) => registration::run(&args),
         Command::Metadata(args) => metadata::run(&args),
@@ -130,4 +131,16 @@ fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
         )));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn help_has_its_french() {
+        let lacking = sceau_locale::help::untranslated(&Cli::command());
+        assert!(lacking.is_empty(), "{lacking:#?}");
+    }
 }

@@ -1,0 +1,51 @@
+# Why an action was refused, and what to do, by reason. Other reasons come from the policies of the house, and are shown as they are.
+
+because-no-rule = No rule allows this person to do this. If you need it, ask your administrator.
+because-requester-role = Another role is needed to ask for this. Turn to somebody who has it, or to your administrator.
+because-condition-not-met = A condition of the rule is not met. Your administrator can say which.
+because-requester-inert = The account that asks has no key of its own yet: enrol one first.
+because-requester-suspended = The person who asks is suspended. Ask your administrator.
+because-higher-role = Nobody gives a role higher than their own. Ask somebody who has it.
+because-policies-contradict = Two rules contradict each other. Tell your administrator.
+because-policy-error = A rule could not be applied. Tell your administrator.
+because-not-me = The person said that it was not them: the session that asked is suspended, and the administrator is told.
+because-mistake = The person said that it was a mistake. Ask again if it is still needed.
+because-other = The person refused for another reason. Ask them which.
+because-client-gone = The page or program that asked was gone before the answer. Ask again if it is still needed.
+because-hold-timeout = Nobody answered in time. Ask again when whoever must approve is there.
+because-cannot-be-done = What was asked for cannot be done any more: its target has changed meanwhile. See where it stands, then ask again.
+because-requester-not-active = The person who had asked is not active any more.
+because-approval-lapsed = An approval does not count any more: the person, their role or their key has changed. Ask again.
+because-signed-out = The person signed out meanwhile. Sign in again, then ask again.
+because-key-suspended = The key was suspended meanwhile. Call the help desk.
+
+## Why a card is not enrolled (docs/piv.md)
+because-card-cards-not-enrolled = this server enrols no cards
+because-card-no-attestation = neither the card's maker nor a configured issuer says where its key lives
+because-card-slot-not-9c = the key is not in slot 9c, which alone signs approvals
+because-card-weak-key-generation = this firmware makes RSA keys that can be computed (CVE-2017-15361)
+because-card-pin-policy-never = the card signs without a PIN; make the key anew with PIN policy `always`
+because-card-pin-policy-once = the card does not ask for the PIN at each signature; make the key anew with PIN policy `always`
+because-card-pin-policy-match-once = the card does not ask for finger or PIN at each signature; make the key anew with policy `match-always`
+because-card-pin-policy-always = the key's PIN policy is not wanted here
+because-card-pin-policy-match-always = the key's PIN policy is not wanted here
+because-card-touch-policy-never = the card signs without a touch: a program could approve by itself; make the key anew with touch policy `always`
+because-card-touch-policy-cached = one touch allows fifteen seconds of signatures; make the key anew with touch policy `always`
+because-card-touch-policy-always = the key's touch policy is not wanted here
+because-card-firmware-too-old = the card's firmware is too old
+because-card-edition-not-certified = the card is not of the certified edition that is wanted
+because-card-serial-not-listed = the card is not in the list of those that may be enrolled
+because-card-signature-malformed = the card's signature is not of its form
+because-card-unsupported-key = keys of this kind do not sign approvals
+because-card-key-usage = the certificate does not let its key sign
+because-card-policy-missing = the certificate asserts none of the policies that are demanded
+because-card-certificate-revoked = the certificate was revoked
+because-card-crl-missing = no list of revoked certificates of the issuer is at hand
+because-card-crl-not-fresh = the list of revoked certificates is too old
+because-card-crl-signature-invalid = the list of revoked certificates is not signed by the issuer
+because-card-ocsp-missing = no OCSP responder gave an answer about this certificate
+because-card-ocsp-not-fresh = the OCSP answer is too old
+because-card-ocsp-responder-not-authorized = the OCSP responder was not appointed by the issuer
+because-card-ocsp-signature-invalid = the OCSP answer is not signed by the responder that it names
+because-card-certificate-unknown = the OCSP responder does not know this certificate
+because-card-leaf-is-authority = the certificate is an authority's

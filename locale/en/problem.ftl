@@ -1,0 +1,32 @@
+# What the server’s API refuses, by code: what happened, and what to do. Without a full stop: the code follows in brackets.
+
+problem-already-settled = The action is settled already
+problem-already-used = The action has been used, and is good only once
+problem-clock-went-back = The server’s clock went back: it decides nothing more. Tell your administrator
+problem-cosignatures-missing = The log’s witnesses have not seen this approval yet. Try again in a moment; if it goes on, tell your administrator
+problem-cross-site = The request comes from another site’s page; nothing was done
+problem-expired = The time is over; nothing was done. Ask again
+problem-forbidden = You cannot do this, or the person is suspended. Ask your administrator
+problem-internal = The server has a fault; nothing was done. Tell your administrator, with the time
+problem-level-unreachable = Policy asks for less than the level that this service wants: nothing was done. Tell the administrator
+problem-limited = Too many requests. Wait a minute, then try again
+problem-lineage-changed = The lineage has changed since it was shown to you; nothing was done. Look at it again, then try again
+problem-malformed = The request is malformed: this workstation and the server may be of different versions. Tell your administrator
+problem-metadata-missing = The server has no list of key models: it approves nothing privileged. Tell your administrator
+problem-metadata-stale = The server’s list of key models is overdue: it approves nothing privileged. Tell your administrator
+problem-method-not-allowed = The server does not know this request: this workstation may be of another version. Tell your administrator
+problem-not-an-approver = You cannot approve this request with this key
+problem-not-found = The server does not know this, or it does not concern you. Check what you typed
+problem-not-verified = The key’s answer was not accepted; nothing was done. Tell the help desk
+problem-registration-refused = This key is not accepted here. Ask the help desk for another one
+problem-review-first = An earlier opening was not reviewed: "sceau break-glass review" first
+problem-session-absent = The key of this session does not show itself. Put it back, or sign in again
+problem-session-ended = You are not signed in any more: "sceau sign-in"
+problem-session-pending = The sign-in still waits for your key
+problem-session-suspended = Your session was suspended. Ask your administrator
+problem-still-pending = Other people still have to approve
+problem-too-large = The request is too large; nothing was done. Send less at a time
+problem-unauthenticated = You are not signed in: "sceau sign-in"
+problem-unavailable = The server does not answer as it should. Try again in a moment
+problem-unknown-person = This person is not known here. Check the identifier
+problem-unsupported-media-type = The server does not read this request: this workstation may be of another version. Tell your administrator

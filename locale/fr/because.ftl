@@ -1,0 +1,51 @@
+# Pourquoi une action a été refusée, et que faire, par raison. D’autres raisons viennent des politiques de la maison, et sont montrées telles quelles.
+
+because-no-rule = Aucune règle ne permet cela à cette personne. Si vous en avez besoin, adressez-vous à votre administrateur.
+because-requester-role = Il faut un autre rôle pour demander cela. Adressez-vous à quelqu’un qui l’a, ou à votre administrateur.
+because-condition-not-met = Une condition de la règle n’est pas remplie. Votre administrateur peut dire laquelle.
+because-requester-inert = Le compte qui demande n’a pas encore de clé à lui : enrôlez-en une d’abord.
+because-requester-suspended = La personne qui demande est suspendue. Adressez-vous à votre administrateur.
+because-higher-role = Personne ne donne un rôle plus élevé que le sien. Demandez à quelqu’un qui l’a.
+because-policies-contradict = Deux règles se contredisent. Prévenez votre administrateur.
+because-policy-error = Une règle n’a pas pu être appliquée. Prévenez votre administrateur.
+because-not-me = La personne a dit que ce n’était pas elle : la session qui demandait est suspendue, et l’administrateur est prévenu.
+because-mistake = La personne a dit que c’était une erreur. Refaites la demande si elle est encore utile.
+because-other = La personne a refusé pour une autre raison. Demandez-lui laquelle.
+because-client-gone = La page ou le programme qui demandait est parti avant la réponse. Refaites la demande si elle est encore utile.
+because-hold-timeout = Personne n’a répondu à temps. Refaites la demande quand la personne qui doit approuver est là.
+because-cannot-be-done = Ce qui était demandé ne peut plus se faire : l’objet a changé entre-temps. Regardez où il en est, puis refaites la demande.
+because-requester-not-active = La personne qui avait demandé n’est plus active.
+because-approval-lapsed = Une approbation ne compte plus : la personne, son rôle ou sa clé a changé. Refaites la demande.
+because-signed-out = La personne s’est déconnectée entre-temps. Reconnectez-vous, puis refaites la demande.
+because-key-suspended = La clé a été suspendue entre-temps. Appelez l’assistance.
+
+## Pourquoi une carte n’est pas enrôlée (docs/piv.md)
+because-card-cards-not-enrolled = ce serveur n’enrôle pas de cartes
+because-card-no-attestation = ni le fabricant de la carte ni un émetteur configuré ne dit où vit sa clé
+because-card-slot-not-9c = la clé n’est pas dans l’emplacement 9c, qui seul signe les approbations
+because-card-weak-key-generation = ce micrologiciel fabrique des clés RSA que l’on peut calculer (CVE-2017-15361)
+because-card-pin-policy-never = la carte signe sans code PIN ; refaire la clé avec la règle PIN « always »
+because-card-pin-policy-once = la carte ne demande pas le code PIN à chaque signature ; refaire la clé avec la règle PIN « always »
+because-card-pin-policy-match-once = la carte ne demande pas le doigt ou le code à chaque signature ; refaire la clé avec la règle « match-always »
+because-card-pin-policy-always = la règle PIN de la clé n’est pas admise ici
+because-card-pin-policy-match-always = la règle PIN de la clé n’est pas admise ici
+because-card-touch-policy-never = la carte signe sans qu’on la touche : un programme pourrait approuver seul ; refaire la clé avec la règle de toucher « always »
+because-card-touch-policy-cached = un seul toucher vaut quinze secondes de signatures ; refaire la clé avec la règle de toucher « always »
+because-card-touch-policy-always = la règle de toucher de la clé n’est pas admise ici
+because-card-firmware-too-old = le micrologiciel de la carte est trop ancien
+because-card-edition-not-certified = la carte n’est pas de l’édition certifiée demandée
+because-card-serial-not-listed = la carte n’est pas dans la liste de celles que l’on peut enrôler
+because-card-signature-malformed = la signature de la carte n’a pas la forme attendue
+because-card-unsupported-key = ce genre de clé ne signe pas d’approbations
+because-card-key-usage = le certificat ne permet pas à sa clé de signer
+because-card-policy-missing = le certificat n’affirme aucune des politiques demandées
+because-card-certificate-revoked = le certificat a été révoqué
+because-card-crl-missing = aucune liste de révocation de l’émetteur n’est disponible
+because-card-crl-not-fresh = la liste de révocation est trop ancienne
+because-card-crl-signature-invalid = la liste de révocation n’est pas signée par l’émetteur
+because-card-ocsp-missing = aucun répondeur OCSP n’a répondu au sujet de ce certificat
+because-card-ocsp-not-fresh = la réponse OCSP est trop ancienne
+because-card-ocsp-responder-not-authorized = le répondeur OCSP n’a pas été désigné par l’émetteur
+because-card-ocsp-signature-invalid = la réponse OCSP n’est pas signée par le répondeur qu’elle nomme
+because-card-certificate-unknown = le répondeur OCSP ne connaît pas ce certificat
+because-card-leaf-is-authority = le certificat est celui d’une autorité

@@ -1,0 +1,32 @@
+# Ce que l’API du serveur refuse, par code : ce qui est arrivé, et que faire. Sans point final : le code suit entre parenthèses.
+
+problem-already-settled = L’action est déjà réglée
+problem-already-used = L’action a déjà servi, et ne sert qu’une fois
+problem-clock-went-back = L’horloge du serveur est revenue en arrière : il ne décide plus rien. Prévenez votre administrateur
+problem-cosignatures-missing = Les témoins du journal n’ont pas encore vu cette approbation. Réessayez dans un instant ; si cela dure, prévenez votre administrateur
+problem-cross-site = La demande vient de la page d’un autre site ; rien n’a été fait
+problem-expired = Le temps est écoulé ; rien n’a été fait. Refaites la demande
+problem-forbidden = Vous ne pouvez pas faire cela, ou la personne est suspendue. Adressez-vous à votre administrateur
+problem-internal = Le serveur a un défaut ; rien n’a été fait. Prévenez votre administrateur, avec l’heure
+problem-level-unreachable = La politique ne demande pas le niveau que ce service veut : rien n’a été fait. Prévenez l’administrateur
+problem-limited = Trop de demandes. Attendez une minute, puis recommencez
+problem-lineage-changed = La lignée a changé depuis qu’elle vous a été montrée ; rien n’a été fait. Regardez-la de nouveau, puis recommencez
+problem-malformed = La demande est mal formée : ce poste et le serveur ne sont peut-être pas de la même version. Prévenez votre administrateur
+problem-metadata-missing = Le serveur n’a pas la liste des modèles de clés : il n’approuve rien de privilégié. Prévenez votre administrateur
+problem-metadata-stale = La liste des modèles de clés du serveur est périmée : il n’approuve rien de privilégié. Prévenez votre administrateur
+problem-method-not-allowed = Le serveur ne connaît pas cette demande : ce poste est peut-être d’une autre version. Prévenez votre administrateur
+problem-not-an-approver = Vous ne pouvez pas approuver cette demande avec cette clé
+problem-not-found = Le serveur ne connaît pas cela, ou cela ne vous concerne pas. Vérifiez ce que vous avez tapé
+problem-not-verified = La réponse de la clé n’a pas été acceptée ; rien n’a été fait. Prévenez l’assistance
+problem-registration-refused = Cette clé n’est pas acceptée ici. Demandez-en une autre à l’assistance
+problem-review-first = Une ouverture précédente n’est pas revue : « sceau break-glass review » d’abord
+problem-session-absent = La clé de cette session ne se montre pas. Remettez-la, ou connectez-vous de nouveau
+problem-session-ended = Vous n’êtes plus connecté : « sceau sign-in »
+problem-session-pending = La connexion attend encore votre clé
+problem-session-suspended = Votre session a été suspendue. Adressez-vous à votre administrateur
+problem-still-pending = D’autres personnes doivent encore approuver
+problem-too-large = La demande est trop grande ; rien n’a été fait. Envoyez moins à la fois
+problem-unauthenticated = Vous n’êtes pas connecté : « sceau sign-in »
+problem-unavailable = Le serveur ne répond pas comme il faut. Réessayez dans un instant
+problem-unknown-person = Cette personne n’est pas connue ici. Vérifiez l’identifiant
+problem-unsupported-media-type = Le serveur ne lit pas cette demande : ce poste est peut-être d’une autre version. Prévenez votre administrateur
