@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::agent::{Agent, Failure};
 use crate::ceremony::{Consented, Proposal, Sealed, Unfit};
+use crate::enrolment;
 use crate::life::message;
 use crate::locale::Language;
 use crate::log;
@@ -240,8 +241,8 @@ pub async fn seal(
     consented: Consented,
     token: Option<&Token>,
 ) -> Result<Sealed, Failure> {
-    let (authenticator, index) = match holder(agent, prompt, &consented).await {
-        Holder::Key(authenticator, index) => (authenticator, index),
+    let (authenticator, index, typed) = match holder(agent, prompt, &consented).await? {
+        Holder::Key(authenticator, index, typed) => (authenticator, index, typed),
         Holder::Card(card, index) => {
             let armed = consented.with_card(index)?;
             let (key, digest) = (armed.public_key(), armed.digest());
@@ -262,7 +263,7 @@ pub async fn seal(
     let signing = with_pin(
         prompt,
         &authenticator,
-        None,
+        typed,
         async |pin: Option<Pin>, told: &mut dyn FnMut(Keepalive)| {
             presence::signs(agent, &key_id, action).await;
             let credential = armed.credential().to_vec();
@@ -298,14 +299,22 @@ pub async fn seal(
 
 /// What holds one of the keys, and which.
 enum Holder {
-    /// A FIDO2 key; its place among [`Consented::credentials`].
-    Key(Ready, usize),
+    /// A FIDO2 key; its place among [`Consented::credentials`]; its PIN, where the person has just chosen it.
+    Key(Ready, usize, Option<Secret>),
     /// A PIV card; its place among [`Consented::card_keys`].
     Card(ReadyCard, usize),
 }
 
-/// The first authenticator that holds one of the keys, and which; waits for one to be put in.
-async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) -> Holder {
+/// The first authenticator that holds one of the keys, and which; waits for one to be put in. One that insists on another PIN says nothing of what it
+/// holds before that is chosen.
+///
+/// # Errors
+/// [`Failure`], when such a PIN was not chosen.
+async fn holder(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    consented: &Consented,
+) -> Result<Holder, Failure> {
     let credentials = consented.credentials();
     let card_keys = consented.card_keys();
     let mut asked: Vec<u64> = Vec::new();
@@ -340,7 +349,7 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
             .await;
         let found = match found {
             Ok(found) => found,
-            Err((card, index)) => return Holder::Card(card, index),
+            Err((card, index)) => return Ok(Holder::Card(card, index)),
         };
         let Some(authenticator) = found else {
             told = true;
@@ -353,6 +362,7 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
             continue;
         };
         asked.push(authenticator.id);
+        let (authenticator, typed) = enrolment::with_own_pin(agent, prompt, authenticator).await?;
         match authenticator
             .locate(agent.config.rp_id.as_str(), credentials.clone())
             .await
@@ -362,7 +372,7 @@ async fn holder(agent: &Agent, prompt: &mut impl Prompt, consented: &Consented) 
                     .iter()
                     .position(|credential| *credential == found)
                 {
-                    return Holder::Key(authenticator, index);
+                    return Ok(Holder::Key(authenticator, index, typed));
                 }
             }
             Ok(None) => {}

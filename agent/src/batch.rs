@@ -16,17 +16,20 @@ use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use sceau_ctap::Entropy;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::locale::Language;
+use crate::prompt::Secret;
+use crate::reader::SystemEntropy;
 
 /// The longest list, in bytes and in persons.
 const MAX_BYTES: u64 = 1024 * 1024;
 const MAX_PERSONS: usize = 1000;
 
 /// What the person showed. The kind alone is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Document {
     /// National identity card.
@@ -42,6 +45,15 @@ pub enum Document {
 }
 
 impl Document {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::IdentityCard,
+        Self::Passport,
+        Self::ResidencePermit,
+        Self::DrivingLicence,
+        Self::StaffCard,
+    ];
+
     /// For people.
     #[must_use]
     pub fn words(self, language: Language) -> Cow<'static, str> {
@@ -81,6 +93,20 @@ pub struct Person {
     pub document: Document,
     /// One key, or main and spare.
     keys: u8,
+}
+
+impl Person {
+    /// Somebody whom the server knows, and who gets a key in the place of another.
+    #[must_use]
+    pub fn known(id: &str, display: &str, document: Document) -> Self {
+        Self {
+            id: id.to_owned(),
+            display: display.to_owned(),
+            roles: Vec::new(),
+            document,
+            keys: 1,
+        }
+    }
 }
 
 /// Why a list, or a journal, cannot be used.
@@ -207,6 +233,21 @@ pub fn read_list(text: &str) -> Result<Vec<Person>, BatchError> {
     Ok(persons)
 }
 
+/// A PIN for the way: eight random digits, which its person changes before anything else; `None` when the system has no randomness.
+#[must_use]
+pub fn transport_pin() -> Option<Secret> {
+    let mut digits = String::with_capacity(8);
+    let mut byte = [0];
+    while digits.len() < 8 {
+        SystemEntropy.fill(&mut byte).ok()?;
+        // Without the last six values each digit is as likely as another.
+        if byte[0] < 250 {
+            digits.push(char::from(b'0' + byte[0] % 10));
+        }
+    }
+    Some(Secret::new(digits))
+}
+
 /// Reads a list from a file.
 ///
 /// # Errors
@@ -237,6 +278,8 @@ pub struct Task {
     pub person: Person,
     /// Which.
     pub which: Which,
+    /// The key of theirs in whose place it comes, while that one counts still: the server revokes it once the new one is used.
+    pub replaces: Option<Uuid>,
 }
 
 impl Task {
@@ -275,6 +318,7 @@ pub fn tasks(persons: &[Person]) -> Vec<Task> {
                 .map(|which| Task {
                     person: person.clone(),
                     which: *which,
+                    replaces: None,
                 })
         })
         .collect()
@@ -315,6 +359,9 @@ pub struct Handed {
     pub serial: Option<String>,
     /// As the key tells it.
     pub firmware: Option<u64>,
+    /// It has a PIN for the way, and insists on another one.
+    #[serde(default)]
+    pub transport_pin: bool,
     /// RFC 3339.
     pub at: String,
 }
@@ -393,6 +440,15 @@ impl Journal {
             .map_err(fault)
     }
 
+    /// Whether something was begun and is not done.
+    #[must_use]
+    pub fn is_unfinished(&self, task: &Task) -> bool {
+        matches!(
+            self.step(task),
+            Some(Step::Asked { .. } | Step::Invited { .. })
+        )
+    }
+
     /// Who was handed the key with this serial number.
     #[must_use]
     pub fn holder(&self, serial: &str) -> Option<&str> {
@@ -467,6 +523,7 @@ mod tests {
             aaguid: None,
             serial: Some("S1".into()),
             firmware: None,
+            transport_pin: false,
             at: "2026-11-22T00:00:00Z".into(),
         };
         journal.set(&all[1], Some(Step::Done(handed))).unwrap();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sceau_ctap::{Keepalive, Pin};
+use sceau_ctap::{Keepalive, Pin, config};
 use serde::Serialize;
 
 use crate::agent::{Agent, Failure};
@@ -37,12 +37,14 @@ pub struct Enrolled {
     pub serial: Option<String>,
     /// Its firmware, as it tells it.
     pub firmware: Option<u64>,
+    /// It has the PIN for the way, and insists on another one.
+    pub transport_pin: bool,
     /// Whether a session came with it and was kept.
     pub signed_in: bool,
 }
 
 /// How a key is enrolled.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct Wanted {
     /// A name for it.
     pub label: Option<String>,
@@ -50,6 +52,8 @@ pub struct Wanted {
     pub card: bool,
     /// It is somebody else's: whoever is signed in here stays so.
     pub handover: bool,
+    /// A PIN for the way, where the key can be made to insist on another one before it signs anything; elsewhere the person types one.
+    pub transport_pin: Option<Secret>,
 }
 
 /// Enrols the authenticator that is there; waits for one to be put in.
@@ -67,8 +71,10 @@ pub async fn enroll(
         label,
         card,
         handover,
+        transport_pin,
     } = wanted;
     let mut about = (None, None);
+    let mut forced = false;
     let _turn = agent.turn(prompt).await;
     let opened: OpenedEnrolment = agent
         .server
@@ -141,7 +147,17 @@ pub async fn enroll(
             serial(agent, authenticator.id),
             authenticator.info.firmware_version,
         );
-        let (authenticator, typed) = with_a_pin(agent, prompt, authenticator).await?;
+        let for_the_way = for_the_way(&authenticator, transport_pin)?;
+        let (authenticator, typed) = match &for_the_way {
+            Some(pin) => with_this_pin(agent, authenticator, pin).await?,
+            None => {
+                let (authenticator, set) = with_a_pin(agent, prompt, authenticator).await?;
+                match set {
+                    Some(set) => (authenticator, Some(set)),
+                    None => with_own_pin(agent, prompt, authenticator).await?,
+                }
+            }
+        };
         let rp = (
             enrolling.rp_id().as_str().to_owned(),
             opened.rp.name.clone(),
@@ -168,6 +184,19 @@ pub async fn enroll(
             made.attestation_object(),
             !authenticator.is_u2f(),
         )?;
+        if let Some(pin) = &for_the_way {
+            // Before the server hears of it: a key that could not be made to insist is not enrolled.
+            let pin = Pin::new(pin.expose()).map_err(|_| AuthenticatorError::PinUnfit)?;
+            let info = authenticator.force_pin_change(pin).await?;
+            if !info.force_pin_change {
+                return Err(AuthenticatorError::PinChangeRequired.into());
+            }
+            agent
+                .authenticators
+                .borrow_mut()
+                .describe(authenticator.id, Condition::Ready(info));
+            forced = true;
+        }
         prompt.tell(Progress::Reporting);
         let transports = if authenticator.info.transports.is_empty() {
             vec![match authenticator.transport {
@@ -215,6 +244,7 @@ pub async fn enroll(
         model: registered.model,
         serial: about.0,
         firmware: about.1,
+        transport_pin: forced,
         signed_in,
     })
 }
@@ -292,6 +322,122 @@ async fn touched(agent: &Agent, ready: Vec<Ready>) -> Option<Ready> {
         chosen = chosen => chosen,
         () = others => None,
     }
+}
+
+/// The PIN for the way, where this authenticator can be made to insist on another one.
+fn for_the_way(
+    authenticator: &Ready,
+    transport_pin: Option<Secret>,
+) -> Result<Option<Secret>, Failure> {
+    let Some(pin) = transport_pin.filter(|_| config::can_force_pin_change(&authenticator.info))
+    else {
+        return Ok(None);
+    };
+    match authenticator.info.options.client_pin {
+        Some(false) => Ok(Some(pin)),
+        // Somebody knows its PIN, or did: it is not new.
+        _ => Err(Failure::Misuse(
+            "this key has a PIN already: reset it first (sceau keys reset)",
+        )),
+    }
+}
+
+async fn with_this_pin(
+    agent: &Agent,
+    mut authenticator: Ready,
+    pin: &Secret,
+) -> Result<(Ready, Option<Secret>), Failure> {
+    let set = Pin::new(pin.expose()).map_err(|_| AuthenticatorError::PinUnfit)?;
+    let info = authenticator.set_pin(set).await?;
+    agent
+        .authenticators
+        .borrow_mut()
+        .describe(authenticator.id, Condition::Ready(info.clone()));
+    authenticator.info = info;
+    Ok((authenticator, Some(Secret::new(pin.expose().to_owned()))))
+}
+
+/// An authenticator whose PIN was for the way insists on another one: its person types the first, and chooses the second, which is returned.
+pub(crate) async fn with_own_pin(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    mut authenticator: Ready,
+) -> Result<(Ready, Option<Secret>), Failure> {
+    let (mut wrong, mut unfit) = (None, None);
+    let mut set = None;
+    if authenticator.info.force_pin_change {
+        prompt.tell(Progress::OwnPin);
+    }
+    while authenticator.info.force_pin_change {
+        let question = Question::Pin {
+            authenticator: authenticator.name.clone(),
+            tries_left: Some(authenticator.pin_retries().await?.left),
+            again: wrong,
+        };
+        let Answer::Pin(current) = prompt.ask(question).await else {
+            return Err(Failure::Declined { reported: false });
+        };
+        let question = Question::NewPin {
+            authenticator: authenticator.name.clone(),
+            min_length: authenticator.info.min_pin_length,
+            again: unfit,
+        };
+        let Answer::Pin(typed) = prompt.ask(question).await else {
+            return Err(Failure::Declined { reported: false });
+        };
+        (wrong, unfit) = (None, None);
+        let changed = match (Pin::new(current.expose()), Pin::new(typed.expose())) {
+            (Err(_), _) => Err(AuthenticatorError::WrongPin),
+            (_, Err(_)) => Err(AuthenticatorError::PinUnfit),
+            (Ok(current), Ok(new)) => authenticator.change_pin(current, new).await,
+        };
+        match changed {
+            Ok(info) => {
+                agent
+                    .authenticators
+                    .borrow_mut()
+                    .describe(authenticator.id, Condition::Ready(info.clone()));
+                authenticator.info = info;
+                set = Some(typed);
+            }
+            Err(AuthenticatorError::WrongPin) => wrong = Some(Again::Wrong),
+            Err(AuthenticatorError::PinUnfit) => unfit = Some(Again::Unfit),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok((authenticator, set))
+}
+
+/// Erases an authenticator for good: every credential on it, for every service, and its PIN. `named` is what the person typed: the authenticator's
+/// serial number, or its name where it tells none.
+///
+/// # Errors
+/// [`Failure::Misuse`] when nothing, or something else, is of that name; [`Failure::Authenticator`], as when it was not put in just before.
+pub async fn danger_reset(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    named: &str,
+) -> Result<(), Failure> {
+    let _turn = agent.turn(prompt).await;
+    let authenticator = one_authenticator(agent, prompt).await;
+    let own = serial(agent, authenticator.id).unwrap_or_else(|| authenticator.name.clone());
+    if own != named {
+        return Err(Failure::Misuse("the key that is there has another name"));
+    }
+    let name = authenticator.name.clone();
+    let mut told = |keepalive| {
+        if keepalive == Keepalive::UpNeeded {
+            prompt.tell(Progress::Touch {
+                authenticator: name.clone(),
+            });
+        }
+    };
+    let info = authenticator.danger_reset(&mut told).await?;
+    agent
+        .authenticators
+        .borrow_mut()
+        .describe(authenticator.id, Condition::Ready(info));
+    Ok(())
 }
 
 /// Makes sure that the authenticator has a PIN: offers to set one when it has none, and returns it.

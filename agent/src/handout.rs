@@ -1,16 +1,19 @@
 //! The help desk's side of an enrolment: a `key.enroll` action that the operator's own key seals, and the invitation that comes of it once everybody
-//! has sealed. What the new key does with it is [`crate::enrolment`]'s; the list of persons is [`crate::batch`]'s.
+//! has sealed; and the keys that a person has, and the end of one of them. What the new key does with it is [`crate::enrolment`]'s; the list of persons is [`crate::batch`]'s.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::agent::{Agent, Failure};
 use crate::approval::Outcome;
+use crate::lineage;
 use crate::locale::Language;
 use crate::own;
 use crate::prompt::Prompt;
+use crate::text;
 
 /// How long one look waits for others to seal.
 const WAIT: Duration = Duration::from_secs(10);
@@ -29,6 +32,61 @@ pub async fn invite(
     let target = json!({ "kind": "person", "id": named("id"), "display": named("display") });
     let params = json!({ "person": person });
     own::ask(agent, prompt, language, "key.enroll", target, params).await
+}
+
+/// A person and their keys, as the server tells them (docs/api.md).
+///
+/// # Errors
+/// [`Failure`].
+pub async fn held(agent: &Agent, person: &str) -> Result<Value, Failure> {
+    let path = format!("/v1/persons/{}/keys", lineage::segment(person)?);
+    Ok(agent
+        .server
+        .get(&path, Some(&agent.token()?), Duration::ZERO)
+        .await?)
+}
+
+/// Asks for `key.revoke` of one of a person's keys, and has the operator seal it. What it is called is the server's to say.
+///
+/// # Errors
+/// [`Failure`]; [`Failure::Misuse`] when the person has no such key.
+pub async fn revoke(
+    agent: &Agent,
+    prompt: &mut impl Prompt,
+    language: Language,
+    person: &str,
+    key: Uuid,
+    reason: Why,
+) -> Result<(Uuid, Outcome), Failure> {
+    let held = held(agent, person).await?;
+    let keys = held["keys"].as_array().into_iter().flatten();
+    let mut named = keys.filter(|one| one["key_id"] == json!(key));
+    let found = named
+        .next()
+        .ok_or(Failure::Misuse("the person has no such key"))?;
+    let text = |value: &Value| text::one_line(value.as_str().unwrap_or_default(), 100);
+    let display = format!(
+        "{} ({})",
+        text(&found["label"]),
+        text(&held["person"]["display"])
+    );
+    let target = json!({ "kind": "key", "id": key, "display": display });
+    let params = json!({ "key_id": key, "reason": reason });
+    own::ask(agent, prompt, language, "key.revoke", target, params).await
+}
+
+/// Why a help desk ends a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Why {
+    /// Nobody knows where it is.
+    Lost,
+    /// It does not work any more.
+    Damaged,
+    /// Its PIN was wrong too often: only a reset helps, and that erases it.
+    PinBlocked,
+    /// Another one takes its place.
+    Replaced,
 }
 
 /// Where such an action stands: `{"state","invitation"?}`. The server shows the invitation once, to its requester alone.

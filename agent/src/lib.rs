@@ -7,7 +7,7 @@
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
 //! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`], [`desktop`], [`bridge`] and [`administration`] (people) · [`life`],
 //! [`doctor`] and [`manual`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
-//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`], [`break_glass`], [`record`] and [`handout`] ask for what these seal, [`batch`] for a list of persons · [`presence`] and [`seat`] (the key stays, and somebody sits here).
+//! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`], [`break_glass`], [`record`] and [`handout`] ask for what these seal, [`batch`] for a list of persons, [`guide`] along the paths of a help desk · [`presence`] and [`seat`] (the key stays, and somebody sits here).
 
 pub mod administration;
 pub mod agent;
@@ -21,6 +21,7 @@ pub mod desktop;
 pub mod device;
 pub mod doctor;
 pub mod enrolment;
+pub mod guide;
 pub mod handout;
 pub mod hidraw;
 pub mod life;

@@ -49,7 +49,7 @@ pub async fn ask(
 }
 
 /// A person's identifier that can be a segment of a path.
-fn segment(person: &str) -> Result<&str, Failure> {
+pub(crate) fn segment(person: &str) -> Result<&str, Failure> {
     let plain = !person.is_empty()
         && person.len() <= 64
         && person

@@ -210,6 +210,8 @@ pub enum Progress {
         /// Tries left, when the card tells.
         tries_left: Option<u8>,
     },
+    /// The authenticator's PIN was for the way only: it is typed once more, and then the person's own.
+    OwnPin,
     /// The authenticator waits for a touch.
     Touch {
         /// The authenticator, for people.

@@ -82,6 +82,27 @@ enum Op {
         /// For somebody else: whoever sits here stays who they are.
         #[serde(default)]
         handover: bool,
+        /// A PIN for the way.
+        transport_pin: Option<Secret>,
+    },
+    /// A person's keys.
+    Held {
+        /// Whose.
+        person: String,
+    },
+    /// Ask to revoke one of a person's keys, and seal it.
+    Revoke {
+        /// Whose.
+        person: String,
+        /// Which.
+        key: Uuid,
+        /// Why.
+        reason: handout::Why,
+    },
+    /// Erase the authenticator that is there.
+    DangerReset {
+        /// Its serial number, or its name where it tells none, as the person typed it.
+        named: String,
     },
     /// Ask to enrol a key for somebody, and seal it.
     Invite {
@@ -121,6 +142,9 @@ enum Op {
         /// The digest of the lineage that was shown, when all of it is meant.
         #[serde(default)]
         set: Option<Value>,
+        /// They do not come back: their keys are revoked besides.
+        #[serde(default)]
+        leaves: bool,
     },
     /// Ask for a person to be restored, and seal it.
     Restore {
@@ -441,11 +465,13 @@ async fn perform(
             label,
             card,
             handover,
+            transport_pin,
         } => {
             let wanted = enrolment::Wanted {
                 label,
                 card,
                 handover,
+                transport_pin,
             };
             let enrolled = enrolment::enroll(agent, prompt, language, &invitation, wanted).await?;
             Ok(json!(enrolled))
@@ -455,16 +481,37 @@ async fn perform(
             Ok(outcome_json(id, &outcome))
         }
         Op::Invited { action } => handout::invited(agent, action).await,
+        Op::Held { person } => handout::held(agent, &person).await,
+        Op::Revoke {
+            person,
+            key,
+            reason,
+        } => {
+            let asked = handout::revoke(agent, prompt, language, &person, key, reason);
+            let (id, outcome) = asked.await?;
+            Ok(outcome_json(id, &outcome))
+        }
+        Op::DangerReset { named } => {
+            enrolment::danger_reset(agent, prompt, &named).await?;
+            Ok(json!({ "erased": true }))
+        }
         Op::SignIn { person } => {
             let signed_in = sign_in::sign_in(agent, prompt, language, person).await?;
             Ok(json!({ "person": signed_in.person, "session_id": signed_in.session_id }))
         }
         Op::Lineage { person, svg } => lineage::look(agent, &person, svg).await,
-        Op::Suspend { person, set } => {
-            let params = match set {
+        Op::Suspend {
+            person,
+            set,
+            leaves,
+        } => {
+            let mut params = match set {
                 Some(set) => json!({ "person": person, "cascade": true, "set": set }),
                 None => json!({ "person": person }),
             };
+            if leaves {
+                params["leaves"] = json!(true);
+            }
             let asked = lineage::ask(agent, prompt, language, "person.suspend", &person, params);
             let (id, outcome) = asked.await?;
             Ok(outcome_json(id, &outcome))

@@ -33,6 +33,8 @@ impl Permissions {
     pub const GET_ASSERTION: Self = Self(0x02);
     /// `cm`: manage credentials.
     pub const CREDENTIAL_MANAGEMENT: Self = Self(0x04);
+    /// `acfg`: configure the authenticator.
+    pub const AUTHENTICATOR_CONFIGURATION: Self = Self(0x20);
 
     /// Both.
     #[must_use]

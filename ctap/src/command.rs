@@ -17,7 +17,9 @@ pub const RESET: u8 = 0x07;
 pub const GET_NEXT_ASSERTION: u8 = 0x08;
 /// `authenticatorCredentialManagement`
 pub const CREDENTIAL_MANAGEMENT: u8 = 0x0a;
-/// The same in CTAP 2.1 preview keys.
+/// `authenticatorConfig`
+pub const CONFIG: u8 = 0x0d;
+/// The same as [`CREDENTIAL_MANAGEMENT`] in CTAP 2.1 preview keys.
 pub const CREDENTIAL_MANAGEMENT_PREVIEW: u8 = 0x41;
 /// `authenticatorSelection`
 pub const SELECTION: u8 = 0x0b;

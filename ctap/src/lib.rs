@@ -7,7 +7,7 @@
 //! ```text
 //! ceremony   register, authenticate, locate: the whole conversation
 //!    │
-//! credential, assertion, client_pin, credential_management, info, command, u2f: one request, one reply
+//! credential, assertion, client_pin, config, credential_management, info, command, u2f: one request, one reply
 //!    │
 //! device::Device     call(command, parameters, progress)
 //!    ├── hid::HidDevice   CTAPHID over port::PacketPort
@@ -24,6 +24,7 @@ pub mod cbor;
 pub mod ceremony;
 pub mod client_pin;
 pub mod command;
+pub mod config;
 pub mod credential;
 pub mod credential_management;
 pub mod device;

@@ -16,6 +16,7 @@ use sceau_ctap::ceremony::{
 };
 use sceau_ctap::client_pin;
 use sceau_ctap::command;
+use sceau_ctap::config;
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
 use sceau_ctap::credential_management;
 use sceau_ctap::hid::HidDevice;
@@ -201,6 +202,61 @@ fn whole_life(device: &mut dyn Device, protocol: PinProtocol) {
         .verify(&message, &signed.signature)
         .unwrap();
     assert_eq!(client_pin::pin_retries(device).unwrap().left, 8);
+}
+
+#[test]
+fn a_pin_for_the_way_serves_once_and_must_then_be_changed() {
+    let Some(binary) = vkey() else { return };
+    let (_contact, contactless, port) = Reader::listen();
+    let _key = Vkey::start(&binary, "vpcd", &["--fido", "--port", &port.to_string()]);
+    let reader = Reader::accept(&contactless);
+    let device =
+        &mut NfcDevice::select(reader, clock(), Framing::Short, Deadlines::default(), None)
+            .unwrap();
+    let (given, own) = (
+        Pin::new("20480719").unwrap(),
+        Pin::new("tulipe-4711").unwrap(),
+    );
+    let fresh = info::info(device).unwrap();
+    assert!(config::can_force_pin_change(&fresh) && !fresh.force_pin_change);
+    let protocol = fresh.pin_protocol().unwrap();
+    client_pin::set_pin(device, protocol, &given, &mut System).unwrap();
+    let info = info::info(device).unwrap();
+    let register = |device: &mut dyn Device, info: &info::AuthenticatorInfo, pin: &Pin| {
+        let request = registration(&[]);
+        ceremony::register(
+            device,
+            info,
+            &request,
+            Some(pin),
+            &mut System,
+            &mut unattended,
+        )
+    };
+    register(device, &info, &given).unwrap();
+    let wrong = Pin::new("99999999").unwrap();
+    let refused = config::force_pin_change(device, &info, &wrong, &mut System);
+    assert_eq!(refused, Err(Error::Status(Status::PIN_INVALID)));
+    config::force_pin_change(device, &info, &given, &mut System).unwrap();
+
+    // The key itself gives nothing for that PIN any more, whatever its platform thinks.
+    let forced = info::info(device).unwrap();
+    assert!(forced.force_pin_change);
+    let planned = register(device, &forced, &given);
+    assert_eq!(
+        planned.err(),
+        Some(Error::Refused(Refused::PinChangeRequired))
+    );
+    assert!(matches!(
+        register(device, &info, &given),
+        Err(Error::Status(_))
+    ));
+    let same = client_pin::change_pin(device, protocol, &given, &given, &mut System);
+    assert_eq!(same, Err(Error::Status(Status::PIN_POLICY_VIOLATION)));
+    client_pin::change_pin(device, protocol, &given, &own, &mut System).unwrap();
+    let changed = info::info(device).unwrap();
+    assert!(!changed.force_pin_change);
+    register(device, &changed, &own).unwrap();
 }
 
 #[test]

@@ -28,11 +28,12 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 13] = [
+const SUBJECTS: [Subject; 14] = [
     subject!("because"),
     subject!("command"),
     subject!("console"),
     subject!("date"),
+    subject!("desk"),
     subject!("doctor"),
     subject!("gate"),
     subject!("lineage"),

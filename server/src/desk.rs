@@ -35,6 +35,7 @@ mod reading;
 mod recent;
 mod registration;
 mod report;
+mod revocation;
 mod settle;
 mod sign_in;
 mod signal;
@@ -65,7 +66,9 @@ use crate::writer::{Command, Writer};
 
 pub use console::{Alerts, EntryProof, MetadataStanding, Noted, Since};
 pub use eligible::{AwaitedGroup, AwaitedPerson};
-pub use enrolment::{OpenedEnrolment, Registered, RegistrationClaim, RegistrationRefused};
+pub use enrolment::{
+    HandedOut, OpenedEnrolment, Registered, RegistrationClaim, RegistrationRefused,
+};
 pub use execute::Consumed;
 pub use identity::LoginClaim;
 pub use inbox::{Inbox, InboxEvent};

@@ -8,6 +8,7 @@
 //! page of ours. Pages run nothing inline, load nothing from elsewhere, and cannot be framed. No address is ever taken from a request: the link
 //! back leads to the gate's own hosts. What the pages look like is `markup`; decisions are `desk`'s.
 
+mod desk;
 mod live;
 mod markup;
 
@@ -47,6 +48,7 @@ const MAX_WAIT: u64 = 30;
 const KEY_SCRIPT: &str = include_str!("page/key.js");
 const ACTION_SCRIPT: &str = include_str!("page/action.js");
 const ENROL_SCRIPT: &str = include_str!("page/enrol.js");
+const DESK_SCRIPT: &str = include_str!("page/desk.js");
 const STYLE: &str = include_str!("page/page.css");
 
 /// The pages. Cheap to clone.
@@ -96,6 +98,10 @@ impl Pages {
             .route("/actions/{id}/approval", post(approve))
             .route("/actions/{id}/refusal", post(refuse))
             .route("/enrol", get(enrol))
+            .route("/desk", get(desk::form).post(desk::ask))
+            .route("/desk/{id}", get(desk::ceremony))
+            .route("/desk/{id}/invitation", post(desk::invitation))
+            .route("/desk/{id}/receipt", get(desk::receipt))
             .route(
                 "/pages/session",
                 get(standing).post(sign_in).delete(sign_out),
@@ -112,6 +118,10 @@ impl Pages {
             .route(
                 "/pages/enrol.js",
                 get(|| async { asset(SCRIPT_TYPE, ENROL_SCRIPT) }),
+            )
+            .route(
+                "/pages/desk.js",
+                get(|| async { asset(SCRIPT_TYPE, DESK_SCRIPT) }),
             )
             .with_state(self)
             .merge(console)
@@ -198,6 +208,9 @@ impl Pages {
 
     /// Where an action leads back to: its page at the gate when the gate held it for this person, else the service's own front.
     fn back(&self, record: &ActionRecord, person: &PersonId) -> Option<String> {
+        if desk::hands_out(record, person) {
+            return Some(format!("/desk/{}", record.id));
+        }
         if record.service.as_str() == OWN_SERVICE {
             return console::back(record, person);
         }
@@ -416,7 +429,7 @@ impl Pages {
                 .or(record.denial.as_ref())
                 .map(|settlement| settlement.reason.as_str()),
             back: self.back(&record, &session.person),
-            leads: held_for(&record, &session.person),
+            leads: held_for(&record, &session.person) || desk::hands_out(&record, &session.person),
         };
         Ok(page(
             StatusCode::OK,

@@ -106,6 +106,8 @@ function open(who, profile, page) {
 
 // Tab until it has the focus: what cannot be reached so, cannot be used without a mouse.
 async function reach(page, selector) {
+  // Browsers give keys to the tab in front alone.
+  await page.bringToFront();
   for (let presses = 0; presses < 80; presses += 1) {
     const found = await page.evaluate((wanted) => {
       const active = document.activeElement;

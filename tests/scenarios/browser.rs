@@ -66,6 +66,7 @@ fn persons_enrol_decide_and_are_safe_in_a_real_browser() -> Result<()> {
     story.the_gate_leads_there_and_back()?;
     story.other_sites_and_thieves_get_nothing()?;
     story.an_administrator_runs_the_console_by_keyboard()?;
+    story.a_help_desk_hands_out_a_key()?;
     let (faults, heaviest) = story.browser.end()?;
     println!("the heaviest page: {heaviest} bytes");
     ensure!(faults.is_empty(), "{faults:#?}");
@@ -447,6 +448,62 @@ impl Story {
             .ask(&json!({"op": "until", "who": "portal", "url": format!("{gate}/accounts/")}))?;
         browser.reads("portal", "Jean Dupont")?;
         ensure!(self.house.executed()?.len() == before + 1, "executed once");
+        Ok(())
+    }
+
+    /// The ceremony at a help desk: an operator asks and seals, the person takes the seat, a receipt is printed. In that tab, and in no other.
+    fn a_help_desk_hands_out_a_key(&self) -> Result<()> {
+        let browser = &self.browser;
+        browser.key("second", "here")?;
+        let there = browser.go("second", "/desk")?;
+        if !there["text"].to_string().contains("Remettre une clé") {
+            self.sign_in("second", "admin-2")?;
+        }
+        browser.judge_both("second", "desk")?;
+        browser.type_into("second", "#id", "paul")?;
+        browser.type_into("second", "#display", "Paul Petit")?;
+        browser.type_into("second", "#identity_document", "Passeport")?;
+        browser.press("second", "#ask button")?;
+        let asked = browser.reads("second", "Paul Petit")?;
+        let path = asked["url"].as_str().unwrap_or_default().to_owned();
+        let id = path.rsplit('/').next().context("an id")?.to_owned();
+        browser.judge("second", "desk-action")?;
+        browser.press("second", "#approve")?;
+        browser.reads("second", "La personne prend place")?;
+        browser.judge_both("second", "desk-hand-over")?;
+
+        // Another tab of the same browser has the cookie and not the secret.
+        let here = format!("/desk/{id}");
+        browser.ask(&json!({"op": "tab", "who": "second", "as": "beside"}))?;
+        browser.go("beside", &here)?;
+        browser.press("beside", "#hand-over button")?;
+        browser.reads("beside", "une autre fenêtre")?;
+
+        // The operator's own key is still there: one authenticator is one person's.
+        browser.key("second", "here")?;
+        browser.press("second", "#hand-over button")?;
+        browser.reads("second", "Cette clé est déjà à quelqu’un")?;
+        browser.judge("second", "desk-own-key")?;
+        browser.key("second", "another")?;
+        browser.press("second", "#hand-over button")?;
+        browser.reads("second", "La clé est enrôlée.")?;
+        browser.judge("second", "desk-done")?;
+        browser.press("second", "#receipt a")?;
+        let paper = browser.reads("second", "Reçu d’une clé de sécurité")?;
+        let text = paper["text"].as_str().unwrap_or_default();
+        ensure!(
+            ["Paul Petit", "Passeport", "Clé principale"]
+                .iter()
+                .all(|said| text.contains(said)),
+            "{text}"
+        );
+        browser.judge_both("second", "desk-receipt")?;
+        let entries = self.house.entries()?;
+        let waiting = entries
+            .iter()
+            .rfind(|entry| entry["type"] == "key.enrolled");
+        let waiting = waiting.context("an entry tells of it")?;
+        ensure!(waiting["data"]["waits_for"] == "first-use", "{waiting}");
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use super::{Handed, Task};
 use crate::locale::Language;
+use crate::prompt::Secret;
 
 /// The receipt of a key for its person.
 #[must_use]
@@ -18,7 +19,8 @@ pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) ->
         super::Which::Spare => say("command-receipt-spare-key"),
     };
     let document = task.person.document.words(language);
-    let rows: [(Cow<str>, Option<&str>); 10] = [
+    let forced = handed.transport_pin.then(|| say("desk-path-for-the-way"));
+    let rows: [(Cow<str>, Option<&str>); 11] = [
         (say("command-receipt-handed-to"), Some(&task.person.display)),
         (say("command-receipt-identifier"), Some(&task.person.id)),
         (say("command-receipt-identity-checked-on"), Some(&document)),
@@ -31,6 +33,7 @@ pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) ->
         ),
         (say("command-receipt-firmware"), firmware.as_deref()),
         (say("command-receipt-register"), handed.key_id.as_deref()),
+        (say("desk-path-pin"), forced.as_deref()),
         (say("command-receipt-handed-on-by"), Some(&handed_on)),
     ];
     let mut table = String::new();
@@ -66,6 +69,25 @@ pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) ->
     )
 }
 
+/// The slip with the PIN for the way: a paper of its own, for the person alone. Nobody keeps a copy; the key takes this PIN once.
+#[must_use]
+pub fn slip(task: &Task, pin: &Secret, language: Language) -> String {
+    let say = |name: &str| escape(&language.text(name));
+    format!(
+        "<!doctype html>\n<html lang=\"{}\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
+         <style>@page {{ size: A5 landscape; margin: 18mm }} body {{ font: 12pt/1.5 sans-serif; max-width: 34rem; margin: 2rem auto; color: #000 }}\n\
+         .pin {{ font: 28pt/1.6 monospace; letter-spacing: .15em }}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{} ({})</p>\n\
+         <p class=\"pin\">{}</p>\n<ul>\n<li>{}</li>\n<li>{}</li>\n</ul>\n</body>\n</html>\n",
+        language.code(),
+        escape(&task.person.display),
+        escape(task.label()),
+        escape(pin.expose()),
+        say("desk-path-slip-once"),
+        say("desk-path-slip-opened"),
+        title = say("desk-path-slip-title"),
+    )
+}
+
 /// On one line, visible, and as text in HTML.
 fn escape(text: &str) -> String {
     crate::text::one_line(text, 240)
@@ -92,11 +114,15 @@ mod tests {
             aaguid: None,
             serial: None,
             firmware: Some(5),
+            transport_pin: true,
             at: "2026-11-22T10:00:00Z".into(),
         };
         let text = html(&task, &handed, "odile", Language::Fr);
         assert!(text.contains("&lt;script&gt;") && !text.contains("<script>"));
         assert!(text.contains("\\u{202e}") && text.contains("&lt;b&gt;Model"));
+        assert!(text.contains("provisoire"));
+        let slip = slip(&task, &Secret::new("20480719".into()), Language::Fr);
+        assert!(slip.contains("20480719") && !text.contains("20480719"));
         assert!(text.contains("passeport") && text.contains("2026-11-22T10:00:00Z — odile"));
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::receipt;
 use super::{BatchError, Handed, Journal, Step, Task};
 use crate::locale::Language;
+use crate::prompt::Secret;
 use crate::prompt::terminal::{ClientError, Ended};
 
 /// Between two attempts, while the server limits the pace of requests.
@@ -80,6 +81,8 @@ pub struct Wizard<'d, D> {
     pub language: Language,
     /// Who runs it, for the receipts.
     pub operator: String,
+    /// Keys that can be made to insist on another PIN get one for the way.
+    pub transport_pin: bool,
     terminal: BufReader<File>,
     /// What was asked for anew in this run.
     renewed: BTreeSet<String>,
@@ -110,6 +113,7 @@ impl<'d, D: Daemon> Wizard<'d, D> {
             receipts,
             language,
             operator,
+            transport_pin: false,
             terminal: BufReader::new(tty),
             renewed: BTreeSet::new(),
         })
@@ -135,13 +139,7 @@ impl<'d, D: Daemon> Wizard<'d, D> {
             }
         }
         for (at, task) in (1..).zip(tasks) {
-            while !self.is_done(task) {
-                self.say(&format!("[{at}/{all}] {task}\n"))?;
-                match self.hand_out(task)? {
-                    Tried::Again => {}
-                    Tried::Done | Tried::Left => break,
-                }
-            }
+            self.see_through(task, &format!("[{at}/{all}] "))?;
         }
         let done = tasks.iter().filter(|task| self.is_done(task)).count();
         Ok(Outcome {
@@ -150,16 +148,31 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         })
     }
 
-    fn is_done(&self, task: &Task) -> bool {
+    /// Hands one key out whose request was sealed, as far as that goes today. `head` begins what is said of it.
+    pub(crate) fn see_through(&mut self, task: &Task, head: &str) -> Result<(), WizardError> {
+        while !self.is_done(task) {
+            self.say(&format!("{head}{task}\n"))?;
+            match self.hand_out(task)? {
+                Tried::Again => {}
+                Tried::Done | Tried::Left => break,
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_done(&self, task: &Task) -> bool {
         matches!(self.journal.step(task), Some(Step::Done(_)))
     }
 
     /// The operator's key seals the request for one key.
-    fn request(&mut self, task: &Task) -> Result<(), WizardError> {
-        let person = json!({
+    pub(crate) fn request(&mut self, task: &Task) -> Result<(), WizardError> {
+        let mut person = json!({
             "id": task.person.id, "display": task.person.display, "roles": task.person.roles,
             "identity_document": task.person.document, "first_use": true,
         });
+        if let Some(old) = task.replaces {
+            person["replaces"] = json!(old);
+        }
         let request = json!({ "op": "invite", "person": person });
         let sealed = loop {
             match self.daemon.ask(request.clone())? {
@@ -258,12 +271,19 @@ impl<'d, D: Daemon> Wizard<'d, D> {
             ))?;
             return Ok(Tried::Again);
         }
-        self.say(&format!(
-            "  {}\n",
-            self.language.text("command-batch-look-away")
-        ))?;
+        if !self.transport_pin {
+            self.say(&format!(
+                "  {}\n",
+                self.language.text("command-batch-look-away")
+            ))?;
+        }
+        let pin = match self.transport_pin {
+            true => Some(super::transport_pin().ok_or(WizardError::Interrupted)?),
+            false => None,
+        };
         let request = json!({
             "op": "enroll", "invitation": invitation, "label": task.label(), "handover": true,
+            "transport_pin": pin.as_ref().map(Secret::expose),
         });
         let made = match self.daemon.ask(request)? {
             Ended::Done(made) => made,
@@ -274,7 +294,8 @@ impl<'d, D: Daemon> Wizard<'d, D> {
                     // The run was cut between the server's answer and the journal: the key is enrolled.
                     "already-settled" => {
                         let nothing = Value::Null;
-                        self.done(task, action, &nothing).map(|()| Tried::Done)
+                        self.done(task, action, &nothing, None)
+                            .map(|()| Tried::Done)
                     }
                     "expired" | "not-found" => self.anew(task),
                     "unavailable" | "signed-out" => Err(WizardError::Interrupted),
@@ -282,10 +303,17 @@ impl<'d, D: Daemon> Wizard<'d, D> {
                 };
             }
         };
-        self.done(task, action, &made).map(|()| Tried::Done)
+        self.done(task, action, &made, pin.as_ref())
+            .map(|()| Tried::Done)
     }
 
-    fn done(&mut self, task: &Task, action: uuid::Uuid, made: &Value) -> Result<(), WizardError> {
+    fn done(
+        &mut self,
+        task: &Task,
+        action: uuid::Uuid,
+        made: &Value,
+        pin: Option<&Secret>,
+    ) -> Result<(), WizardError> {
         let text = |name: &str| made[name].as_str().map(str::to_owned);
         let handed = Handed {
             action,
@@ -294,24 +322,40 @@ impl<'d, D: Daemon> Wizard<'d, D> {
             aaguid: text("aaguid"),
             serial: text("serial"),
             firmware: made["firmware"].as_u64(),
+            transport_pin: made["transport_pin"] == true,
             at: self.daemon.now(),
         };
+        let file = |end: &str| {
+            let name = task.name().replace('/', "-");
+            self.receipts.join(format!("{name}{end}.html"))
+        };
+        let (paper_at, slip_at) = (file(""), file("-pin"));
+        let slip = pin.filter(|_| handed.transport_pin);
+        if let Some(pin) = slip {
+            let paper = receipt::slip(task, pin, self.language);
+            super::private(&slip_at, true)?.write_all(paper.as_bytes())?;
+        }
         let paper = receipt::html(task, &handed, &self.operator, self.language);
         self.journal.set(task, Some(Step::Done(handed)))?;
-        let file = self
-            .receipts
-            .join(format!("{}.html", task.name().replace('/', "-")));
-        std::fs::write(&file, paper)?;
+        std::fs::write(&paper_at, paper)?;
         self.say(&format!(
             "  {}: {}\n",
             self.language.text("command-batch-enrolled"),
-            file.display()
+            paper_at.display()
         ))?;
-        Ok(())
+        match (slip.is_some(), pin.is_some()) {
+            (true, _) => self.say(&format!(
+                "  {}: {}\n",
+                self.language.text("desk-path-slip-at"),
+                slip_at.display()
+            )),
+            (false, true) => self.say(&format!("  {}\n", self.language.text("desk-path-no-force"))),
+            (false, false) => Ok(()),
+        }
     }
 
     /// The answer, or what stands in its way, told; a signal ends the run.
-    fn answer(&mut self, ended: Ended) -> Result<Option<Value>, WizardError> {
+    pub(crate) fn answer(&mut self, ended: Ended) -> Result<Option<Value>, WizardError> {
         match ended {
             Ended::Done(done) => Ok(Some(done)),
             Ended::Failed { message, .. } => {
@@ -322,11 +366,11 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         }
     }
 
-    fn say(&mut self, text: &str) -> Result<(), WizardError> {
+    pub(crate) fn say(&mut self, text: &str) -> Result<(), WizardError> {
         Ok(self.terminal.get_mut().write_all(text.as_bytes())?)
     }
 
-    fn line(&mut self) -> Result<String, WizardError> {
+    pub(crate) fn line(&mut self) -> Result<String, WizardError> {
         let mut line = String::new();
         match self.terminal.read_line(&mut line)? {
             0 => Err(WizardError::Interrupted),

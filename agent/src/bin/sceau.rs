@@ -11,6 +11,7 @@ use sceau_agent::batch;
 use sceau_agent::batch::wizard::{Daemon, Wizard, WizardError};
 use sceau_agent::config::{ConfigError, Places};
 use sceau_agent::doctor::{self, look};
+use sceau_agent::guide;
 use sceau_agent::lineage;
 use sceau_agent::locale::Language;
 use sceau_agent::manual;
@@ -102,6 +103,9 @@ enum Command {
         /// Where the receipts to sign go.
         #[arg(long, value_name = "FOLDER", default_value = "receipts")]
         receipts: PathBuf,
+        /// With --batch: give each key that can insist on another PIN one for the way, on a slip for its person alone.
+        #[arg(long, requires = "batch")]
+        transport_pin: bool,
         /// A name for the key.
         #[arg(long)]
         label: Option<String>,
@@ -111,6 +115,15 @@ enum Command {
         /// Print the outcome as JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// The help desk's paths: a key is lost, damaged, blocked or to be replaced, or somebody leaves. Your own key seals what is done.
+    #[command(
+        after_help = "Examples:\n  sceau desk lost amartin\n  sceau desk leaver amartin\n\nInterrupted, the same command goes on. Exit code 1: something is left to do, or was refused."
+    )]
+    Desk {
+        /// What happened.
+        #[command(subcommand)]
+        path: guide::Path,
     },
     /// PIV cards: PIN, PUK, keys, certificates.
     #[command(after_help = "Examples:\n  sceau card pin unblock\n  sceau card certificates")]
@@ -337,11 +350,15 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
     if let Command::Enroll {
         batch: Some(list),
         receipts,
+        transport_pin,
         json,
         ..
     } = &command
     {
-        return enrol_all(list, receipts, *json, language);
+        return enrol_all(list, receipts, *transport_pin, *json, language);
+    }
+    if let Command::Desk { path } = &command {
+        return desk(path, language);
     }
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
@@ -463,7 +480,9 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
         Command::BreakGlass {
             step: Glass::Review { id, json },
         } => (json!({ "op": "review", "id": id }), *json, true, false),
-        Command::Doctor { .. } | Command::Manual { .. } => (Value::Null, false, false, false),
+        Command::Doctor { .. } | Command::Manual { .. } | Command::Desk { .. } => {
+            (Value::Null, false, false, false)
+        }
         Command::SignOut => (json!({ "op": "sign-out" }), false, false, false),
         Command::Wait { json } => (json!({ "op": "wait" }), *json, true, false),
     };
@@ -559,6 +578,7 @@ impl Daemon for AtSocket {
 fn enrol_all(
     list: &std::path::Path,
     receipts: &std::path::Path,
+    transport_pin: bool,
     json: bool,
     language: Language,
 ) -> Result<ExitCode, Fault> {
@@ -587,17 +607,10 @@ fn enrol_all(
         operator,
     )
     .map_err(Fault::Signals)?;
+    wizard.transport_pin = transport_pin;
     let outcome = match wizard.run(&tasks) {
         Ok(outcome) => outcome,
-        Err(WizardError::Daemon(error)) => return Err(error.into()),
-        Err(error) => {
-            eprintln!(
-                "sceau: {} {}",
-                error.tell(language),
-                language.text("command-goes-on")
-            );
-            return Ok(ExitCode::from(1));
-        }
+        Err(error) => return cut(error, language),
     };
     if json {
         println!("{}", json!({ "done": outcome.done, "left": outcome.left }));
@@ -606,6 +619,55 @@ fn enrol_all(
         println!("{}", language.text_with("command-keys-enrolled", &values));
     }
     Ok(ExitCode::from(u8::from(outcome.left > 0)))
+}
+
+/// A wizard that ended early.
+fn cut(error: WizardError, language: Language) -> Result<ExitCode, Fault> {
+    match error {
+        WizardError::Daemon(error) => Err(error.into()),
+        error => {
+            eprintln!(
+                "sceau: {} {}",
+                error.tell(language),
+                language.text("command-goes-on")
+            );
+            Ok(ExitCode::from(1))
+        }
+    }
+}
+
+/// `sceau desk`. Done: 0; something was refused, or is left to do: 1.
+fn desk(path: &guide::Path, language: Language) -> Result<ExitCode, Fault> {
+    let places =
+        Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
+    let journal = guide::journal(&places.session.with_file_name("enrolments"), path.person())
+        .map_err(|error| Fault::Invitation(error.tell(language)))?;
+    let mut daemon = AtSocket {
+        socket: places.served_socket(rustix::process::geteuid().as_raw()),
+        language,
+    };
+    let operator = match daemon.ask(json!({ "op": "status" }))? {
+        Ended::Done(status) => text(&status["person"]),
+        _ => String::new(),
+    };
+    let receipts = path.wish().map(|wish| wish.receipts.clone());
+    let mut wizard = Wizard::new(
+        &mut daemon,
+        journal,
+        receipts.unwrap_or_default(),
+        language,
+        operator,
+    )
+    .map_err(|_| Fault::Client(ClientError::NoTerminal))?;
+    wizard.transport_pin = path.wish().is_some_and(|wish| wish.transport_pin);
+    let came = match guide::Guide::new(&mut wizard).run(path) {
+        Ok(came) => came,
+        Err(error) => return cut(error, language),
+    };
+    if path.json() {
+        println!("{}", json!(came));
+    }
+    Ok(ExitCode::from(u8::from(came.open)))
 }
 
 /// A file's name that stands for a path: its SHA-256.
@@ -780,7 +842,7 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
             language.text("command-signed-in"),
             text(&done["person"])
         ),
-        Command::Doctor { .. } | Command::Manual { .. } => String::new(),
+        Command::Doctor { .. } | Command::Manual { .. } | Command::Desk { .. } => String::new(),
         Command::Log { .. } => log_lines(done, language),
         Command::SignOut => format!("{}\n", language.text("command-signed-out")),
     }

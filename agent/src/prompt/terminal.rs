@@ -283,6 +283,7 @@ impl Client {
                 say("prompt-pin-on-reader"),
                 tries_text(*tries_left, self.language)
             ),
+            Progress::OwnPin => say("desk-path-own-pin"),
             Progress::Touch { authenticator } => {
                 format!("{} ({authenticator})…", say("prompt-touch-the-key"))
             }

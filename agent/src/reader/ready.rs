@@ -7,7 +7,7 @@ use sceau_ctap::ceremony::{self, Authentication, Registration, ResidentKey, User
 use sceau_ctap::client_pin::{self, PinRetries};
 use sceau_ctap::credential::{NewCredential, RelyingParty, User};
 use sceau_ctap::info::{self, AuthenticatorInfo};
-use sceau_ctap::{Device, Error, Keepalive, Pin, PortError, Refused, command, u2f};
+use sceau_ctap::{Device, Error, Keepalive, Pin, PortError, Refused, command, config, u2f};
 
 use super::{AuthenticatorError, Condition, Handle, QUIET, SystemEntropy, TOUCH, Transport};
 
@@ -202,6 +202,56 @@ impl Ready {
             info::info(device).map(Box::new)
         };
         self.handle.run(QUIET, &mut |_| {}, work).await
+    }
+
+    /// Changes the PIN, and asks the authenticator again what it is.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError::WrongPin`] costs a try; [`AuthenticatorError::PinUnfit`] when the new one breaks its rules.
+    pub async fn change_pin(
+        &self,
+        current: Pin,
+        new: Pin,
+    ) -> Result<Box<AuthenticatorInfo>, AuthenticatorError> {
+        let info = self.info.clone();
+        let work = move |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
+            client_pin::check_length(&new, info.min_pin_length)?;
+            let protocol = info.pin_protocol()?;
+            client_pin::change_pin(device, protocol, &current, &new, &mut SystemEntropy)?;
+            info::info(device).map(Box::new)
+        };
+        self.handle.run(QUIET, &mut |_| {}, work).await
+    }
+
+    /// Has it insist on another PIN than this one, and asks it again what it is.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`].
+    pub async fn force_pin_change(
+        &self,
+        pin: Pin,
+    ) -> Result<Box<AuthenticatorInfo>, AuthenticatorError> {
+        let info = self.info.clone();
+        let work = move |device: &mut dyn Device, _: sceau_ctap::Progress<'_>| {
+            config::force_pin_change(device, &info, &pin, &mut SystemEntropy)?;
+            info::info(device).map(Box::new)
+        };
+        self.handle.run(QUIET, &mut |_| {}, work).await
+    }
+
+    /// Erases every credential and the PIN for good, after a touch, and asks it again what it is. Most allow it only just after power-up.
+    ///
+    /// # Errors
+    /// [`AuthenticatorError`].
+    pub async fn danger_reset(
+        &self,
+        on_progress: &mut dyn FnMut(Keepalive),
+    ) -> Result<Box<AuthenticatorInfo>, AuthenticatorError> {
+        let work = move |device: &mut dyn Device, progress: sceau_ctap::Progress<'_>| {
+            command::danger_reset(device, progress)?;
+            info::info(device).map(Box::new)
+        };
+        self.handle.run(TOUCH, on_progress, work).await
     }
 }
 

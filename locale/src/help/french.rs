@@ -45,6 +45,53 @@ pub(super) const WORDS: &[(&str, &str)] = &[
     ),
     ("Sign in with a key", "Se connecter par une clé"),
     (
+        "With --batch: give each key that can insist on another PIN one for the way, on a slip for its person alone",
+        "Avec --batch : donner à chaque clé qui sait en exiger un autre un code PIN provisoire, sous pli pour sa personne seule",
+    ),
+    (
+        "The help desk's paths: a key is lost, damaged, blocked or to be replaced, or somebody leaves. Your own key seals what is done",
+        "Les parcours de l'assistance : une clé est perdue, abîmée, bloquée ou à remplacer, ou quelqu'un part. Votre clé scelle ce qui est fait",
+    ),
+    ("What happened", "Ce qui est arrivé"),
+    (
+        "A key was lost or stolen: it is revoked at once, and its sessions end. Then a replacement",
+        "Une clé est perdue ou volée : elle est révoquée aussitôt et ses sessions finissent. Puis une autre clé",
+    ),
+    (
+        "A key does not work any more: it is revoked; the spare one works in between. Then a replacement",
+        "Une clé ne marche plus : elle est révoquée ; celle de secours sert entre-temps. Puis une autre clé",
+    ),
+    (
+        "A key's PIN is blocked: it is revoked and reset, which erases it, and enrolled anew; or another one is",
+        "Le code PIN d'une clé est bloqué : elle est révoquée, remise à zéro (ce qui l'efface) et enrôlée de nouveau ; ou une autre l'est",
+    ),
+    (
+        "Another key in the place of one that works: the old one is revoked by itself when the new one is used for the first time",
+        "Une autre clé à la place d'une qui marche : l'ancienne est révoquée d'elle-même à la première utilisation de la nouvelle",
+    ),
+    (
+        "Somebody leaves: they are suspended, their sessions end, their keys are revoked. Whom they begot is shown first",
+        "Quelqu'un part : suspension, fin des sessions, révocation des clés. Sa descendance est montrée d'abord",
+    ),
+    (
+        "Everything that descends from them falls too",
+        "Tout ce qui descend de la personne tombe aussi",
+    ),
+    (
+        "Which key, where the person has several",
+        "Quelle clé, quand la personne en a plusieurs",
+    ),
+    (
+        "What the person shows to say who they are: the kind alone is recorded",
+        "Ce que la personne montre pour dire qui elle est : seule la nature du document est inscrite",
+    ),
+    ("No other key today", "Pas d'autre clé aujourd'hui"),
+    (
+        "Give the new key a PIN for the way, which it insists on changing at the first use, where it can",
+        "Donner à la nouvelle clé, si elle le sait, un code PIN provisoire qu'elle exige de changer à la première utilisation",
+    ),
+    ("Who", "Qui"),
+    (
         "Draw who descends from a person: whom they created, enrolled, gave rights to, and by which action",
         "Dessiner qui descend d'une personne : qui elle a créé, enrôlé, à qui elle a donné des droits, et par quelle action",
     ),

@@ -1,4 +1,5 @@
-//! `GET /v1/keys/{id}/review`: what a key approved of late, for administrators (and its own person) when it fell.
+//! `GET /v1/keys/{id}/review`: what a key approved of late, for administrators (and its own person) when it fell; `GET /v1/persons/{id}/keys`: the keys
+//! that a help desk has to do with.
 
 use axum::extract::State;
 use serde_json::{Value, json};
@@ -7,7 +8,8 @@ use utoipa::ToSchema;
 
 use super::{Path, PersonCaller, Problem};
 use crate::desk::{Desk, DeskError};
-use crate::id::KeyId;
+use crate::id::{KeyId, PersonId};
+use crate::key::Credential;
 
 /// A key and its approvals, newest first.
 #[derive(ToSchema)]
@@ -62,5 +64,47 @@ pub(super) async fn review(
     Ok(axum::Json(json!({
         "key_id": key.id, "person": key.person, "label": key.label, "aaguid": key.aaguid, "state": key.state,
         "state_reason": key.state_reason, "since": since, "approvals": review.approvals,
+    })))
+}
+
+/// All keys of a person, revoked ones too, oldest first; for administrators, operators, and the person.
+#[utoipa::path(get, path = "/v1/persons/{id}/keys", params(("id" = String, Path)),
+    responses((status = 200, description = "{\"person\":{\"id\",\"display\",\"state\",\"roles\"},\"keys\":[{\"key_id\",\"kind\",\"label\",\"model\",\"aaguid\",\"state\",\"state_reason\",\"enrolled_at\",\"used_at\"}]}", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
+pub(super) async fn of_person(
+    State(desk): State<Desk>,
+    PersonCaller(session): PersonCaller,
+    Path(id): Path<PersonId>,
+) -> Result<axum::Json<Value>, Problem> {
+    let caller = desk
+        .person(&session.person)
+        .await?
+        .ok_or(Problem::not_found())?;
+    let oversees = caller
+        .roles
+        .iter()
+        .any(|role| matches!(role.as_str(), "administrator" | "operator"));
+    if !oversees && caller.id != id {
+        return Err(Problem::not_found());
+    }
+    let person = desk.person(&id).await?.ok_or(Problem::not_found())?;
+    let instant = |at: time::OffsetDateTime| {
+        at.format(&Rfc3339)
+            .map_err(|_| Problem::from(DeskError::Misuse("time")))
+    };
+    let mut keys = Vec::new();
+    for held in desk.held(&id).await? {
+        let aaguid = match &held.key.credential {
+            Credential::Fido2 { aaguid, .. } => Some(aaguid.as_str()),
+            Credential::Piv { .. } => None,
+        };
+        keys.push(json!({
+            "key_id": held.key.id, "kind": held.key.credential.kind(), "label": held.key.label, "model": held.model, "aaguid": aaguid,
+            "state": held.key.state, "state_reason": held.state_reason, "enrolled_at": instant(held.created_at)?,
+            "used_at": held.used_at.map(instant).transpose()?,
+        }));
+    }
+    Ok(axum::Json(json!({
+        "person": { "id": person.id, "display": person.display, "state": person.state, "roles": person.roles },
+        "keys": keys,
     })))
 }

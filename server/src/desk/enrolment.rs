@@ -12,7 +12,7 @@ use super::known::{facts, known};
 use super::new_key::NewKey;
 use super::open::{about, birth};
 use super::sign_in::{open_sealed, token_digest};
-use super::{Desk, DeskError, Shared, digest, own};
+use super::{Desk, DeskError, Shared, digest, own, revocation};
 use crate::action::{ActionRecord, NewAction, State, Target};
 use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
 use crate::key::{Credential, KeyRecord, KeyState, KeyType};
@@ -46,8 +46,53 @@ impl Desk {
         &self,
         action: ActionId,
     ) -> Result<Option<(EnrolmentId, Zeroizing<String>, OffsetDateTime)>, DeskError> {
-        let shown = self.run(Reveal { action }).await?;
+        let reveal = Reveal {
+            action,
+            handover: None,
+        };
+        let shown = self.run(reveal).await?;
         Ok(shown.map(|(invitation, secret)| (invitation.id, secret, invitation.expires_at)))
+    }
+
+    /// As [`Desk::reveal_invitation`], where the enrolment names the digest of a secret: for that secret alone.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn reveal_invitation_to(
+        &self,
+        action: ActionId,
+        secret: &str,
+    ) -> Result<Option<(EnrolmentId, Zeroizing<String>, OffsetDateTime)>, DeskError> {
+        let reveal = Reveal {
+            action,
+            handover: Some(token_digest(secret)),
+        };
+        let shown = self.run(reveal).await?;
+        Ok(shown.map(|(invitation, secret)| (invitation.id, secret, invitation.expires_at)))
+    }
+
+    /// Whom an executed `key.enroll` was for, and the key that came of it, if it has.
+    ///
+    /// # Errors
+    /// `NotFound` when it gave no invitation; `Unavailable`.
+    pub async fn handed_out(&self, action: ActionId) -> Result<HandedOut, DeskError> {
+        let mut connection = self.reader().await?;
+        let invitation = self.stored(session::invitation_of(&mut connection, action).await)?;
+        let invitation = invitation.ok_or(DeskError::NotFound)?;
+        let person = self.stored(person::load(&mut connection, &invitation.person).await)?;
+        let person = person.ok_or(DeskError::UnknownPerson)?;
+        let registered = invitation
+            .action
+            .filter(|_| invitation.state == InvitationState::Used);
+        let mut key = None;
+        if let Some(registered) = registered {
+            let record = self.stored(action::load(&mut connection, registered).await)?;
+            let id = record.and_then(|(record, _)| record.result);
+            let id = id.and_then(|result| result["key_id"].as_str()?.parse::<KeyId>().ok());
+            let held = self.stored(key::held(&mut connection, &person.id).await)?;
+            key = held.into_iter().find(|held| Some(held.key.id) == id);
+        }
+        Ok(HandedOut { person, key })
     }
 
     /// Writes the first administrators into an empty store.
@@ -79,6 +124,15 @@ pub struct OpenedEnrolment {
     pub exclude: Vec<String>,
     /// Whether the key must verify its user, by the model policy for this person's roles.
     pub verifies_user: bool,
+}
+
+/// What came of an enrolment.
+#[derive(Debug, Clone)]
+pub struct HandedOut {
+    /// For whom it was.
+    pub person: Person,
+    /// The key, once it is registered.
+    pub key: Option<key::Held>,
 }
 
 /// A registration as it arrives. A claim: nothing is checked yet.
@@ -291,6 +345,9 @@ impl Command for Register {
             KeyState::Live => Some(open_sealed(tx, &self.shared, &person.id, record.id).await?),
             _ => None,
         };
+        if state == KeyState::Live {
+            revocation::takes_its_place(tx, &key, record.id).await?;
+        }
         let record = ActionRecord {
             result: Some(json!({ "key_id": key.id })),
             ..record
@@ -312,10 +369,7 @@ async fn waits_for_its_person(tx: &mut Tx<'_>, invitation: &Invitation) -> Resul
     let (record, _) = action::load(tx.connection, enrolling)
         .await?
         .ok_or(DeskError::Misuse("an invitation without its action"))?;
-    let document: Value = serde_json::from_str(&record.document)
-        .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
-    let params = document["params"].as_object().cloned().unwrap_or_default();
-    Ok(own::Invited::read(&params)?.first_use)
+    Ok(own::Invited::of(&record)?.first_use)
 }
 
 impl Register {
@@ -357,8 +411,16 @@ impl Register {
         let registration = Registration {
             record: evidence.to_string().into_bytes(),
             attestation: match &new.private {
-                Some(private) => json!({ "verdict": new.verdict, "private": private }),
-                None => new.verdict.clone(),
+                Some(private) => {
+                    json!({ "verdict": new.verdict, "private": private, "model": new.model })
+                }
+                None => {
+                    let mut kept = new.verdict.clone();
+                    if let Some(kept) = kept.as_object_mut() {
+                        kept.insert("model".to_owned(), json!(new.model));
+                    }
+                    kept
+                }
             },
         };
         key::insert(tx.connection, &key, &registration, tx.now).await?;
@@ -382,6 +444,8 @@ impl Register {
 /// so it can be shown once and never again.
 pub(super) struct Reveal {
     pub(super) action: ActionId,
+    /// SHA-256 of the secret that was shown for it.
+    pub(super) handover: Option<[u8; 32]>,
 }
 
 impl Command for Reveal {
@@ -391,6 +455,12 @@ impl Command for Reveal {
         let Some(invitation) = session::unrevealed(tx.connection, self.action).await? else {
             return Ok(None);
         };
+        let (record, _) = action::load(tx.connection, self.action)
+            .await?
+            .ok_or(DeskError::Misuse("an invitation without its action"))?;
+        if own::Invited::of(&record)?.handover != self.handover {
+            return Ok(None);
+        }
         let secret = super::secret(tx.ports)?;
         session::reveal_invitation(tx.connection, invitation.id, &token_digest(&secret)).await?;
         let entry = tx

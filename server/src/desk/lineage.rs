@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::eligible::end;
 use super::open::about;
-use super::{Desk, DeskError, Shared, own};
+use super::{Desk, DeskError, Shared, own, revocation};
 use crate::action::ActionRecord;
 use crate::id::{ActionId, PersonId, ServiceId};
 use crate::lineage::{Begotten, Edge, Lineage, MAX_BEGOTTEN, Node, Relation, draw, set_sha256};
@@ -237,6 +237,8 @@ struct Scope {
     person: PersonId,
     whole: bool,
     set: Option<String>,
+    /// The person does not come back: their keys are revoked besides.
+    leaves: bool,
 }
 
 impl Scope {
@@ -249,6 +251,11 @@ impl Scope {
             Some(Value::Bool(flag)) => *flag,
             Some(_) => return Err(DeskError::Malformed("params.cascade")),
         };
+        let leaves = match params.get("leaves") {
+            None => false,
+            Some(Value::Bool(leaves)) => *leaves,
+            Some(_) => return Err(DeskError::Malformed("params.leaves")),
+        };
         let set = match params.get("set").map(|set| set.get("sha256")) {
             None => None,
             Some(Some(Value::String(digest))) => Some(digest.clone()),
@@ -258,6 +265,7 @@ impl Scope {
             person,
             whole: flag,
             set,
+            leaves,
         })
     }
 }
@@ -307,6 +315,9 @@ pub(super) async fn suspend(
     for open in lineage::open_actions(tx.connection, record.id).await? {
         totals.actions += u64::from(end(tx, shared, open, "person-suspended").await?);
     }
+    if scope.leaves {
+        revocation::revoke_all(tx, &scope.person, record.id).await?;
+    }
     tx.ended().await?;
     let sha256 = set_sha256(&descent);
     let grown = scope
@@ -321,13 +332,14 @@ pub(super) async fn suspend(
         .datum("sessions", totals.sessions)
         .datum("actions", totals.actions)
         .datum("keys", totals.keys)
+        .datum("leaves", scope.leaves)
         .datum("grown", grown);
     let index = tx
         .append(entry, None, &[("person", scope.person.as_str())])
         .await?;
     signal::stopped(tx.connection, index, &root, record.id).await?;
     Ok(json!({
-        "person": scope.person, "cascade": scope.whole, "grown": grown, "sha256": hex::encode(sha256),
+        "person": scope.person, "cascade": scope.whole, "leaves": scope.leaves, "grown": grown, "sha256": hex::encode(sha256),
         "persons": totals.persons, "accounts": totals.accounts, "sessions": totals.sessions,
         "actions": totals.actions, "keys": totals.keys,
     }))

@@ -117,6 +117,15 @@ async fn own_target(
     match asked.kind.as_str() {
         "key.enroll" => {
             let invited = super::own::Invited::read(&asked.params)?;
+            if let Some(old) = invited.replaces {
+                let old = key::load(tx.connection, old).await?;
+                if old.is_none_or(|old| old.person != invited.id) {
+                    return Err(DeskError::Malformed(
+                        "params.person.replaces is not a key of theirs",
+                    )
+                    .into());
+                }
+            }
             if let Some(person) = person::load(tx.connection, &invited.id).await? {
                 if person.state == PersonState::Suspended {
                     return Err(DeskError::Malformed("params.person is suspended").into());
@@ -139,6 +148,7 @@ async fn own_target(
             }))
         }
         "key.revoke" => {
+            super::revocation::reason(&asked.params)?;
             let id = super::own::text(&asked.params, "key_id")?
                 .parse()
                 .map_err(|_| DeskError::Malformed("params.key_id"))?;

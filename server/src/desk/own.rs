@@ -8,15 +8,14 @@ use serde_json::{Map, Value, json};
 use super::eligible::withdraw;
 use super::open::about;
 use super::settle::save;
-use super::{DeskError, Shared, break_glass, fact, lineage};
+use super::{DeskError, Shared, break_glass, fact, lineage, revocation};
 use crate::action::{ActionRecord, Standing};
 use crate::id::{EnrolmentId, KeyId, PersonId, Role};
-use crate::key::KeyState;
 use crate::lineage::Node;
 use crate::person::{Person, PersonState};
 use crate::session::SessionState;
 use crate::store::session::{Invitation, InvitationState};
-use crate::store::{key, person, session};
+use crate::store::{person, session};
 use crate::writer::{Fault, Tx};
 
 /// A text parameter.
@@ -41,6 +40,12 @@ pub(super) struct Invited {
     pub(super) organisation: Option<String>,
     /// The key waits for its person's own first use.
     pub(super) first_use: bool,
+    /// The kind of paper that was looked at.
+    pub(super) document: Option<String>,
+    /// A key of theirs in whose place the new one is handed out; it is revoked once the new one counts.
+    pub(super) replaces: Option<KeyId>,
+    /// SHA-256 of the secret for which alone the invitation is shown; without it, for the requester's session.
+    pub(super) handover: Option<[u8; 32]>,
 }
 
 /// Documents that a person may have shown at a help desk: the kind is recorded, never a number.
@@ -53,6 +58,14 @@ const DOCUMENTS: [&str; 5] = [
 ];
 
 impl Invited {
+    /// Of a stored `key.enroll`.
+    pub(super) fn of(record: &ActionRecord) -> Result<Self, DeskError> {
+        let document: Value = serde_json::from_str(&record.document)
+            .map_err(|_| DeskError::Misuse("stored action does not parse"))?;
+        let none = Map::new();
+        Self::read(document["params"].as_object().unwrap_or(&none))
+    }
+
     pub(super) fn read(params: &Map<String, Value>) -> Result<Self, DeskError> {
         let person = params
             .get("person")
@@ -99,15 +112,33 @@ impl Invited {
             Some(Value::String(text)) if is_siret(text) => Some(text.clone()),
             Some(_) => return Err(DeskError::Malformed("params.person.organisation")),
         };
-        match person.get("identity_document") {
-            None => {}
-            Some(Value::String(kind)) if DOCUMENTS.contains(&kind.as_str()) => {}
+        let document = match person.get("identity_document") {
+            None => None,
+            Some(Value::String(kind)) if DOCUMENTS.contains(&kind.as_str()) => Some(kind.clone()),
             Some(_) => return Err(DeskError::Malformed("params.person.identity_document")),
-        }
+        };
+        let replaces = match person.get("replaces") {
+            None => None,
+            Some(key) => {
+                let key = key.as_str().and_then(|key| key.parse().ok());
+                Some(key.ok_or(DeskError::Malformed("params.person.replaces"))?)
+            }
+        };
         let first_use = match person.get("first_use") {
             None => false,
             Some(Value::Bool(first_use)) => *first_use,
             Some(_) => return Err(DeskError::Malformed("params.person.first_use")),
+        };
+        let handover = match params.get("handover") {
+            None => None,
+            Some(digest) => {
+                let digest = digest.as_str().map(sceau_proof::base64url::decode_array);
+                let malformed = DeskError::Malformed("params.handover");
+                match digest {
+                    Some(Ok(digest)) => Some(digest),
+                    _ => return Err(malformed),
+                }
+            }
         };
         Ok(Self {
             id,
@@ -116,6 +147,9 @@ impl Invited {
             accounts,
             organisation,
             first_use,
+            document,
+            replaces,
+            handover,
         })
     }
 }
@@ -184,7 +218,7 @@ async fn done(
     match record.kind.as_str() {
         "session.open" => seal_session(tx, shared, record, params).await,
         "key.enroll" => enroll(tx, shared, record, params).await,
-        "key.revoke" => revoke(tx, record, params).await,
+        "key.revoke" => revocation::sealed(tx, record, params).await,
         "session.end" => super::sign_in::end(tx, record, params).await,
         "person.suspend" => lineage::suspend(tx, shared, record, params).await,
         "person.restore" => lineage::restore(tx, record, params).await,
@@ -284,30 +318,6 @@ async fn enroll(
     Ok(json!({ "enrolment_id": invitation.id }))
 }
 
-async fn revoke(
-    tx: &mut Tx<'_>,
-    record: &ActionRecord,
-    params: &Map<String, Value>,
-) -> Result<Value, Fault> {
-    let id: KeyId = text(params, "key_id")?
-        .parse()
-        .map_err(|_| DeskError::Malformed("key_id"))?;
-    let found = key::load(tx.connection, id)
-        .await?
-        .ok_or(DeskError::NotFound)?;
-    key::set_state(tx.connection, id, KeyState::Revoked, "revoked").await?;
-    let entry = tx
-        .entry("key.revoked")
-        .subject("key", id)
-        .subject("action", record.id);
-    let entry = entry
-        .digest("key", found.record_sha256)
-        .datum("reason", "revoked");
-    tx.append(entry, None, &[("person", found.person.as_str())])
-        .await?;
-    Ok(json!({ "key_id": id }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,6 +349,10 @@ mod tests {
             (
                 json!({"id": "b", "identity_document": "X4RTBPFW4"}),
                 "params.person.identity_document",
+            ),
+            (
+                json!({"id": "b", "replaces": "its old one"}),
+                "params.person.replaces",
             ),
             (
                 json!({"id": "b", "first_use": 1}),

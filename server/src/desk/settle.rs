@@ -257,6 +257,7 @@ impl Command for Approve {
                 .digest("key", key.record_sha256);
             tx.append(entry, Some(record.id), &[("person", approver.id.as_str())])
                 .await?;
+            super::revocation::takes_its_place(tx, &key, record.id).await?;
         }
         if let Some(reason) = denied_now(tx, &self.shared, &record, record.approvals.len()).await? {
             close_sign_in(tx, &record, SessionState::Refused).await?;

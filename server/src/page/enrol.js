@@ -25,7 +25,7 @@ fromAddress();
 
 const because = (error) => {
   const told = error.said?.words?.[document.documentElement.lang];
-  say([words[error.code ?? error.name] ?? words.failed, told].filter(Boolean).join(" "));
+  say([words[error.code] ?? words[error.name] ?? words.failed, told].filter(Boolean).join(" "));
 };
 
 let invitation = null;

@@ -19,7 +19,7 @@ export const canonical = (value) => {
   return JSON.stringify(value);
 };
 
-const sha256 = async (text) => new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
+export const sha256 = async (text) => new Uint8Array(await crypto.subtle.digest("SHA-256", encoder.encode(text)));
 
 // The document's own digest, hexadecimal: what the page shows is what it signs.
 export const digest = async (action) =>

@@ -45,7 +45,7 @@ pub(super) struct Standing<'a> {
 }
 
 /// A family of texts, as a table for the script.
-fn table(language: Language, family: &str) -> String {
+pub(super) fn table(language: Language, family: &str) -> String {
     let members: Map<String, Value> = language
         .family(family)
         .map(|(name, text)| (name.to_owned(), text.into_owned().into()))
@@ -59,7 +59,7 @@ fn told(language: Language, name: &str) -> String {
 }
 
 /// A text from outside.
-fn shown(text: &str) -> String {
+pub(super) fn shown(text: &str) -> String {
     escape(&display::show(text, display::LIMIT).text)
 }
 
@@ -68,7 +68,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A whole page. `attributes` of its main part; `person`, safe already, is who is signed in.
-fn document(
+pub(super) fn document(
     language: Language,
     title: &str,
     script: Option<&str>,
@@ -98,7 +98,7 @@ fn document(
     )
 }
 
-fn status(text: &str) -> String {
+pub(super) fn status(text: &str) -> String {
     format!("<p id=\"status\" role=\"status\" aria-live=\"polite\">{text}</p>")
 }
 
@@ -163,7 +163,7 @@ fn instant(at: OffsetDateTime) -> String {
     format!("<time datetime=\"{text}\">{text}</time>")
 }
 
-fn list(lines: impl IntoIterator<Item = (String, String)>) -> String {
+pub(super) fn list(lines: impl IntoIterator<Item = (String, String)>) -> String {
     let rows: String = lines
         .into_iter()
         .map(|(label, value)| format!("<dt>{label}</dt><dd><bdi>{value}</bdi></dd>\n"))

@@ -4,7 +4,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row as _};
 use time::OffsetDateTime;
 
-use super::{StoreError, parse, to_json, to_ms};
+use super::{StoreError, from_ms, parse, to_json, to_ms};
 use crate::id::{ActionId, KeyId, PersonId};
 use crate::key::{Credential, KeyRecord, KeyState, KeyType};
 
@@ -85,6 +85,52 @@ pub async fn of_person(
     .await?
     .iter()
     .map(read)
+    .collect()
+}
+
+/// A key as a help desk sees it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The key.
+    pub key: KeyRecord,
+    /// Why it does not count, when it does not.
+    pub state_reason: Option<String>,
+    /// Its model in words, as its enrolment found it, where that is known.
+    pub model: Option<String>,
+    /// Enrolment.
+    pub created_at: OffsetDateTime,
+    /// Last use.
+    pub used_at: Option<OffsetDateTime>,
+}
+
+/// All keys of a person with what a help desk wants to know of them, oldest first.
+pub async fn held(
+    connection: &mut AnyConnection,
+    person: &PersonId,
+) -> Result<Vec<Held>, StoreError> {
+    sqlx::query(
+        "SELECT id, person, kind, handle, public_key, aaguid, attested, pin_each_time, verifies_user, label, transports, sign_count,
+             backup_eligible, record_sha256, state, state_reason, attestation, created_ms, used_ms
+         FROM enrolled_key WHERE person = $1 ORDER BY created_ms, id",
+    )
+    .bind(person.as_str().to_owned())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| {
+        let attestation: serde_json::Value = serde_json::from_str(row.try_get("attestation")?)
+            .map_err(|_| StoreError::Corrupt("attestation"))?;
+        Ok(Held {
+            key: read(row)?,
+            state_reason: row.try_get("state_reason")?,
+            model: attestation["model"].as_str().map(str::to_owned),
+            created_at: from_ms(row.try_get("created_ms")?)?,
+            used_at: row
+                .try_get::<Option<i64>, _>("used_ms")?
+                .map(from_ms)
+                .transpose()?,
+        })
+    })
     .collect()
 }
 

@@ -5,7 +5,7 @@ use sqlx::{AnyConnection, Row as _};
 use time::OffsetDateTime;
 
 use super::{StoreError, from_ms, json, parse, to_json, to_ms};
-use crate::id::{ActionId, EnrolmentId, PersonId, SessionId};
+use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
 use crate::person::PersonState;
 use crate::session::{Session, SessionKind, SessionState};
 use crate::workstation::Workstation;
@@ -177,6 +177,55 @@ pub(crate) async fn of_action(
         .transpose()
 }
 
+/// Sessions that speak still, and whose sign-in this key sealed.
+pub(crate) async fn opened_by(
+    connection: &mut AnyConnection,
+    key: KeyId,
+) -> Result<Vec<SessionId>, StoreError> {
+    sqlx::query(
+        "SELECT session.id FROM session JOIN approval ON approval.action = session.action
+         WHERE approval.enrolled_key = $1 AND session.state IN ('pending', 'active') ORDER BY session.id",
+    )
+    .bind(key.to_string())
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| parse(row.try_get("id")?, "session id"))
+    .collect()
+}
+
+/// The session that came with a registration, while it speaks still.
+pub(crate) async fn of_registration(
+    connection: &mut AnyConnection,
+    registered: ActionId,
+) -> Result<Vec<SessionId>, StoreError> {
+    sqlx::query("SELECT id FROM session WHERE action = $1 AND state = 'active'")
+        .bind(registered.to_string())
+        .fetch_all(connection)
+        .await?
+        .iter()
+        .map(|row| parse(row.try_get("id")?, "session id"))
+        .collect()
+}
+
+/// The `key.enroll` action behind a `key.register`; `None` for the first administrators.
+pub(crate) async fn enrolled_for(
+    connection: &mut AnyConnection,
+    registered: ActionId,
+) -> Result<Option<ActionId>, StoreError> {
+    let row = sqlx::query("SELECT enroll_action FROM invitation WHERE action = $1")
+        .bind(registered.to_string())
+        .fetch_optional(connection)
+        .await?;
+    row.and_then(|row| {
+        row.try_get::<Option<String>, _>("enroll_action")
+            .transpose()
+    })
+    .transpose()?
+    .map(|id| parse(&id, "invitation action"))
+    .transpose()
+}
+
 /// One enrolment, from invitation to registered key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invitation {
@@ -266,6 +315,20 @@ pub async fn unrevealed(
     .as_ref()
     .map(read_invitation)
     .transpose()
+}
+
+/// The invitation that an executed `key.enroll` gave.
+pub async fn invitation_of(
+    connection: &mut AnyConnection,
+    enroll_action: ActionId,
+) -> Result<Option<Invitation>, StoreError> {
+    sqlx::query("SELECT id, person, state, enroll_action, action, expires_ms FROM invitation WHERE enroll_action = $1")
+        .bind(enroll_action.to_string())
+        .fetch_optional(connection)
+        .await?
+        .as_ref()
+        .map(read_invitation)
+        .transpose()
 }
 
 /// Writes a new invitation; without a digest its secret is minted when it is first shown.

@@ -351,6 +351,19 @@ async fn enrol(it: &mut Saboteur, place: &Place, desk: &Desk, secret: &str) -> O
     }
 }
 
+/// A key that waits for its person, handed out without breaking anything.
+async fn waiting(place: &Place, desk: &Desk, secret: &str) -> Owner {
+    let opened = desk.open_enrolment(secret).await.unwrap();
+    let (credential, claim) = claim(place, &opened.action.document);
+    let registered = desk.register(opened.id, secret, claim).await;
+    Owner {
+        id: opened.person.id,
+        key: registered.unwrap().unwrap().key.id,
+        credential,
+        token: Zeroizing::new(String::new()),
+    }
+}
+
 async fn founded(it: &mut Saboteur, place: &Place, desk: &Desk) -> (Owner, Owner) {
     let person = |id: &str| Person {
         id: id.parse().unwrap(),
@@ -594,14 +607,34 @@ async fn persons(place: &Place) -> Saboteur {
     sealed(&mut it, &desk, &alice, &[&alice], "person.suspend", params).await;
     let params = json!({"person": "manon", "subtree": true});
     sealed(&mut it, &desk, &alice, &[&alice], "person.restore", params).await;
-    let revoked = json!({ "key_id": manon.key });
+    manon.sign_in(&desk, SessionKind::Agent).await;
+    let revoked = json!({ "key_id": manon.key, "reason": "lost" });
     sealed(&mut it, &desk, &alice, &[&alice], "key.revoke", revoked).await;
     let record = lou.ask(&desk, "account.create").await.unwrap();
     let text = Some("I am Lou".to_owned());
     desk.refuse(record.id, lou.id.clone(), RefusalReason::Mistake, text)
         .await
         .unwrap();
-    let params = json!({"person": "lou"});
+    // Another key in the place of hers, which falls with the first use of the other; then she leaves.
+    let person = json!({"id": "lou", "first_use": true, "replaces": lou.key});
+    let record = sealed(
+        &mut it,
+        &desk,
+        &alice,
+        &[&alice],
+        "key.enroll",
+        json!({ "person": person }),
+    )
+    .await;
+    let secret = desk.reveal_invitation(record.id).await.unwrap().unwrap().1;
+    let lou = waiting(place, &desk, &secret).await;
+    let opened = desk.open_session(lou.id.clone(), SessionKind::Agent).await;
+    let opened = opened.unwrap();
+    it.step("first use in the place of another", async || {
+        lou.approve(&desk, &opened.action).await
+    })
+    .await;
+    let params = json!({"person": "lou", "leaves": true});
     sealed(
         &mut it,
         &desk,
@@ -623,7 +656,7 @@ async fn persons(place: &Place) -> Saboteur {
         ("person.suspended", 2),
         ("person.restored", 1),
         ("person.erased", 1),
-        ("key.revoked", 1),
+        ("key.revoked", 3),
         ("right.expired", 3),
         ("alert.break-glass", 1),
         ("action.expired", 1),

@@ -7,20 +7,19 @@ use sceau_server::action::{ActionRecord, NewAction, Target};
 use sceau_server::desk::{Desk, DeskError, RegistrationClaim};
 use sceau_server::id::KeyId;
 use sceau_server::key::KeyState;
-use sceau_server::session::SessionKind;
-use serde_json::json;
+use sceau_server::person::PersonState;
+use sceau_server::session::{SessionKind, SessionState};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::api::Served;
 use crate::authenticator::Credential;
 use crate::fixture::{AGENT, Owner, RP_ID};
 
-/// `alice` invites `paul`, whose key will wait.
-async fn invited(served: &Served) -> (ActionRecord, Zeroizing<String>) {
-    let desk = &served.desk;
-    let person = json!({"person": {"id": "paul", "display": "Paul", "roles": ["manager"], "first_use": true, "identity_document": "passport"}});
+/// What `alice` asks of Sceau itself.
+async fn asked(served: &Served, kind: &str, params: Value) -> Result<ActionRecord, DeskError> {
     let asked = NewAction {
-        kind: "key.enroll".to_owned(),
+        kind: kind.to_owned(),
         service: "sceau".parse().unwrap(),
         requester: served.alice.id.clone(),
         target: Target {
@@ -28,20 +27,40 @@ async fn invited(served: &Served) -> (ActionRecord, Zeroizing<String>) {
             id: "paul".to_owned(),
             display: "Paul".to_owned(),
         },
-        params: person.as_object().unwrap().clone(),
+        params: params.as_object().unwrap().clone(),
         request: None,
         words: None,
     };
-    let caller = served.alice.caller(desk).await;
-    let record = desk.open_action(asked, caller).await.unwrap();
-    served.alice.approve(desk, &record).await.unwrap();
+    let caller = served.alice.caller(&served.desk).await;
+    served.desk.open_action(asked, caller).await
+}
+
+/// What `alice` asks of Sceau itself, sealed.
+async fn sealed(served: &Served, kind: &str, params: Value) -> ActionRecord {
+    let record = asked(served, kind, params).await.unwrap();
+    served.alice.approve(&served.desk, &record).await.unwrap()
+}
+
+/// `alice` invites `paul`, whose key will wait; it may take the place of another.
+async fn invited(served: &Served, replaces: Option<KeyId>) -> (ActionRecord, Zeroizing<String>) {
+    let mut person = json!({"id": "paul", "display": "Paul", "roles": ["manager"], "first_use": true, "identity_document": "passport"});
+    if let Some(key) = replaces {
+        person["replaces"] = json!(key);
+    }
+    let record = sealed(served, "key.enroll", json!({ "person": person })).await;
+    let desk = &served.desk;
     let (_, secret, _) = desk.reveal_invitation(record.id).await.unwrap().unwrap();
     (record, secret)
 }
 
 /// Paul's new key, and what its authenticator had to be asked not to hold.
 async fn handed_out(served: &Served) -> (Owner, Vec<String>) {
-    let (_, secret) = invited(served).await;
+    handed_out_for(served, None).await
+}
+
+/// As [`handed_out`], in the place of another.
+async fn handed_out_for(served: &Served, replaces: Option<KeyId>) -> (Owner, Vec<String>) {
+    let (_, secret) = invited(served, replaces).await;
     let opened = served.desk.open_enrolment(&secret).await.unwrap();
     let challenge = Action::parse(opened.action.document.as_bytes())
         .unwrap()
@@ -112,4 +131,97 @@ async fn an_authenticator_that_was_handed_out_is_named_to_the_next_ones() {
     let paul = base64url::encode(&first.credential.id);
     assert!(before.contains(&operator) && !before.contains(&paul));
     assert!(exclude.contains(&operator) && exclude.contains(&paul));
+}
+
+async fn state(desk: &Desk, key: KeyId) -> (KeyState, Option<String>) {
+    let held = desk.held(&"paul".parse().unwrap()).await.unwrap();
+    let held = held.into_iter().find(|held| held.key.id == key).unwrap();
+    (held.key.state, held.state_reason)
+}
+
+async fn session(desk: &Desk, token: &str) -> SessionState {
+    desk.session(token).await.unwrap().unwrap().state
+}
+
+#[tokio::test]
+async fn a_lost_key_ends_with_the_sessions_that_it_opened_and_no_other_one() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let (main, _) = handed_out(&served).await;
+    let (spare, _) = handed_out(&served).await;
+    let by_main = main.sign_in(desk, SessionKind::Agent).await;
+    let by_spare = spare.sign_in(desk, SessionKind::Agent).await;
+    let lost = json!({"key_id": main.key, "reason": "lost"});
+    let done = sealed(&served, "key.revoke", lost).await.result.unwrap();
+    assert_eq!(
+        (&done["sessions"], &done["last"]),
+        (&json!(1), &json!(false))
+    );
+    let lost = (KeyState::Revoked, Some("lost".to_owned()));
+    assert_eq!(state(desk, main.key).await, lost);
+    assert_eq!(session(desk, &by_main).await, SessionState::Ended);
+    assert_eq!(session(desk, &by_spare).await, SessionState::Active);
+
+    // The last one says so.
+    let damaged = json!({"key_id": spare.key, "reason": "damaged"});
+    let done = sealed(&served, "key.revoke", damaged).await.result.unwrap();
+    assert_eq!(done["last"], true);
+    let odd = json!({"key_id": spare.key, "reason": "because"});
+    let refused = asked(&served, "key.revoke", odd).await;
+    assert_eq!(refused.err(), Some(DeskError::Malformed("params.reason")));
+}
+
+#[tokio::test]
+async fn a_session_that_came_with_a_registration_ends_with_its_key() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let manon = served
+        .place
+        .invite(desk, &served.alice, "manon", "manager")
+        .await;
+    assert_eq!(session(desk, &manon.token).await, SessionState::Active);
+    let lost = json!({"key_id": manon.key, "reason": "lost"});
+    sealed(&served, "key.revoke", lost).await;
+    assert_eq!(session(desk, &manon.token).await, SessionState::Ended);
+}
+
+#[tokio::test]
+async fn a_replaced_key_counts_until_its_successor_does() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let (old, _) = handed_out(&served).await;
+    old.sign_in(desk, SessionKind::Agent).await;
+    let (new, _) = handed_out_for(&served, Some(old.key)).await;
+    assert_eq!(live(desk).await, [old.key], "nobody is locked out");
+    new.sign_in(desk, SessionKind::Agent).await;
+    assert_eq!(live(desk).await, [new.key]);
+    let replaced = (KeyState::Revoked, Some("replaced".to_owned()));
+    assert_eq!(state(desk, old.key).await, replaced);
+    // Somebody else's key is nobody's to replace.
+    let person = json!({"id": "paul", "first_use": true, "replaces": served.alice.key});
+    let refused = asked(&served, "key.enroll", json!({ "person": person })).await;
+    assert!(
+        matches!(refused, Err(DeskError::Malformed(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn whoever_left_comes_back_by_a_new_enrolment_alone() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let (main, _) = handed_out(&served).await;
+    let token = main.sign_in(desk, SessionKind::Agent).await;
+    let (spare, _) = handed_out(&served).await;
+    let leaver = json!({"person": "paul", "leaves": true});
+    sealed(&served, "person.suspend", leaver).await;
+    assert_eq!(session(desk, &token).await, SessionState::Suspended);
+    let left = (KeyState::Revoked, Some("left".to_owned()));
+    assert_eq!(state(desk, main.key).await, left);
+    assert_eq!(state(desk, spare.key).await, left);
+    sealed(&served, "person.restore", json!({"person": "paul"})).await;
+    let paul = desk.person(&main.id).await.unwrap().unwrap();
+    assert_eq!(paul.state, PersonState::Inert);
+    let refused = desk.open_session(main.id.clone(), SessionKind::Agent).await;
+    assert_eq!(refused.err(), Some(DeskError::UnknownPerson));
 }

@@ -299,3 +299,137 @@ async fn a_page_is_told_of_each_change_until_the_end_and_of_nothing_after_its_se
     let after = browser.get(&path(&object), "text/event-stream").await;
     problem(&after, 401, "unauthenticated");
 }
+
+/// Alice asks, at the desk's page, for a key for Paul; the action's object.
+async fn asked_at_the_desk(browser: &Browser<'_>, handover: &str) -> Value {
+    let person = json!({"id": "paul", "display": "Paul", "roles": ["manager"], "identity_document": "passport"});
+    let asked = json!({"person": person, "key": "main", "handover": handover});
+    let answer = browser.post_from(HERE, "/desk", &asked).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.json()["state"], "pending", "{answer:?}");
+    answer.json()
+}
+
+#[tokio::test]
+async fn a_desk_hands_out_a_key_in_the_tab_that_asked_and_in_no_other() {
+    let served = Served::start().await;
+    let browser = signed_in(&served, &served.alice).await;
+    assert!(browser.page("/desk").await.text().contains("id=\"ask\""));
+    let secret = "a-secret-of-one-tab";
+    let digest = sceau_proof::log::entry::sha256(secret.as_bytes());
+    let asked = asked_at_the_desk(&browser, &sceau_proof::base64url::encode(digest)).await;
+    let id = asked["id"].as_str().unwrap();
+    let (action, here) = (format!("/actions/{id}"), format!("/desk/{id}"));
+
+    // Sealed where every action is read; from there it leads back.
+    let early = browser.page(&here).await;
+    assert_eq!(
+        (early.status, early.header("location")),
+        (303, action.as_str())
+    );
+    let page = browser.page(&action).await.text();
+    assert!(page.contains(&format!("href=\"{here}\"")) && page.contains("data-leads=\"true\""));
+    let record = served.desk.action(id.parse().unwrap()).await.unwrap();
+    let sealed = approval(&served.alice, &record.unwrap());
+    let sealed = browser
+        .post_from(HERE, &format!("{action}/approval"), &sealed)
+        .await;
+    assert_eq!(sealed.json()["state"], "executed", "{sealed:?}");
+    assert!(
+        browser
+            .page(&here)
+            .await
+            .text()
+            .contains("id=\"hand-over\"")
+    );
+
+    // A cookie is not enough, nor is the operator's session at the API, nor another operator's.
+    let claim = format!("{here}/invitation");
+    for wrong in ["", "another-tab"] {
+        let answer = browser
+            .post_from(HERE, &claim, &json!({ "secret": wrong }))
+            .await;
+        problem(&answer, 409, "elsewhere");
+    }
+    let by_api = served
+        .ask(&served.alice.token, "GET", &format!("/v1{action}"), None)
+        .await;
+    assert!(
+        by_api.json()["result"]["invitation"].is_null(),
+        "{by_api:?}"
+    );
+    let other = signed_in(&served, &served.bob).await;
+    let own = json!({ "secret": secret });
+    problem(&other.post_from(HERE, &claim, &own).await, 404, "not-found");
+    problem(
+        &browser
+            .post_from("https://evil.example", &claim, &own)
+            .await,
+        403,
+        "cross-site",
+    );
+    assert_eq!(
+        browser.page(&format!("{here}/receipt")).await.status,
+        404,
+        "no key yet"
+    );
+
+    let shown = browser.post_from(HERE, &claim, &own).await;
+    let invitation = shown.json()["invitation"].as_str().unwrap().to_owned();
+    problem(
+        &browser.post_from(HERE, &claim, &own).await,
+        409,
+        "elsewhere",
+    );
+    let opened = served.desk.open_enrolment(&invitation).await.unwrap();
+    let challenge = sceau_proof::action::Action::parse(opened.action.document.as_bytes()).unwrap();
+    let (_, client_data_json, attestation_object) = crate::authenticator::Credential::make(
+        &served.place.manufacturer,
+        crate::fixture::RP_ID,
+        crate::fixture::AGENT,
+        challenge.challenge().as_bytes(),
+    );
+    let claim = sceau_server::desk::RegistrationClaim {
+        client_data_json,
+        attestation_object,
+        transports: vec!["usb".to_owned()],
+        label: Some("main".to_owned()),
+    };
+    let registered = served.desk.register(opened.id, &invitation, claim).await;
+    let key = registered.unwrap().unwrap().key.id.to_string();
+    let receipt = browser.page(&format!("{here}/receipt")).await.text();
+    for said in ["Paul", "Passport", "Main key", &key, "Alice Martin"] {
+        assert!(receipt.contains(said), "{said}: {receipt}");
+    }
+    assert!(
+        browser
+            .page(&here)
+            .await
+            .text()
+            .contains("<form id=\"hand-over\" hidden>")
+    );
+}
+
+#[tokio::test]
+async fn a_desk_is_for_those_who_enrol_and_no_papers_no_key() {
+    let served = Served::start().await;
+    let manager = served
+        .place
+        .invite(&served.desk, &served.alice, "manon", "manager")
+        .await;
+    let browser = signed_in(&served, &manager).await;
+    assert_eq!(browser.page("/desk").await.status, 404);
+    let alice = signed_in(&served, &served.alice).await;
+    let nothing =
+        json!({"person": {"id": "paul", "display": "Paul"}, "key": "main", "handover": ""});
+    problem(
+        &alice.post_from(HERE, "/desk", &nothing).await,
+        400,
+        "malformed",
+    );
+    let nobody = Browser {
+        served: &served,
+        cookie: "x=1".to_owned(),
+    };
+    assert!(nobody.page("/desk").await.text().contains("id=\"sign-in\""));
+}

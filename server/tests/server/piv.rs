@@ -782,6 +782,15 @@ async fn rejects_an_approval_by_a_revoked_card_key() {
         .await;
     let done = served.approve(&served.alice, &asked.json()).await;
     assert_eq!(done.json()["state"], "executed", "{done:?}");
+    // Its session ended with it; by another session of Carl's it counts no more either.
+    problem(&house.seal(&carl, &action).await, 401, "session-ended");
+    let other = house
+        .enrol("carl", "manager", house.maker.card(Kind::P256, GOOD))
+        .await;
+    let carl = Enrolled {
+        token: other.token,
+        ..carl
+    };
     problem(&house.seal(&carl, &action).await, 422, "not-verified");
     assert_eq!(house.rejected(&action).await, "key-revoked");
 }
