@@ -30,3 +30,4 @@ problem-unauthenticated = You are not signed in: "sceau sign-in"
 problem-unavailable = The server does not answer as it should. Try again in a moment
 problem-unknown-person = This person is not known here. Check the identifier
 problem-unsupported-media-type = The server does not read this request: this workstation may be of another version. Tell your administrator
+problem-elsewhere = This enrolment was asked for in another window: it goes on there. Otherwise ask for another one.

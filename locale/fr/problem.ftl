@@ -30,3 +30,4 @@ problem-unauthenticated = Vous n’êtes pas connecté : « sceau sign-in »
 problem-unavailable = Le serveur ne répond pas comme il faut. Réessayez dans un instant
 problem-unknown-person = Cette personne n’est pas connue ici. Vérifiez l’identifiant
 problem-unsupported-media-type = Le serveur ne lit pas cette demande : ce poste est peut-être d’une autre version. Prévenez votre administrateur
+problem-elsewhere = Cet enrôlement a été demandé dans une autre fenêtre : c’est là qu’il continue. Sinon, demandez-en un autre.

@@ -297,6 +297,18 @@ const PACKAGES: &[Package] = &[
         instead: Some(&["node", "--version"]),
     },
     Package {
+        name: "php-cli",
+        purpose: "the recipe of docs/services.md for it",
+        need: Need::Test,
+        instead: Some(&["php", "--version"]),
+    },
+    Package {
+        name: "default-jdk-headless",
+        purpose: "the recipe of docs/services.md for it",
+        need: Need::Test,
+        instead: Some(&["javac", "--version"]),
+    },
+    Package {
         name: "npm",
         purpose: "independent peers from npm",
         need: Need::Test,

@@ -43,6 +43,11 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "PIV cards: PIN, PUK, keys, certificates",
         "Cartes PIV : codes PIN et PUK, clés, certificats",
     ),
+    ("National identity card", "Carte nationale d'identité"),
+    ("Passport", "Passeport"),
+    ("Residence permit", "Titre de séjour"),
+    ("Driving licence", "Permis de conduire"),
+    ("The administration's own card", "Carte d'agent"),
     ("Sign in with a key", "Se connecter par une clé"),
     (
         "With --batch: give each key that can insist on another PIN one for the way, on a slip for its person alone",
