@@ -2,7 +2,8 @@
 //!
 //! Ungated requests go through a pool and stream both ways. Held requests are each sent on a connection of their own,
 //! made before the action's one use is taken: a stale pooled connection can then never leave it unknown whether the
-//! request arrived, and nothing here ever sends a request twice.
+//! request arrived, and it is never sent twice. An ungated GET or HEAD that meets a connection which the application has
+//! just closed is sent once more, as every reverse proxy does (RFC 9112 §9.3.1); any other method is not.
 //! RFC 9110 §7.6.1 (hop-by-hop headers), RFC 7239 (`Forwarded`).
 //!
 //! Trusts the upstream with what the application may see; not with headers that speak for Sceau.
@@ -15,9 +16,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, SET_COOKIE};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection};
@@ -30,6 +32,9 @@ use crate::gate::session::OWN_COOKIES;
 
 /// A body that streams, with any error.
 pub type Body = UnsyncBoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
+
+/// How long a connection waits for its next request: less than the five seconds after which Node and Apache close theirs.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// How long a connection to the upstream may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,10 +66,11 @@ impl Forwarder {
     #[must_use]
     pub fn new(upstream: Upstream, timeout: Duration) -> Self {
         let pool = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(Duration::from_secs(20))
+            .pool_idle_timeout(IDLE)
             .pool_timer(hyper_util::rt::TokioTimer::new())
             .pool_max_idle_per_host(64)
-            .retry_canceled_requests(false)
+            // Only what was never begun to be written.
+            .retry_canceled_requests(true)
             .build(Dialer(upstream.clone()));
         Self {
             upstream,
@@ -81,12 +87,16 @@ impl Forwarder {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Incoming>, ForwardError> {
+        let again = repeated(&request);
         *request.uri_mut() = pooled_uri(request.uri()).ok_or(ForwardError::Unreachable)?;
         *request.version_mut() = http::Version::HTTP_11;
         match tokio::time::timeout(self.timeout, self.pool.request(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_connect() => Err(ForwardError::Unreachable),
-            Ok(Err(_)) => Err(ForwardError::Lost),
+            Ok(Err(error)) => match again {
+                Some(request) if is_broken(&error) => self.connect().await?.send(request).await,
+                _ => Err(ForwardError::Lost),
+            },
             Err(_) => Err(ForwardError::Late),
         }
     }
@@ -136,6 +146,39 @@ impl Sender {
             Err(_) => Err(ForwardError::Late),
         }
     }
+}
+
+/// The same request once more, where sending it twice is harmless: a safe method, without a body.
+fn repeated(request: &Request<Body>) -> Option<Request<Body>> {
+    let is_safe = matches!(*request.method(), Method::GET | Method::HEAD);
+    if !is_safe || !request.body().is_end_stream() {
+        return None;
+    }
+    let nothing = Empty::new().map_err(|never| match never {});
+    let mut again = Request::new(nothing.boxed_unsync());
+    *again.method_mut() = request.method().clone();
+    *again.uri_mut() = request.uri().clone();
+    *again.headers_mut() = request.headers().clone();
+    Some(again)
+}
+
+/// Whether the connection broke before an answer, rather than the answer.
+fn is_broken(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_closed() || error.is_canceled())
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+            return [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected]
+                .contains(&error.kind());
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn pooled_uri(uri: &Uri) -> Option<Uri> {

@@ -1,3 +1,4 @@
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -270,4 +271,56 @@ async fn answers_are_streamed_as_they_come() {
         assert_ne!(n, 0, "{got}");
         got.push_str(&String::from_utf8_lossy(&buffer[..n]));
     }
+}
+
+/// An application that closes each connection when its second request has come, as one does whose patience has just ended; and what it was sent.
+async fn impatient() -> (std::net::SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let sent = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&sent);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let seen = Arc::clone(&seen);
+            tokio::spawn(async move {
+                for is_first in [true, false] {
+                    let mut head = vec![0; 4096];
+                    let n = stream.read(&mut head).await.unwrap();
+                    let text = String::from_utf8_lossy(&head[..n]).into_owned();
+                    let Some((line, _)) = text.split_once(" HTTP/1.1") else {
+                        return;
+                    };
+                    seen.lock().unwrap().push(line.to_owned());
+                    if is_first {
+                        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+                        stream.write_all(answer.as_bytes()).await.unwrap();
+                    }
+                }
+            });
+        }
+    });
+    (address, sent)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_the_application_closes_is_no_fault_of_who_reads() {
+    let (address, sent) = impatient().await;
+    let house = House::plan(Plan {
+        upstream: Some(format!("http://{address}")),
+        ..Plan::default()
+    })
+    .await;
+    let ask = async |method: &str, path: &str| house.send(&Ask::new(method, path)).await.status;
+    assert_eq!(ask("GET", "/x/1").await, 200);
+    // The pooled connection dies under it: read again, on another one.
+    assert_eq!(ask("GET", "/x/2").await, 200);
+    assert_eq!(
+        std::mem::take(&mut *sent.lock().unwrap()),
+        ["GET /x/1", "GET /x/2", "GET /x/2"]
+    );
+    // What may change something is never sent twice.
+    assert_eq!(ask("GET", "/x/3").await, 200);
+    sent.lock().unwrap().clear();
+    assert_eq!(ask("POST", "/stream").await, 502);
+    assert_eq!(*sent.lock().unwrap(), ["POST /stream"]);
 }
