@@ -1,7 +1,7 @@
 //! `sceau-server keys rotate permit|log`: a new signing key in the place of the old one. It counts from the next start of the server, which writes its
 //! name into the log before anything is signed with it.
 //!
-//! *Permit key*: the old private key is gone at once; its public half is published beside the new one for [`OVERLAP`], so that permits under way and verifiers
+//! *Permit key*: the old private key is gone at once; its public half is published beside the new one for fifteen minutes, so that permits under way and verifiers
 //! that remember `/jwks.json` are served on, and stays in the store for bundles. With `--compromised` it is published no more. *Log key*: until `--end` both sign every checkpoint, so that auditors, witnesses and agents that know the
 //! old one learn of the new one by it; with `--compromised` only the new one signs, and everybody has to be told of it otherwise.
 //! Every step is a rename: a cut leaves the old state, or one that the same command finishes.
