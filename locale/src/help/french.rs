@@ -43,6 +43,14 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "PIV cards: PIN, PUK, keys, certificates",
         "Cartes PIV : codes PIN et PUK, clés, certificats",
     ),
+    (
+        "The key's serial number (or its name) must be typed, and the key pulled and put back",
+        "Il faut écrire le numéro de série de la clé (ou son nom), la retirer et la remettre",
+    ),
+    (
+        "Interrupted, the same command goes on. Exit code 1: something is left to do, or was refused",
+        "Interrompue, la même commande reprend. Code de retour 1 : il reste à faire, ou c'est refusé",
+    ),
     ("National identity card", "Carte nationale d'identité"),
     ("Passport", "Passeport"),
     ("Residence permit", "Titre de séjour"),
