@@ -54,11 +54,11 @@ impl Queue {
             return Arrival::Unfit(Unfit::AlreadySettled);
         }
         if let Some(index) = self.waiting.iter().position(|other| other.id() == id) {
-            if self
-                .waiting
-                .get(index)
-                .is_some_and(|other| other.is_same_document(&proposal))
+            if let Some(other) = self.waiting.get_mut(index)
+                && other.is_same_document(&proposal)
             {
+                // Told again after a reconnection: which keys may seal it can be others by now.
+                *other = proposal;
                 return Arrival::Known(id);
             }
             self.waiting.remove(index);
@@ -141,6 +141,7 @@ mod tests {
     use time::Duration;
 
     use super::*;
+    use crate::config::RpId;
     use crate::specimen::{NOW, document, key};
 
     fn arrive(queue: &mut Queue, number: u128, more: serde_json::Value) -> Arrival {
@@ -169,6 +170,21 @@ mod tests {
         );
         assert_eq!(queue.waiting(NOW + Duration::minutes(1)).len(), 1);
         assert!(queue.next(None, &[one], NOW).is_none());
+    }
+
+    #[test]
+    fn an_action_that_is_told_again_is_sealed_by_the_keys_of_now() {
+        let mut queue = Queue::default();
+        let (one, told) = (Uuid::from_u128(1), document(1, json!({})));
+        let rp_id = RpId::new("sceau.example").unwrap();
+        let may_be_sealed = |queue: &mut Queue| {
+            let proposal = queue.next(None, &[], NOW).unwrap();
+            proposal.consented(&rp_id, NOW).is_ok()
+        };
+        assert_eq!(queue.arrive(&told, Vec::new(), NOW), Arrival::Waits(one));
+        assert!(!may_be_sealed(&mut queue));
+        assert_eq!(queue.arrive(&told, vec![key()], NOW), Arrival::Known(one));
+        assert!(may_be_sealed(&mut queue));
     }
 
     #[test]

@@ -409,7 +409,16 @@ impl House {
             .context("an action_id")?
             .to_owned();
         let (code, shown) = person.approve(&action)?;
-        ensure!(code == 0, "{} could not sign in:\n{shown}", person.person);
+        ensure!(
+            code == 0,
+            "{} could not sign in:\n{shown}\n{}\n{}",
+            person.person,
+            person.agent_log(),
+            self.server
+                .as_ref()
+                .map(Running::printed)
+                .unwrap_or_default()
+        );
         let state = browser.get("/.sceau/session?wait=10")?;
         ensure!(state.json()["state"] == "active", "sign-in: {}", state.text);
         let login = browser.send(

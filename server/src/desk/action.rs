@@ -193,7 +193,7 @@ impl Desk {
     ) -> Result<Vec<KeySummary>, DeskError> {
         let mut connection = self.reader().await?;
         let mut keys = self.stored(store::key::of_person(&mut connection, person).await)?;
-        let now = self.now();
+        let (now, held) = (self.now(), keys.len());
         if let Some(requirement) = &record.requirement {
             let shared = &self.inner.shared;
             keys.retain(
@@ -206,11 +206,16 @@ impl Desk {
                 },
             );
         }
-        Ok(if record.kind == "session.open" {
+        let may_seal = if record.kind == "session.open" {
             for_sign_in(&keys)
         } else {
             live(&keys)
-        })
+        };
+        if may_seal.is_empty() {
+            let states: Vec<_> = keys.iter().map(|key| key.state).collect();
+            tracing::info!(action_id = %record.id, held, ?states, "no key of this person may seal this action");
+        }
+        Ok(may_seal)
     }
 
     /// Whether a pending action awaits this person: they count, and have not approved it yet.
