@@ -189,6 +189,8 @@ mod tests {
             "https://a.example/cb#x",
             "https://user@evil.example/",
             "http://localhost@evil.example/",
+            "http://localhost.evil.example/",
+            "http://127.0.0.1.evil.example/",
             "javascript:alert(1)",
             "https://",
         ] {
