@@ -318,6 +318,8 @@ pub struct Agent {
     session: RefCell<Option<Session>>,
     person: RefCell<Option<Person>>,
     keys: RefCell<Vec<EnrolledKey>>,
+    /// How many the person's roles want them to have, as the server says; 0 while it has not.
+    pub(crate) keys_wanted: Cell<u8>,
     inbox: RefCell<Inbox>,
     queue: RefCell<Queue>,
     asking: Cell<Option<Uuid>>,
@@ -368,6 +370,7 @@ impl Agent {
             session: RefCell::new(session),
             person: RefCell::default(),
             keys: RefCell::default(),
+            keys_wanted: Cell::new(0),
             inbox: RefCell::new(inbox),
             queue: RefCell::default(),
             asking: Cell::new(None),
@@ -573,6 +576,7 @@ impl Agent {
                 tracing::info!(keys = hello.keys.len(), "inbox connected");
                 self.person.replace(Some(hello.person));
                 self.keys.replace(hello.keys);
+                self.keys_wanted.set(hello.keys_wanted);
                 // What still awaits the person comes again.
                 self.queue.borrow_mut().start_over();
                 self.log.look();

@@ -370,6 +370,9 @@ pub struct Handed {
 struct Saved {
     v: u8,
     tasks: BTreeMap<String, Step>,
+    /// The document of each request that was sealed: what the receipt names, whatever the list says by then.
+    #[serde(default)]
+    documents: BTreeMap<String, Document>,
 }
 
 /// What was done, durably. One run at a time has it.
@@ -398,7 +401,7 @@ impl Journal {
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Saved {
                 v: 1,
-                tasks: BTreeMap::new(),
+                ..Saved::default()
             },
             Err(error) => return Err(fault(error)),
         };
@@ -418,11 +421,22 @@ impl Journal {
         self.saved.tasks.get(&task.name())
     }
 
+    /// What the person showed, by the request that was sealed and is not done.
+    #[must_use]
+    pub fn sealed_document(&self, task: &Task) -> Option<Document> {
+        let known = self.saved.documents.get(&task.name()).copied();
+        known.filter(|_| self.is_unfinished(task))
+    }
+
     /// Writes a step down; durable on return. `None`: it is to be asked for anew.
     ///
     /// # Errors
     /// [`BatchError::Io`]; whether it was written is not known.
     pub fn set(&mut self, task: &Task, step: Option<Step>) -> Result<(), BatchError> {
+        if matches!(step, Some(Step::Asked { .. })) {
+            let document = task.person.document;
+            self.saved.documents.insert(task.name(), document);
+        }
         match step {
             Some(step) => self.saved.tasks.insert(task.name(), step),
             None => self.saved.tasks.remove(&task.name()),

@@ -155,6 +155,9 @@ pub struct Came {
 struct Held {
     person: HeldBy,
     keys: Vec<HeldKey>,
+    /// How many the person's roles want them to have.
+    #[serde(default)]
+    keys_wanted: usize,
 }
 
 #[derive(Deserialize)]
@@ -293,15 +296,6 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
     /// A key's path: it ends, at once or with its successor's first use; then its successor.
     fn key(&mut self, path: &Path, wish: &Wish, held: &Held) -> Result<(), WizardError> {
         let language = self.wizard.language;
-        let begun = [Which::Main, Which::Spare].into_iter().find(|which| {
-            let task = self.task(wish, held, *which, Document::StaffCard, None);
-            self.wizard.journal.is_unfinished(&task)
-        });
-        if let Some(which) = begun {
-            self.wizard
-                .say(&format!("{}\n", language.text("desk-path-begun")))?;
-            return self.successor(wish, held, which, None);
-        }
         let mut candidates: Vec<(usize, &HeldKey)> = (1..)
             .zip(&held.keys)
             .filter(|(_, key)| key.state != "revoked")
@@ -309,15 +303,33 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
         if let Some(wanted) = wish.key {
             candidates.retain(|(_, key)| key.key_id == wanted);
         }
-        let Some(old) = self.choose(&candidates)? else {
+        let begun = self.begun(path, wish, held);
+        let named = wish.key.is_some();
+        if let Some(which) = begun {
+            let revoked = |key: &HeldKey| Some(key.key_id) == wish.key && key.state == "revoked";
+            let goes_on = match named {
+                true => held.keys.iter().any(revoked),
+                false => self.goes_on(path, which, candidates.is_empty())?,
+            };
+            if goes_on {
+                let task = self.task(wish, held, which, Document::StaffCard, None);
+                let blocked = matches!(path, Path::Blocked(_)) && !wish.no_replacement;
+                if blocked && !self.wizard.journal.is_unfinished(&task) {
+                    self.reset()?;
+                }
+                return self.successor(wish, held, which, None);
+            }
+        }
+        // Whoever said that it is another key's turn says which, also where there is one alone.
+        let Some(old) = self.choose(&candidates, begun.is_some() && !named)? else {
             self.wizard.say(&format!(
                 "{}\n",
                 language.text("desk-path-nothing-to-revoke")
             ))?;
-            self.came.open |= wish.key.is_some();
-            return match wish.key {
-                None => self.successor(wish, held, Which::Main, None),
-                Some(_) => Ok(()),
+            self.came.open |= named;
+            return match named {
+                false => self.successor(wish, held, Which::Main, None),
+                true => Ok(()),
             };
         };
         let others = held
@@ -351,8 +363,48 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
         self.successor(wish, held, old.which(), replaces)
     }
 
-    fn choose(&mut self, candidates: &[(usize, &HeldKey)]) -> Result<Option<HeldKey>, WizardError> {
-        if let [] | [_] = candidates {
+    /// Which of a person's keys an earlier run left without its successor, if any. A key that still counts (a replacement was begun, and now the key
+    /// itself is lost) comes first on a path that revokes: what was begun waits.
+    fn begun(&self, path: &Path, wish: &Wish, held: &Held) -> Option<Which> {
+        let why = path.why().map(Why::word);
+        [Which::Main, Which::Spare].into_iter().find(|which| {
+            let task = self.task(wish, held, *which, Document::StaffCard, None);
+            let asked = self.wizard.journal.is_unfinished(&task);
+            let mut of_kind = held.keys.iter().filter(|key| key.which() == *which);
+            let Some(why) = why else { return asked };
+            let last = of_kind.clone().next_back();
+            let gone = last.is_some_and(|key| {
+                key.state == "revoked" && key.state_reason.as_deref() == Some(why)
+            });
+            let works = of_kind.any(|key| key.state == "live");
+            (asked || gone) && !works
+        })
+    }
+
+    /// Whether the run goes on with what was begun. Where another key could be meant, the person says so: what is not asked here is revoked there.
+    fn goes_on(&mut self, path: &Path, which: Which, alone: bool) -> Result<bool, WizardError> {
+        let language = self.wizard.language;
+        let key = match which {
+            Which::Main => language.text("desk-key-main"),
+            Which::Spare => language.text("desk-key-spare"),
+        };
+        let begun = language.text_with("desk-path-begun", &[("key", key.into())]);
+        if alone || path.why().is_none() {
+            self.wizard.say(&format!("{begun}\n"))?;
+            return Ok(true);
+        }
+        self.yes(&format!(
+            "{begun} {} ",
+            language.text("desk-path-ask-go-on")
+        ))
+    }
+
+    fn choose(
+        &mut self,
+        candidates: &[(usize, &HeldKey)],
+        always_asked: bool,
+    ) -> Result<Option<HeldKey>, WizardError> {
+        if candidates.is_empty() || (candidates.len() == 1 && !always_asked) {
             return Ok(candidates.first().map(|(_, only)| (*only).clone()));
         }
         let language = self.wizard.language;
@@ -495,18 +547,25 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
         if wish.no_replacement {
             return Ok(());
         }
-        let wanted = wish.document.is_some()
-            || self.yes(&format!("{} ", language.text("desk-path-ask-another")))?;
-        if !wanted {
-            return Ok(());
-        }
-        let document = self.document(wish)?;
+        let task = self.task(wish, held, which, Document::StaffCard, replaces);
+        let document = match self.wizard.journal.sealed_document(&task) {
+            // Begun: it was wanted, and the papers were looked at.
+            Some(document) => document,
+            None => {
+                let wanted = wish.document.is_some()
+                    || self.yes(&format!("{} ", language.text("desk-path-ask-another")))?;
+                if !wanted {
+                    return Ok(());
+                }
+                self.document(wish)?
+            }
+        };
         self.hand_out(&self.task(wish, held, which, document, replaces))?;
-        if held.person.roles.is_empty() || self.came.open {
+        if self.came.open {
             return Ok(());
         }
         let now = self.held(&wish.person)?;
-        let counting = now.map_or(2, |now| {
+        let counting = now.map_or(held.keys_wanted, |now| {
             let left = now.keys.iter().filter(|key| key.counts());
             left.filter(|key| Some(key.key_id) != replaces).count()
         });
@@ -514,7 +573,9 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
             Which::Main => Which::Spare,
             Which::Spare => Which::Main,
         };
-        if counting < 2 && self.yes(&format!("{} ", language.text("desk-path-ask-spare")))? {
+        if counting < held.keys_wanted
+            && self.yes(&format!("{} ", language.text("desk-path-ask-spare")))?
+        {
             self.hand_out(&self.task(wish, held, other, document, None))?;
         }
         Ok(())

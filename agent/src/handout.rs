@@ -89,6 +89,19 @@ pub enum Why {
     Replaced,
 }
 
+impl Why {
+    /// The server's word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Damaged => "damaged",
+            Self::PinBlocked => "pin-blocked",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
 /// Where such an action stands: `{"state","invitation"?}`. The server shows the invitation once, to its requester alone.
 ///
 /// # Errors

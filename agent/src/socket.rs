@@ -365,7 +365,9 @@ async fn serve(agent: &Rc<Agent>, stream: UnixStream) {
 }
 
 fn error(failure: &Failure, language: Language) -> Value {
-    json!({ "error": { "code": text::code(failure), "message": text::message(failure, language), "exit": text::exit_code(failure) } })
+    json!({ "error": {
+        "code": text::code(failure), "problem": text::problem(failure), "message": text::message(failure, language), "exit": text::exit_code(failure),
+    } })
 }
 
 async fn write_all(mut write: OwnedWriteHalf, mut messages: mpsc::UnboundedReceiver<Value>) {
@@ -746,5 +748,10 @@ async fn keys(agent: &Agent, language: Language) -> Result<Value, Failure> {
         }
         keys.push(key);
     }
-    Ok(json!({ "keys": keys }))
+    let names: Vec<String> = enrolled
+        .iter()
+        .map(|key| text::one_line(key.name(), 100))
+        .collect();
+    let own = json!({ "labels": names, "wanted": agent.keys_wanted.get() });
+    Ok(json!({ "keys": keys, "own": own }))
 }

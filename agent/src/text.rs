@@ -107,6 +107,15 @@ pub fn code(failure: &Failure) -> &'static str {
     }
 }
 
+/// The server's own code (docs/api.md), where it is the server that said no: what follows differs, although every such failure has one code here.
+#[must_use]
+pub fn problem(failure: &Failure) -> Option<&str> {
+    match failure {
+        Failure::Server(ServerError::Refused { code, .. }) => Some(code),
+        _ => None,
+    }
+}
+
 /// The exit code of a command that failed so: 1 no or refused, 2 malformed request, 3 unavailable.
 #[must_use]
 pub fn exit_code(failure: &Failure) -> u8 {

@@ -171,6 +171,9 @@ fn questions(policy: &Policy, persons: &[PersonFacts]) -> Vec<Facts> {
         facts.keys = KeysAtHand {
             fido2: 1,
             piv: busy % 2,
+            given: 2,
+            wanted: 2,
+            ..KeysAtHand::default()
         };
         facts.present = true;
         facts.session = Some(SessionFacts {

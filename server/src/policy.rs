@@ -70,9 +70,18 @@ struct Stated {
 pub struct Policy {
     names: cedar::Names,
     slices: HashMap<String, Slice>,
-    ranks: Option<BTreeMap<Role, i64>>,
+    roles: Option<Roles>,
     stated: BTreeMap<String, Stated>,
     text: String,
+}
+
+/// What roles.toml says of roles.
+#[derive(Debug, Clone, Default)]
+struct Roles {
+    /// How high each stands.
+    ranks: BTreeMap<Role, i64>,
+    /// How many keys whoever holds it is given, where that is said.
+    keys: BTreeMap<Role, u8>,
 }
 
 /// Why the policy says no. A value, not an error.
@@ -220,16 +229,26 @@ impl Policy {
     #[must_use]
     pub fn rank(&self, roles: &BTreeSet<Role>) -> i64 {
         let ranks = self
-            .ranks
+            .roles
             .iter()
-            .flat_map(|ranks| roles.iter().filter_map(|role| ranks.get(role)));
+            .flat_map(|known| roles.iter().filter_map(|role| known.ranks.get(role)));
         ranks.max().copied().unwrap_or(0)
+    }
+
+    /// How many keys somebody with these roles is given, by roles.toml: 1, or 2 (main and spare).
+    #[must_use]
+    pub fn keys_wanted(&self, roles: &BTreeSet<Role>) -> u8 {
+        let keys = self
+            .roles
+            .iter()
+            .flat_map(|known| roles.iter().filter_map(|role| known.keys.get(role)));
+        keys.max().copied().unwrap_or(1)
     }
 
     /// The roles that stand higher than this.
     #[must_use]
     pub fn roles_above(&self, rank: i64) -> Vec<Role> {
-        let ranks = self.ranks.iter().flatten();
+        let ranks = self.roles.iter().flat_map(|known| &known.ranks);
         ranks
             .filter(|(_, its)| **its > rank)
             .map(|(role, _)| role.clone())

@@ -3,6 +3,8 @@
 //!
 //! `SCEAU_BATCH=20` hands out twenty; a few are enough for the rest.
 
+mod privileged;
+
 use std::{collections::BTreeMap, env, fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -26,7 +28,7 @@ const QUESTIONS: [&str; 6] = [
 const NEW_PIN: usize = 2;
 const PUT_IN: usize = 4;
 /// What a path of the desk, and the prompts within it, ask.
-const ON_PATHS: [(&str, &str); 12] = [
+const ON_PATHS: [(&str, &str); 14] = [
     ("seal", QUESTIONS[0]),
     ("pin", QUESTIONS[1]),
     ("new", QUESTIONS[2]),
@@ -36,6 +38,8 @@ const ON_PATHS: [(&str, &str); 12] = [
     ("another", r"Hand out another key now\? \[y/n\] $"),
     ("spare", r"a spare one too\? \[y/n\] $"),
     ("reset", r"Reset this very key[^\n]*\[y/n\] $"),
+    ("which", r"Which key \(number\)\? $"),
+    ("go-on", r"Go on with it[^\n]*\[y/n\] $"),
     ("blocked", r"put the blocked key in, then Enter: $"),
     ("name", r"To erase everything, type [^\n]* : $"),
     ("replug", r"then Enter at once \(and touch it\): $"),

@@ -176,7 +176,10 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         let request = json!({ "op": "invite", "person": person });
         let sealed = loop {
             match self.daemon.ask(request.clone())? {
-                Ended::Failed { code, .. } if code == "limited" => {
+                Ended::Failed {
+                    problem: Some(problem),
+                    ..
+                } if problem == "limited" => {
                     self.say(&format!("  {}\n", self.language.text("command-batch-pace")))?;
                     std::thread::sleep(PAUSE);
                 }
@@ -288,17 +291,30 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         let made = match self.daemon.ask(request)? {
             Ended::Done(made) => made,
             Ended::Signalled(_) => return Err(WizardError::Interrupted),
-            Ended::Failed { code, message, .. } => {
+            // The run was cut between the server's answer and the journal: the key is enrolled, and which one it is the server knows.
+            Ended::Failed {
+                problem: Some(problem),
+                ..
+            } if problem == "already-settled" => {
+                self.say(&format!(
+                    "  {}\n",
+                    self.language.text("command-batch-done-before")
+                ))?;
+                self.done(task, action, &Value::Null, None)?;
+                return Ok(Tried::Done);
+            }
+            Ended::Failed {
+                code,
+                problem,
+                message,
+                ..
+            } => {
                 self.say(&format!("  {message}\n"))?;
-                return match code.as_str() {
-                    // The run was cut between the server's answer and the journal: the key is enrolled.
-                    "already-settled" => {
-                        let nothing = Value::Null;
-                        self.done(task, action, &nothing, None)
-                            .map(|()| Tried::Done)
+                return match (code.as_str(), problem.as_deref()) {
+                    (_, Some("expired" | "not-found")) => self.anew(task),
+                    ("server-unavailable" | "server-untrusted" | "signed-out", _) => {
+                        Err(WizardError::Interrupted)
                     }
-                    "expired" | "not-found" => self.anew(task),
-                    "unavailable" | "signed-out" => Err(WizardError::Interrupted),
                     _ => Ok(Tried::Again),
                 };
             }
@@ -335,6 +351,11 @@ impl<'d, D: Daemon> Wizard<'d, D> {
             let paper = receipt::slip(task, pin, self.language);
             super::private(&slip_at, true)?.write_all(paper.as_bytes())?;
         }
+        let mut task = task.clone();
+        if let Some(document) = self.journal.sealed_document(&task) {
+            task.person.document = document;
+        }
+        let task = &task;
         let paper = receipt::html(task, &handed, &self.operator, self.language);
         self.journal.set(task, Some(Step::Done(handed)))?;
         std::fs::write(&paper_at, paper)?;

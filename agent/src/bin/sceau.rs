@@ -536,6 +536,7 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             code,
             message,
             exit,
+            ..
         } => {
             if json {
                 println!(
@@ -936,15 +937,39 @@ fn status(done: &Value, language: Language) -> String {
     out
 }
 
+/// The person's keys that count, wherever they are; and whether their roles want more.
+fn own_keys(own: &Value, language: Language) -> String {
+    let labels: Vec<&str> = own["labels"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if labels.is_empty() {
+        return String::new();
+    }
+    let mut out = format!(
+        "{}: {}\n",
+        language.text("command-keys-own"),
+        sceau_agent::text::one_line(&labels.join(", "), 200)
+    );
+    let wanted = own["wanted"].as_u64().unwrap_or_default();
+    if wanted > u64::try_from(labels.len()).unwrap_or(u64::MAX) {
+        let said = language.text_with("command-keys-spare", &[("wanted", wanted.into())]);
+        out.push_str(&format!("! {said}\n"));
+    }
+    out
+}
+
 fn keys(done: &Value, language: Language) -> String {
     let keys = done["keys"]
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
+    let mut out = own_keys(&done["own"], language);
     if keys.is_empty() {
-        return format!("{}\n", language.text("command-no-key"));
+        out.push_str(&format!("{}\n", language.text("command-no-key")));
     }
-    let mut out = String::new();
     for key in keys {
         out.push_str(&format!(
             "{}  [{}]\n",

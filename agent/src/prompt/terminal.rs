@@ -39,6 +39,8 @@ pub enum Ended {
     Failed {
         /// Stable code.
         code: String,
+        /// The server's own code (docs/api.md), where it is the server that said no.
+        problem: Option<String>,
         /// In words.
         message: String,
         /// Exit code.
@@ -77,6 +79,8 @@ pub(crate) enum Message {
 pub(crate) struct Failed {
     pub(crate) code: String,
     pub(crate) message: String,
+    #[serde(default)]
+    problem: Option<String>,
     #[serde(default = "one")]
     exit: u8,
 }
@@ -169,6 +173,7 @@ impl Client {
                     self.end_told()?;
                     return Ok(Ended::Failed {
                         code: failed.code,
+                        problem: failed.problem,
                         message: failed.message,
                         exit: failed.exit,
                     });

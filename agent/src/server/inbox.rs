@@ -46,6 +46,9 @@ pub struct Hello {
     /// The person's keys.
     #[serde(default)]
     pub keys: Vec<EnrolledKey>,
+    /// How many keys their roles want them to have.
+    #[serde(default)]
+    pub keys_wanted: u8,
 }
 
 /// An action that awaits this person, as claimed.

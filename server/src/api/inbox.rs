@@ -44,6 +44,7 @@ pub(super) async fn stream(
         "rp_id": desk.rp_id(),
         "server_time": server_time,
         "keys": desk.keys(&session.person).await?,
+        "keys_wanted": desk.keys_wanted(&person.roles),
     });
     let state = Stream {
         endings: desk.endings(),

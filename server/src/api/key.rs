@@ -69,7 +69,7 @@ pub(super) async fn review(
 
 /// All keys of a person, revoked ones too, oldest first; for administrators, operators, and the person.
 #[utoipa::path(get, path = "/v1/persons/{id}/keys", params(("id" = String, Path)),
-    responses((status = 200, description = "{\"person\":{\"id\",\"display\",\"state\",\"roles\"},\"keys\":[{\"key_id\",\"kind\",\"label\",\"model\",\"aaguid\",\"state\",\"state_reason\",\"enrolled_at\",\"used_at\"}]}", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
+    responses((status = 200, description = "{\"person\":{\"id\",\"display\",\"state\",\"roles\"},\"keys_wanted\",\"keys\":[{\"key_id\",\"kind\",\"label\",\"model\",\"aaguid\",\"state\",\"state_reason\",\"enrolled_at\",\"used_at\"}]}", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
 pub(super) async fn of_person(
     State(desk): State<Desk>,
     PersonCaller(session): PersonCaller,
@@ -103,7 +103,9 @@ pub(super) async fn of_person(
             "used_at": held.used_at.map(instant).transpose()?,
         }));
     }
+    let wanted = desk.keys_wanted(&person.roles);
     Ok(axum::Json(json!({
+        "keys_wanted": wanted,
         "person": { "id": person.id, "display": person.display, "state": person.state, "roles": person.roles },
         "keys": keys,
     })))

@@ -9,7 +9,7 @@ use crate::desk::{Desk, DeskError, Standing};
 
 /// Who the caller is.
 #[utoipa::path(get, path = "/v1/me",
-    responses((status = 200, description = "{\"person\",\"session\",\"keys\",\"suspended_keys\",\"presence\"}", body = Object), (status = 401, body = super::problem::ProblemBody)))]
+    responses((status = 200, description = "{\"person\",\"session\",\"keys\",\"keys_wanted\",\"suspended_keys\",\"presence\"}", body = Object), (status = 401, body = super::problem::ProblemBody)))]
 pub(super) async fn show(
     State(desk): State<Desk>,
     PersonCaller(session): PersonCaller,
@@ -45,6 +45,7 @@ pub(super) async fn show(
         "person": { "id": person.id, "display": person.display, "roles": person.roles },
         "session": { "id": session.id, "kind": session.kind, "state": session.state, "expires_at": expires_at },
         "keys": desk.keys(&session.person).await?,
+        "keys_wanted": desk.keys_wanted(&person.roles),
         "suspended_keys": suspended,
         "presence": { "asked": desk.presence().is_some(), "sessions": sessions, "keys": abilities },
     })))

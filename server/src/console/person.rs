@@ -9,8 +9,9 @@ use super::paging::{self, List};
 use super::{Viewer, Visit};
 use crate::desk::DeskError;
 use crate::id::{PersonId, Role};
+use crate::key::KeyState;
 use crate::person::{Person, PersonState};
-use crate::store::console::{PersonRow, SessionRow, Wanted};
+use crate::store::console::{KeyRow, PersonRow, SessionRow, Wanted};
 
 /// The most keys and sessions that a person's page shows.
 const SHOWN: i64 = 50;
@@ -68,7 +69,7 @@ pub(super) async fn list(visit: &Visit, list: List) -> Result<Sheet, DeskError> 
     let body = [
         search(language, &wanted, held),
         Html::text(language.text("console-persons-about")).paragraph(),
-        table(language, &rows),
+        table(visit, &rows),
         paging::onward(language, Section::Persons, &list, next.as_deref()),
         paging::export(viewer, Section::Persons, &list),
     ];
@@ -116,7 +117,37 @@ fn search(language: Language, wanted: &Wanted, held: Vec<(Role, u64)>) -> Html {
     )
 }
 
-fn table(language: Language, rows: &[PersonRow]) -> Html {
+/// How many keys of somebody's count; marked where their roles want more.
+fn keys_of(visit: &Visit, row: &PersonRow) -> Html {
+    let held = row.roles.iter().map(|(role, _)| role.clone()).collect();
+    let wanted = visit.desk().keys_wanted(&held);
+    if row.keys >= u64::from(wanted) || row.keys == 0 {
+        return Html::text(row.keys.to_string());
+    }
+    let values = [("have", row.keys.into()), ("wanted", wanted.into())];
+    let language = visit.viewer.language;
+    Html::badge(Mood::Bad, language.text_with("console-keys-of", &values))
+}
+
+/// Whether a person has fewer keys than their roles want, and what to do.
+fn lacking(visit: &Visit, person: &Person, keys: &[KeyRow]) -> Html {
+    let wanted = usize::from(visit.desk().keys_wanted(&person.roles));
+    let counted = |state| keys.iter().filter(|key| key.state == state).count();
+    let (live, waiting) = (counted(KeyState::Live), counted(KeyState::Waiting));
+    let language = visit.viewer.language;
+    if person.state == PersonState::Suspended || live >= wanted {
+        return Html::default();
+    }
+    let name = match live + waiting >= wanted {
+        true => "console-keys-wait",
+        false => "console-keys-lacking",
+    };
+    let values = [("have", live.into()), ("wanted", wanted.into())];
+    Html::text(language.text_with(name, &values)).warning()
+}
+
+fn table(visit: &Visit, rows: &[PersonRow]) -> Html {
+    let language = visit.viewer.language;
     if rows.is_empty() {
         return Html::text(language.text("console-nothing-found")).paragraph();
     }
@@ -133,7 +164,7 @@ fn table(language: Language, rows: &[PersonRow]) -> Html {
             named(&row.id, &row.display),
             roles(language, &row.roles),
             state(language, row.state),
-            Html::text(row.keys.to_string()),
+            keys_of(visit, row),
             Html::instant(language, row.created_at),
         ]
     });
@@ -161,6 +192,7 @@ pub(super) async fn show(visit: &Visit, id: &str) -> Result<Sheet, DeskError> {
         Html::heading(say("console-roles-and-rights")),
         rights(visit, &person).await?,
         Html::heading(say("console-keys")),
+        lacking(visit, &person, &keys),
         match keys.is_empty() {
             true => Html::text(say("console-no-keys")).paragraph(),
             false => Html::table(&say("console-keys"), &key_heads(language, false), key_rows),

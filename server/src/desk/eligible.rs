@@ -160,7 +160,7 @@ pub(super) async fn denied_now(
         .ok_or(DeskError::UnknownPerson)?;
     let facts = Facts {
         approvals: u32::try_from(approvals).unwrap_or(u32::MAX),
-        ..refreshed(tx, &decided.facts, &requester).await?
+        ..refreshed(tx, shared, &decided.facts, &requester).await?
     };
     Ok(match shared.policy.decide(&facts).decision {
         Decision::Deny(reason) => Some(reason.as_str().to_owned()),

@@ -37,7 +37,7 @@ pub(super) async fn facts(
     let windows = action::windows(tx.connection, &requester.id, tx.now).await?;
     (facts.asked, facts.executed, facts.refused) =
         (windows.asked, windows.executed, windows.refused);
-    facts.keys = keys_at_hand(tx, requester).await?;
+    facts.keys = keys_at_hand(tx, shared, requester).await?;
     recorded(tx, &mut facts).await?;
     facts.present = shared.hub.listens(&requester.id);
     Ok(facts)
@@ -96,6 +96,7 @@ async fn sign_in_level(tx: &mut Tx<'_>, sealed_by: ActionId) -> Result<Level, Fa
 /// listened, stays as it was: this action is among the former, and only one instance knows the latter.
 pub(super) async fn refreshed(
     tx: &mut Tx<'_>,
+    shared: &Shared,
     then: &Facts,
     requester: &Person,
 ) -> Result<Facts, Fault> {
@@ -121,7 +122,7 @@ pub(super) async fn refreshed(
     }
     let windows = action::windows(tx.connection, &requester.id, tx.now).await?;
     (facts.executed, facts.refused) = (windows.executed, windows.refused);
-    facts.keys = keys_at_hand(tx, requester).await?;
+    facts.keys = keys_at_hand(tx, shared, requester).await?;
     recorded(tx, &mut facts).await?;
     Ok(facts)
 }
@@ -137,13 +138,22 @@ async fn recorded(tx: &mut Tx<'_>, facts: &mut Facts) -> Result<(), Fault> {
     Ok(())
 }
 
-async fn keys_at_hand(tx: &mut Tx<'_>, person: &Person) -> Result<KeysAtHand, Fault> {
-    let mut at_hand = KeysAtHand::default();
-    let keys = key::of_person(tx.connection, &person.id).await?;
-    for key in keys.iter().filter(|key| key.state == KeyState::Live) {
-        match key.credential.kind() {
-            KeyType::Fido2 => at_hand.fido2 += 1,
-            KeyType::Piv => at_hand.piv += 1,
+async fn keys_at_hand(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    person: &Person,
+) -> Result<KeysAtHand, Fault> {
+    let mut at_hand = KeysAtHand {
+        wanted: i64::from(shared.policy.keys_wanted(&person.roles)),
+        ..KeysAtHand::default()
+    };
+    for key in key::of_person(tx.connection, &person.id).await? {
+        at_hand.given += 1;
+        match (key.state, key.credential.kind()) {
+            (KeyState::Live, KeyType::Fido2) => at_hand.fido2 += 1,
+            (KeyState::Live, KeyType::Piv) => at_hand.piv += 1,
+            (KeyState::Waiting, _) => at_hand.waiting += 1,
+            _ => {}
         }
     }
     Ok(at_hand)

@@ -3,11 +3,13 @@
 //!
 //! A revoked key never comes back; whoever needs one is enrolled anew, by the same ceremony as everybody (attack 22).
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::{Desk, DeskError, own};
 use crate::action::ActionRecord;
-use crate::id::{ActionId, KeyId, PersonId};
+use crate::id::{ActionId, KeyId, PersonId, Role};
 use crate::key::{KeyRecord, KeyState};
 use crate::session::SessionState;
 use crate::store::key::Held;
@@ -18,6 +20,12 @@ use crate::writer::{Fault, Tx};
 const REASONS: [&str; 5] = ["lost", "damaged", "pin-blocked", "replaced", "left"];
 
 impl Desk {
+    /// How many keys this person's roles want them to be given: 1, or 2 (main and spare).
+    #[must_use]
+    pub fn keys_wanted(&self, roles: &BTreeSet<Role>) -> u8 {
+        self.inner.shared.policy.keys_wanted(roles)
+    }
+
     /// All keys of a person, whatever their state, oldest first: what a help desk looks at.
     ///
     /// # Errors

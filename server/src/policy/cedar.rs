@@ -191,6 +191,9 @@ fn context(facts: &Facts) -> Result<Context, Unfit> {
         ),
         ("fido2", long(facts.keys.fido2)),
         ("piv", long(facts.keys.piv)),
+        ("waiting", long(facts.keys.waiting)),
+        ("given", long(facts.keys.given)),
+        ("wanted", long(facts.keys.wanted)),
     ])?;
     let training = match facts.training {
         None => record([("valid", Expression::new_bool(false))])?,

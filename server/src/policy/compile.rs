@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::annotation::{self, Annotated, kebab};
 use super::cedar::Names;
 use super::source::{Fault, PolicyError, Source, bundle};
-use super::{OWN_SERVICE, Policy, Slice, Stated};
+use super::{OWN_SERVICE, Policy, Roles, Slice, Stated};
 use crate::action::Approvers;
 use crate::id::Role;
 
@@ -35,6 +35,9 @@ struct RolesFile {
 #[serde(deny_unknown_fields)]
 struct RoleEntry {
     rank: u32,
+    /// How many keys whoever holds it is given: one, or main and spare.
+    #[serde(default)]
+    keys: Option<u8>,
     #[serde(default)]
     #[expect(dead_code, reason = "for people who read the file")]
     note: Option<String>,
@@ -64,14 +67,14 @@ impl Placed<'_> {
 
 pub(super) fn compile(sources: &[Source]) -> Result<Policy, PolicyError> {
     let mut faults = Vec::new();
-    let ranks = ranks(sources, &mut faults);
+    let roles = roles(sources, &mut faults);
     let schema = schema(sources, &mut faults);
     let placed = policies(sources, &mut faults);
     if let Some(schema) = &schema {
         validate(schema, &placed, &mut faults);
     }
-    if let Some(ranks) = &ranks {
-        check_roles(ranks, &placed, &mut faults);
+    if let Some(roles) = &roles {
+        check_roles(&roles.ranks, &placed, &mut faults);
     }
     let (Some(schema), true) = (schema, faults.is_empty()) else {
         return Err(PolicyError { faults });
@@ -86,7 +89,7 @@ pub(super) fn compile(sources: &[Source]) -> Result<Policy, PolicyError> {
     Ok(Policy {
         names,
         slices,
-        ranks,
+        roles,
         stated: placed
             .into_iter()
             .map(|it| {
@@ -132,15 +135,27 @@ fn of_kind<'s>(sources: &'s [Source], kind: &'static str) -> impl Iterator<Item 
         .filter(move |source| source.name.ends_with(kind))
 }
 
-fn ranks(sources: &[Source], faults: &mut Vec<Fault>) -> Option<BTreeMap<Role, i64>> {
+fn roles(sources: &[Source], faults: &mut Vec<Fault>) -> Option<Roles> {
     let source = of_kind(sources, "roles.toml").next()?;
     match toml::from_str::<RolesFile>(&source.text) {
-        Ok(file) => Some(
-            file.role
-                .into_iter()
-                .map(|(role, entry)| (role, i64::from(entry.rank)))
-                .collect(),
-        ),
+        Ok(file) => {
+            let mut roles = Roles::default();
+            for (role, entry) in file.role {
+                if let Some(keys) = entry.keys {
+                    if !(1..=2).contains(&keys) {
+                        faults.push(Fault {
+                            file: source.name.clone(),
+                            line: 0,
+                            problem: format!("role {role}: keys = {keys}"),
+                            advice: "write keys = 1, or keys = 2 (main and spare)".to_owned(),
+                        });
+                    }
+                    roles.keys.insert(role.clone(), keys);
+                }
+                roles.ranks.insert(role, i64::from(entry.rank));
+            }
+            Some(roles)
+        }
         Err(error) => {
             faults.push(Fault {
                 file: source.name.clone(),

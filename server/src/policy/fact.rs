@@ -83,15 +83,24 @@ pub struct Window {
     pub day: i64,
 }
 
-/// The requester's live keys.
+/// The requester's keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeysAtHand {
-    /// FIDO2.
+    /// Live, FIDO2.
     #[serde(default)]
     pub fido2: i64,
-    /// Cards.
+    /// Live, cards.
     #[serde(default)]
     pub piv: i64,
+    /// Handed out, and not used yet.
+    #[serde(default)]
+    pub waiting: i64,
+    /// All that they were ever given, revoked ones too.
+    #[serde(default)]
+    pub given: i64,
+    /// How many their roles want them to be given.
+    #[serde(default)]
+    pub wanted: i64,
 }
 
 /// Training that the requester has had.
@@ -128,7 +137,7 @@ pub struct Facts {
     /// What of it was refused.
     #[serde(default)]
     pub refused: Window,
-    /// Their live keys.
+    /// Their keys.
     #[serde(default)]
     pub keys: KeysAtHand,
     /// Their workstation listens.

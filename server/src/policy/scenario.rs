@@ -239,7 +239,11 @@ impl Case {
             asked: self.asked,
             executed: self.executed,
             refused: self.refused,
-            keys: self.keys.unwrap_or(KeysAtHand { fido2: 1, piv: 0 }),
+            keys: self.keys.unwrap_or(KeysAtHand {
+                fido2: 1,
+                given: 1,
+                ..KeysAtHand::default()
+            }),
             present: self.present,
             training: self
                 .training_until

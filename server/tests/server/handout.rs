@@ -8,13 +8,15 @@ use sceau_server::desk::{Desk, DeskError, RegistrationClaim};
 use sceau_server::id::KeyId;
 use sceau_server::key::KeyState;
 use sceau_server::person::PersonState;
+use sceau_server::policy::{Policy, Source};
 use sceau_server::session::{SessionKind, SessionState};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::api::Served;
 use crate::authenticator::Credential;
-use crate::fixture::{AGENT, Owner, RP_ID};
+use crate::fixture::{AGENT, Owner, POLICY, RP_ID, SCHEMA};
+use crate::page::signed_in;
 
 /// What `alice` asks of Sceau itself.
 async fn asked(served: &Served, kind: &str, params: Value) -> Result<ActionRecord, DeskError> {
@@ -224,4 +226,80 @@ async fn whoever_left_comes_back_by_a_new_enrolment_alone() {
     assert_eq!(paul.state, PersonState::Inert);
     let refused = desk.open_session(main.id.clone(), SessionKind::Agent).await;
     assert_eq!(refused.err(), Some(DeskError::UnknownPerson));
+}
+
+/// The tests' policy, with the shipped rule of two keys, and a role that wants them.
+fn of_two_keys() -> Policy {
+    let shipped = include_str!("../../policy/sceau.cedar");
+    let from = shipped.find("@id(\"both-keys-first\")").unwrap();
+    let rule = shipped[from..].split_inclusive(';').next().unwrap();
+    let roles = "[role.administrator]\nrank = 30\n[role.manager]\nrank = 10\nkeys = 2\n";
+    let sources = [
+        Source::new("actions.cedarschema", SCHEMA),
+        Source::new("test.cedar", &format!("{POLICY}{rule}")),
+        Source::new("roles.toml", roles),
+    ];
+    Policy::parse(&sources).unwrap()
+}
+
+#[tokio::test]
+async fn a_role_of_two_keys_begins_with_both_and_goes_on_with_either() {
+    let served = Served::with(|place| place.policy = of_two_keys()).await;
+    let desk = &served.desk;
+    let alice = signed_in(&served, &served.alice).await;
+    let page = async || alice.page("/console/persons/paul").await.text();
+    let (main, _) = handed_out(&served).await;
+    let paul = desk.person(&main.id).await.unwrap().unwrap();
+    assert_eq!(desk.keys_wanted(&paul.roles), 2);
+    let early = desk.open_session(main.id.clone(), SessionKind::Agent).await;
+    assert_eq!(early.err(), Some(DeskError::Forbidden));
+    assert!(page().await.contains("Hand out what is missing"));
+
+    let (spare, _) = handed_out(&served).await;
+    assert!(
+        page()
+            .await
+            .contains("once the person has signed in with it")
+    );
+    let by_main = main.sign_in(desk, SessionKind::Agent).await;
+    let list = alice.page("/console/persons").await.text();
+    assert!(list.contains("1 of 2"), "{list}");
+    spare.sign_in(desk, SessionKind::Agent).await;
+    let page = page().await;
+    assert!(!page.contains("roles want 2 keys"), "{page}");
+
+    // One is lost: the other goes on, and whoever looks is told that one is missing.
+    let lost = json!({"key_id": main.key, "reason": "lost"});
+    sealed(&served, "key.revoke", lost).await;
+    assert_eq!(session(desk, &by_main).await, SessionState::Ended);
+    spare.sign_in(desk, SessionKind::Agent).await;
+    let wanted = spare.ask(desk, "account.create").await.unwrap();
+    let done = spare.approve(desk, &wanted).await.unwrap();
+    assert_eq!(done.state.as_str(), "approved");
+    let refused = main
+        .approve(desk, &main.ask(desk, "account.create").await.unwrap())
+        .await;
+    assert_eq!(refused.err(), Some(DeskError::NotVerified));
+    let list = alice.page("/console/persons").await.text();
+    assert!(list.contains("1 of 2"), "{list}");
+}
+
+#[test]
+fn how_many_keys_a_role_wants_is_one_or_two() {
+    let with = |keys: &str| {
+        let roles = format!("[role.administrator]\nrank = 30\n[role.manager]\nrank = 10\n{keys}");
+        Policy::parse(&[
+            Source::new("actions.cedarschema", SCHEMA),
+            Source::new("test.cedar", POLICY),
+            Source::new("roles.toml", &roles),
+        ])
+    };
+    assert!(with("").is_ok() && with("keys = 1\n").is_ok() && with("keys = 2\n").is_ok());
+    for odd in ["keys = 0\n", "keys = 3\n"] {
+        let refused = with(odd).unwrap_err();
+        assert!(
+            refused.to_string().contains("role manager: keys"),
+            "{refused}"
+        );
+    }
 }
