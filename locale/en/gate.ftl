@@ -76,6 +76,7 @@ gate-unknown = Outcome unknown
 gate-not-executed = Request not executed
 gate-told-pending = The request waits for a key. This page goes on by itself.
 gate-told-approved = Request approved.
+gate-told-again = Request approved. Go back and send it once more, unchanged: it will then be executed.
 gate-told-executed = Request executed.
 gate-told-consumed = The request was sent and the application did not answer: check before you ask again.
 gate-told-refused = Request refused or expired: nothing was executed.

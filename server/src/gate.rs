@@ -4,7 +4,7 @@
 //! Life of a request: `canon` gives it one meaning or refuses it · `route` says whether it is free, held or merely read ·
 //! what is not held streams through `forward` · what is held is read (`body`), put in words (`meaning`), asked and executed
 //! once (`hold`) · `client` and `page` tell each kind of client what it can understand. `own` serves `/.sceau/*`, `verify` the
-//! forward-auth form.
+//! forward-auth form, `envoy` the one that sees bodies.
 //!
 //! Trusts: the route files, the desk, and the upstream with what it sends to its own users. Everything from a client is hostile.
 
@@ -30,6 +30,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use crate::desk::Desk;
+use crate::gate::envoy::Asking;
 use crate::gate::forward::{Body, Forwarder};
 use crate::gate::hold::Holds;
 use crate::gate::meter::Touches;
@@ -45,6 +46,7 @@ pub mod canon;
 pub mod client;
 pub mod creation;
 mod display;
+mod envoy;
 pub mod forward;
 pub mod hold;
 pub mod login;
@@ -134,6 +136,7 @@ pub struct Gate {
     reading: Semaphore,
     ration: Ration,
     exchanges: Exchanges,
+    asking: Asking,
     touches: Touches,
     login: Option<Arc<login::Login>>,
     tls: Option<TlsAcceptor>,
@@ -222,6 +225,7 @@ impl Gate {
             reading: Semaphore::new(MAX_READING_KIB),
             ration: Ration::new(desk.now()),
             exchanges: Exchanges::start(desk.clone()),
+            asking: Asking::default(),
             touches: Touches::default(),
             login: match &settings.login {
                 Some(login) => Some(Arc::new(login::Login::new(

@@ -436,7 +436,7 @@ fn is_ours_to_say(name: &HeaderName) -> bool {
 }
 
 /// The request's cookies without ours, in one header, in their order.
-fn foreign_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn foreign_cookies(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut kept: Vec<&[u8]> = Vec::new();
     for value in headers.get_all(COOKIE) {
         for pair in value.as_bytes().split(|b| *b == b';') {

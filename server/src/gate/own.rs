@@ -277,9 +277,11 @@ async fn action(asked: &Asked<'_>, parts: &Parts, id: &str) -> Response<Body> {
 
 fn status(asked: &Asked<'_>, record: &ActionRecord) -> serde_json::Value {
     let landing = asked.gate.holds.landing(record.id);
-    let next = record
-        .state
-        .is_final()
+    // Sealed, and to be sent again by whoever was led here: nobody else can.
+    let again = record.state == State::Approved
+        && record.execution.is_none()
+        && asked.gate.asking.comes_again(record.id);
+    let next = (record.state.is_final() || again)
         .then(|| landing.map(|landing| next_page(&landing, record.state, &asked.base)));
     let reason = record
         .refusal
@@ -289,6 +291,7 @@ fn status(asked: &Asked<'_>, record: &ActionRecord) -> serde_json::Value {
     json!({
         "action_id": record.id.to_string(),
         "state": record.state.as_str(),
+        "again": again,
         "reason": reason,
         "upstream_status": record.execution.as_ref().and_then(|execution| execution.upstream_status),
         "next": next.flatten(),

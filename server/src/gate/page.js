@@ -47,7 +47,7 @@ async function follow(id) {
       await pause(2000);
       continue;
     }
-    const told = ["pending", "approved", "executed", "consumed"].includes(action.state) ? action.state : "refused";
+    const told = action.again ? "again" : ["pending", "approved", "executed", "consumed"].includes(action.state) ? action.state : "refused";
     if (told !== status.dataset.state) {
       status.dataset.state = told;
       status.textContent = status.dataset[told];
@@ -65,7 +65,7 @@ async function follow(id) {
       return;
     }
     if (action.state === "approved") {
-      await pause(500);
+      await pause(action.again ? 5000 : 500);
     }
   }
 }

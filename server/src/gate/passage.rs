@@ -33,7 +33,7 @@ use crate::gate::notice::{
 use crate::gate::refusal::Attempt;
 use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site, visitor};
-use crate::gate::{Gate, Site, meter, misdirected, own, refusal, verify, whose};
+use crate::gate::{Gate, Site, envoy, meter, misdirected, own, refusal, verify, whose};
 use crate::id::ActionId;
 use crate::session::{Session, SessionState};
 
@@ -123,8 +123,13 @@ async fn judge(
     if let Some(refusal) = whose::refused(&asked, &parts.headers).await {
         return refusal;
     }
-    if site.app.forward_auth && asked.target.path() == "/gate/verify" {
-        return verify::answer(&asked, &parts).await;
+    // Whatever begins like it is a question, and never the application's.
+    if site.app.forward_auth && asked.target.path().starts_with(verify::PATH) {
+        if asked.target.path() == verify::PATH {
+            return verify::answer(&asked, &parts).await;
+        }
+        let answering: BoxFuture<'_, _> = Box::pin(envoy::answer(asked, &parts, body));
+        return answering.await;
     }
     match asked.visitor {
         Visitor::Suspended(_) => return suspended().answer(&asked.client),
@@ -240,7 +245,7 @@ pub(super) fn may_ask(asked: &Asked<'_>, headers: &HeaderMap) -> Result<(), Refu
 }
 
 /// The held body, bounded in size and time.
-async fn read(
+pub(super) async fn read(
     asked: &Asked<'_>,
     headers: &HeaderMap,
     body: Incoming,
@@ -485,7 +490,11 @@ async fn held(
 
 /// What a client hears whose session ended while its request was held: what became of the request, where that is settled (what suspends a
 /// session refuses what it asked for in the same transaction), and otherwise what became of the session.
-async fn gone(asked: &Asked<'_>, session: &Session, action: Option<ActionId>) -> Response<Body> {
+pub(super) async fn gone(
+    asked: &Asked<'_>,
+    session: &Session,
+    action: Option<ActionId>,
+) -> Response<Body> {
     if let Some(action) = action
         && let Ok(Some(record)) = asked.gate.desk.action(action).await
         && record.state == State::Refused
@@ -561,7 +570,7 @@ pub(super) async fn repeated(
     Ok(Some(record))
 }
 
-async fn describe(
+pub(super) async fn describe(
     asked: &Asked<'_>,
     parts: &Parts,
     body: &[u8],

@@ -20,6 +20,9 @@ use crate::gate::route::{Hold, Met, Purpose};
 use crate::gate::session::{Visitor, is_cross_site};
 use crate::session::Session;
 
+/// Where proxies ask.
+pub(super) const PATH: &str = "/gate/verify";
+
 pub(super) async fn answer(asked: &Asked<'_>, parts: &Parts) -> Response<Body> {
     match decide(asked, parts).await {
         Ok(response) => response,
@@ -191,7 +194,7 @@ fn challenged(asked: &Asked<'_>) -> Refusal {
     response.into()
 }
 
-fn needs_body(asked: &Asked<'_>) -> Refusal {
+pub(super) fn needs_body(asked: &Asked<'_>) -> Refusal {
     forbidden(asked, "use-the-proxy", "gate-use-the-proxy")
 }
 

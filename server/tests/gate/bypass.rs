@@ -5,7 +5,7 @@ use crate::wire::{Ask, raw};
 
 /// What must become of a variant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Must {
+pub(crate) enum Must {
     /// Answered by the gate with this status; nobody is asked.
     Refuse(u16),
     /// Held, as this action type.
@@ -20,7 +20,7 @@ fn post(target: &str) -> Ask {
 }
 
 /// Variants of one privileged request, each with what must become of it.
-fn variants() -> Vec<(&'static str, Ask, Must)> {
+pub(crate) fn variants() -> Vec<(&'static str, Ask, Must)> {
     let delete = |target: &str| Ask::new("DELETE", target);
     let multipart = |body: &str| {
         Ask::new("POST", "/accounts").body(

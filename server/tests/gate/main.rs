@@ -17,6 +17,8 @@ mod wire;
 mod bypass;
 /// Each kind of client is told what it understands; delays and refusals never look like success.
 mod clients;
+/// Envoy asks with the body, and is told what the gate would do itself (attack 19).
+mod envoy;
 /// What is executed is executed once, exactly as it was held (attacks 5 and 21).
 mod execution;
 /// What was begotten is known, and falls with its parent at the gate too (attack 14).
