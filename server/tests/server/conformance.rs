@@ -35,34 +35,66 @@ impl Stores {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_every_promise() {
-    all(Stores::Sqlite(tempfile::tempdir().unwrap(), 0)).await;
+    all(&mut Stores::Sqlite(tempfile::tempdir().unwrap(), 0)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_every_promise() {
     if let Some(postgres) = Postgres::start() {
-        all(Stores::Postgres(postgres)).await;
+        let mut stores = Stores::Postgres(postgres);
+        all(&mut stores).await;
+        let Stores::Postgres(postgres) = &stores else {
+            return;
+        };
+        // Whatever the store can say was said to PostgreSQL, and it took it.
+        let said = postgres.statements();
+        let silent: Vec<_> = crate::asked::statements()
+            .into_iter()
+            .filter(|(file, _)| !OPEN.contains(&file.as_str()))
+            .filter(|(_, pieces)| {
+                !said
+                    .iter()
+                    .any(|statement| pieces.iter().all(|piece| statement.contains(piece)))
+            })
+            .collect();
+        assert!(silent.is_empty(), "never run: {silent:#?}");
     }
 }
 
-async fn all(mut stores: Stores) {
-    an_approval_gives_one_use(&mut stores).await;
-    an_approval_counts_once_and_for_its_action_alone(&mut stores).await;
-    many_takers_one_use_over_two_instances(&mut stores).await;
-    what_was_answered_survives_a_restart(&mut stores).await;
-    an_execution_cut_off_is_never_repeated(&mut stores).await;
-    two_instances_write_one_log(&mut stores).await;
-    waiters_and_inboxes_hear_of_other_instances(&mut stores).await;
-    a_counter_that_goes_back_suspends_the_key(&mut stores).await;
-    the_second_person_is_another(&mut stores).await;
-    not_me_suspends_the_session_that_asked(&mut stores).await;
-    suspension_ends_sessions_at_once(&mut stores).await;
-    an_identity_is_whose_key_sealed_it(&mut stores).await;
-    time_settles_what_nobody_did(&mut stores).await;
-    a_clock_that_goes_back_decides_nothing(&mut stores).await;
-    too_many_prompts_are_not_asked(&mut stores).await;
-    a_new_person_is_inert_until_enrolled(&mut stores).await;
-    evidence_convinces_an_auditor(&mut stores).await;
+/// Files of the store with statements that the suite does not run yet.
+const OPEN: [&str; 12] = [
+    "action.rs",
+    "checkpoint.rs",
+    "console.rs",
+    "identity.rs",
+    "judgement.rs",
+    "key.rs",
+    "log.rs",
+    "metadata.rs",
+    "person.rs",
+    "session.rs",
+    "signal.rs",
+    "signing_key.rs",
+];
+
+async fn all(stores: &mut Stores) {
+    an_approval_gives_one_use(stores).await;
+    an_approval_counts_once_and_for_its_action_alone(stores).await;
+    many_takers_one_use_over_two_instances(stores).await;
+    what_was_answered_survives_a_restart(stores).await;
+    an_execution_cut_off_is_never_repeated(stores).await;
+    two_instances_write_one_log(stores).await;
+    waiters_and_inboxes_hear_of_other_instances(stores).await;
+    a_counter_that_goes_back_suspends_the_key(stores).await;
+    the_second_person_is_another(stores).await;
+    not_me_suspends_the_session_that_asked(stores).await;
+    suspension_ends_sessions_at_once(stores).await;
+    an_identity_is_whose_key_sealed_it(stores).await;
+    time_settles_what_nobody_did(stores).await;
+    a_clock_that_goes_back_decides_nothing(stores).await;
+    too_many_prompts_are_not_asked(stores).await;
+    a_new_person_is_inert_until_enrolled(stores).await;
+    evidence_convinces_an_auditor(stores).await;
     crate::lineage::what_was_begotten_falls_with_its_parent(stores.place().await).await;
     crate::lineage::other_instances_hear_of_endings(stores.place().await).await;
     crate::fact::facts_and_roles_end_by_the_clock(stores.place().await).await;
@@ -78,6 +110,9 @@ async fn all(mut stores: Stores) {
         crate::presence::run(case, stores.place().await).await;
     }
     crate::signal::a_polling_receiver_misses_nothing(stores.place().await).await;
+    crate::asked::what_a_service_asks_for_is_answered_once(stores.place().await).await;
+    crate::asked::a_sign_in_for_the_federation_is_redeemed_once(stores.place().await).await;
+    crate::asked::a_receivers_stream_is_one_for_all_instances(stores.place().await).await;
     crate::piv::a_card_is_kept_with_its_approval(stores.place().await).await;
     crate::touch::a_key_by_touch_alone_counts_where_touch_is_enough(stores.place().await).await;
 }
@@ -855,6 +890,13 @@ async fn evidence_convinces_an_auditor(stores: &mut Stores) {
     let carl = place.invite(&desk, &bob, "carl", "manager").await;
     carl.approve(&desk, &record).await.unwrap();
     desk.consume(record.id).await.unwrap();
+    // Sent, and not reported yet: the bundle says what the log says, and no more.
+    let under_way = desk.evidence(record.id).await.unwrap();
+    assert_eq!(
+        under_way.state,
+        sceau_proof::evidence::State::Executing,
+        "{under_way:?}"
+    );
     desk.record_execution(
         record.id,
         Outcome::Answered {
@@ -869,8 +911,11 @@ async fn evidence_convinces_an_auditor(stores: &mut Stores) {
         .await
         .unwrap();
     let vkey = Place::log_vkey();
+    let mut bundles = vec![under_way.to_json().unwrap()];
     for id in [record.id, denied.id, refused.id] {
-        let bundle = desk.evidence(id).await.unwrap().to_json().unwrap();
+        bundles.push(desk.evidence(id).await.unwrap().to_json().unwrap());
+    }
+    for bundle in bundles {
         let trust = sceau_proof::evidence::Trust {
             log: &vkey,
             witnesses: &[],

@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+/// Where its log is, in its folder.
+const LOG: &str = "log";
+
 /// A running cluster, stopped and removed when dropped.
 pub(crate) struct Postgres {
     server: Child,
@@ -84,11 +87,15 @@ impl Postgres {
                 "-c",
                 "fsync=on",
                 "-c",
-                "log_min_messages=fatal",
+                "log_min_messages=log",
+                "-c",
+                "log_statement=all",
+                "-c",
+                "log_parameter_max_length=0",
             ])
             .current_dir(folder.path())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join(LOG)).unwrap())
             .spawn()
             .unwrap();
         let socket = folder.path().join(".s.PGSQL.5432");
@@ -108,6 +115,24 @@ impl Postgres {
     /// Where its socket is.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The statements that it was given, each once, white space collapsed.
+    pub(crate) fn statements(&self) -> std::collections::BTreeSet<String> {
+        let log = std::fs::read(self.folder.path().join(LOG)).unwrap();
+        let log = String::from_utf8_lossy(&log);
+        let mut found = std::collections::BTreeSet::new();
+        // What goes on in a further line begins with a tab.
+        for line in log.replace("\n\t", " ").lines() {
+            let statement = line
+                .split_once("execute ")
+                .and_then(|(_, rest)| rest.split_once(": "))
+                .or_else(|| line.split_once("statement: "));
+            if let Some((_, statement)) = statement {
+                found.insert(statement.split_whitespace().collect::<Vec<_>>().join(" "));
+            }
+        }
+        found
     }
 
     fn url(&self, database: &str) -> String {
