@@ -84,6 +84,8 @@ pub enum State {
     Pending,
     /// Its requirement is met.
     Approved,
+    /// Its one use was taken, and the log does not say yet how that ended: the gate sends it, or was cut off while it did.
+    Executing,
     /// The gate or the server has done it.
     Executed,
     /// A service has used its permit up.

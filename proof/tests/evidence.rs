@@ -736,6 +736,12 @@ fn each_lie_is_caught_by_the_check_that_is_there_for_it() {
         "approval 0 entry"
     );
     assert_eq!(with(&|it| drop(it.log.entries.remove(7))), "state");
+    assert_eq!(with(&|it| it.state = State::Executing), "state");
+    let unused = |it: &mut Bundle| {
+        it.log.entries.truncate(6);
+        it.state = State::Executing;
+    };
+    assert_eq!(with(&unused), "state");
     assert_eq!(
         with(&|it| drop(it.log.entries.remove(3))),
         "approvals, approval 0 entry"
@@ -754,6 +760,40 @@ fn each_lie_is_caught_by_the_check_that_is_there_for_it() {
         it.log.entries[i].openings.get_mut("person").unwrap().value = value.into()
     };
     assert_eq!(with(&|it| opening(it, 2, "bmartin")), "entry 2");
+}
+
+/// Exported between the gate's taking of the one use and its report: the log's last word is `permit.consumed`.
+#[test]
+fn what_is_being_executed_is_told_as_such_and_as_nothing_else() {
+    let mut scene = scene();
+    let last = scene.bundle.log.entries.pop().unwrap();
+    let kind = |entry: &LoggedEntry| Entry::parse(&entry.leaf).unwrap().kind().to_owned();
+    assert_eq!(kind(&last), "action.executed");
+    assert_eq!(
+        kind(scene.bundle.log.entries.last().unwrap()),
+        "permit.consumed"
+    );
+    for (state, holds) in [
+        (State::Executing, true),
+        (State::Consumed, true),
+        (State::Approved, false),
+        (State::Executed, false),
+        (State::Pending, false),
+    ] {
+        scene.bundle.state = state;
+        let report = judge(&scene, &scene.bundle.to_json().unwrap());
+        assert_eq!(report.accepted(), holds, "{state:?}: {:?}", failed(&report));
+    }
+    scene.bundle.state = State::Executing;
+    assert!(
+        scene
+            .bundle
+            .to_json()
+            .is_ok_and(|json| String::from_utf8_lossy(&json).contains(r#""state":"executing""#))
+    );
+    scene.bundle.approvals.pop();
+    let report = judge(&scene, &scene.bundle.to_json().unwrap());
+    assert_eq!(failed(&report), ["approvals", "requirement"]);
 }
 
 #[test]
@@ -1178,7 +1218,18 @@ fn the_independent_checker_agrees() {
     for check in ["approval 0 metadata", "permit", "timestamp 0"] {
         assert!(text.contains(&format!("passed   {check}\n")), "{text}");
     }
-    let lies: [&dyn Fn(&mut Bundle); 11] = [
+    let mut under_way = scene.bundle.clone();
+    under_way.log.entries.pop();
+    under_way.state = State::Executing;
+    let (status, text) = ask(&under_way);
+    assert_eq!(status, Some(0), "{text}");
+    let lies: [&dyn Fn(&mut Bundle); 14] = [
+        &|it| it.state = State::Executing,
+        &|it| {
+            it.log.entries.truncate(6);
+            it.state = State::Executing;
+        },
+        &|it| drop(it.log.entries.pop()),
         &|it| it.permit.as_mut().unwrap().jws = it.permit.as_ref().unwrap().jws.replace('.', "A."),
         &|it| it.permit.as_mut().unwrap().issuer = "https://evil.example".into(),
         &|it| it.timestamps = vec![time_stamp(&[1; 32])],

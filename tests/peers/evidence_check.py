@@ -223,8 +223,9 @@ def state(bundle, entries):
     has, word = {e["type"] for e in entries}, bundle["state"]
     executed, consumed, closed = "action.executed" in has, has & {"permit.consumed", "action.consumed"}, has & {"action.refused", "action.denied", "action.expired"}
     need(("requirement" in bundle["policy"]["decision"]) == (word != "denied"), "decision")
-    idle, ended = not executed and not consumed, {"executed": executed, "consumed": consumed and not executed}
-    if word in ("pending", "approved", "executed", "consumed"):
+    under_way = "permit.consumed" in has and not has & {"action.executed", "action.consumed", "action.outcome-unknown"}
+    idle, ended = not executed and not consumed, {"executing": under_way, "executed": executed, "consumed": consumed and not executed}
+    if word in ("pending", "approved", "executing", "executed", "consumed"):
         need(not closed and ended.get(word, idle), "the entries say another state")
         allowed = not bundle["policy"]["decision"]["requirement"]["approvals"]
         need(allowed or bundle["approvals"] or word == "pending", "no approvals")

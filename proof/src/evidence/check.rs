@@ -470,6 +470,10 @@ fn check_state(
     let holds = match state {
         State::Pending => required && !done && closed == 0,
         State::Approved => approved && !done && closed == 0,
+        State::Executing => {
+            let ended = executed || has("action.consumed") || has("action.outcome-unknown");
+            approved && has("permit.consumed") && !ended && closed == 0
+        }
         State::Executed => approved && executed && closed == 0,
         State::Consumed => approved && consumed && !executed && closed == 0,
         State::Refused => required && has("action.refused") && !done && closed == 1,
@@ -480,7 +484,12 @@ fn check_state(
         .ok()
         .and_then(|word| word.as_str().map(str::to_owned))
         .unwrap_or_default();
-    if holds {
+    if holds && state == State::Executing {
+        Ok((
+            (),
+            "executing: used, and no outcome in the log yet".to_owned(),
+        ))
+    } else if holds {
         Ok(((), word))
     } else {
         Err(format!("the log's entries do not say {word}"))

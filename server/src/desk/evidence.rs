@@ -28,10 +28,21 @@ impl Desk {
     /// # Errors
     /// `NotFound`, `Unavailable`; `Misuse` when the store does not fit together.
     pub async fn evidence(&self, id: ActionId) -> Result<Bundle, DeskError> {
-        let record = self.action(id).await?.ok_or(DeskError::NotFound)?;
         let mut connection = self.reader().await?;
-        // What is committed is immutable; what comes after is for a later bundle.
-        let mut entries = self.stored(store::log::entries_of(&mut connection, id).await)?;
+        // What is committed is immutable; what comes after is for a later bundle. State and entries must be of one moment: what the clock alone
+        // has ended is in no entry yet, and is told as the log tells it.
+        let mut known = None;
+        let (record, mut entries) = loop {
+            let entries = self.stored(store::log::entries_of(&mut connection, id).await)?;
+            let (record, _) = self
+                .stored(store::action::load(&mut connection, id).await)?
+                .ok_or(DeskError::NotFound)?;
+            let moment = Some((record.state, record.execution.is_some(), entries.len()));
+            if moment == known {
+                break (record, entries);
+            }
+            known = moment;
+        };
         let approvals = self
             .bundle_approvals(&mut connection, id, &mut entries)
             .await?;
@@ -56,7 +67,7 @@ impl Desk {
         Ok(Bundle {
             v: VERSION,
             action: record.document.as_bytes().to_vec(),
-            state: word(record.state),
+            state: word(&record),
             policy,
             approvals,
             permit,
@@ -258,9 +269,10 @@ fn registered_by(key: &Value) -> Option<ActionId> {
     ))
 }
 
-fn word(state: State) -> EvidenceState {
-    match state {
+fn word(record: &ActionRecord) -> EvidenceState {
+    match record.state {
         State::Pending => EvidenceState::Pending,
+        State::Approved if record.execution.is_some() => EvidenceState::Executing,
         State::Approved => EvidenceState::Approved,
         State::Executed => EvidenceState::Executed,
         State::Consumed => EvidenceState::Consumed,
