@@ -9,7 +9,8 @@
 //   ceremony {who, of, options}     @simplewebauthn/browser, as a site that uses it would
 //   fetch {who, to, …} · evil {who, html} · cookies {who}      what attackers try
 //   end                             {faults, heaviest}
-// argv: folder with front.crt and front.key, port of the server. SCEAU_PEERS: node's modules; SCEAU_SCREENS: where pictures go.
+// argv: folder with front.crt and front.key, port of the server, and "windowed" for a browser with windows and dialogs (DISPLAY), where
+// persons have no virtual authenticator: their keys are the machine's. SCEAU_PEERS: node's modules; SCEAU_SCREENS: where pictures go.
 import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -25,7 +26,10 @@ const simple = readFileSync(
   `${process.env.SCEAU_PEERS}/node_modules/@simplewebauthn/browser/dist/bundle/index.umd.min.js`,
   "utf8",
 );
-const [, , folder, port] = process.argv;
+const [, , folder, port, shape] = process.argv;
+const windowed = shape === "windowed";
+// With windows it runs on an emulated processor (the guest's), which takes its time.
+const PATIENCE = windowed ? 90000 : 15000;
 const [cert, key] = ["crt", "key"].map((end) => readFileSync(`${folder}/front.${end}`));
 const HERE = "https://sceau.example";
 
@@ -47,6 +51,8 @@ const spki = new X509Certificate(cert).publicKey.export({ type: "spki", format: 
 const pin = createHash("sha256").update(spki).digest("base64");
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
+  headless: !windowed,
+  timeout: 2 * PATIENCE,
   args: [
     "--no-sandbox",
     "--disable-gpu",
@@ -166,8 +172,9 @@ async function look(page) {
 }
 
 const operations = {
-  async person({ who, language, key: has = true }) {
+  async person({ who, language, key: has = !windowed }) {
     const context = await browser.newContext({ extraHTTPHeaders: { "Accept-Language": language } });
+    context.setDefaultTimeout(2 * PATIENCE);
     const profile = { context, language, key: null };
     open(who, profile, await context.newPage());
     if (has) {
@@ -213,7 +220,7 @@ const operations = {
     await reach(page, on);
     await page.keyboard.press("Enter");
   },
-  async until({ who, text, state, gone, url, within = 15000 }) {
+  async until({ who, text, state, gone, url, within = PATIENCE }) {
     const { page } = tabs.get(who);
     const wanted = { text, state, gone, url };
     const met = (want) => {

@@ -1,5 +1,7 @@
 //! USB keys on a real bus: the guest's kernel, its udev with our rules, hidraw nodes that come and go. Run by `cargo xtask guest` (one boot).
 
+mod browser;
+
 use std::{
     fs,
     io::Write,

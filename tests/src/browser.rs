@@ -27,16 +27,33 @@ impl Browser {
     /// # Errors
     /// When Chromium or its driver does not start.
     pub fn start(folder: &Path, port: u16) -> Result<Self> {
+        Self::with(folder, port, None)
+    }
+
+    /// The same with windows and dialogs on this X display; persons' keys are those of the machine.
+    ///
+    /// # Errors
+    /// As [`Browser::start`].
+    pub fn windowed(folder: &Path, port: u16, display: &str) -> Result<Self> {
+        Self::with(folder, port, Some(display))
+    }
+
+    fn with(folder: &Path, port: u16, display: Option<&str>) -> Result<Self> {
         let names = ["sceau.example", "evil.example"].map(str::to_owned);
         let made = rcgen::generate_simple_self_signed(names)?;
         fs::write(folder.join("front.crt"), made.cert.pem())?;
         fs::write(folder.join("front.key"), made.signing_key.serialize_pem())?;
         let screens = place::target().join("screens/pages");
         fs::create_dir_all(&screens)?;
-        let mut driver = Command::new("node")
+        let mut command = Command::new("node");
+        if let Some(display) = display {
+            command.env("DISPLAY", display);
+        }
+        let mut driver = command
             .arg(place::root().join("tests/peers/browser.mjs"))
             .arg(folder)
             .arg(port.to_string())
+            .args(display.map(|_| "windowed"))
             .env("SCEAU_PEERS", place::target().join("peers"))
             .env("SCEAU_SCREENS", &screens)
             .env("HOME", folder)

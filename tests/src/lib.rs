@@ -12,6 +12,7 @@ pub mod narrator;
 pub mod place;
 pub mod portal;
 pub mod process;
+pub mod screen;
 pub mod stage;
 pub mod terminal;
 pub mod workstation;

@@ -143,8 +143,14 @@ pub fn prepare() -> Result<()> {
     Ok(())
 }
 
+/// MiB of the guest: a browser and the pages that the root's memory layer holds. More may be asked for by the same variable.
+const MEMORY: &str = "3072";
+
 fn script() -> Command {
     let mut command = Command::new(place::root().join("tests/guest/guest"));
+    if std::env::var_os("SCEAU_GUEST_MEMORY").is_none() {
+        command.env("SCEAU_GUEST_MEMORY", MEMORY);
+    }
     command
         .current_dir(place::root())
         .env("SCEAU_GUEST_DIR", place::target().join("guest"));
