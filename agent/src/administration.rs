@@ -187,7 +187,8 @@ pub fn administer(what: &Administer, language: Language) -> Result<String, Admin
     let name = shown(&node);
     let say = |name: &str| language.text(name).into_owned();
     let pin_of = |person: &mut Person| {
-        person.pin(&format!("{} ({name}) : ", say("command-keys-pin-of-key")))
+        let asked = say("command-keys-pin-of-key");
+        person.pin(&format!("{asked} ({name}){} ", language.colon()))
     };
     let mut told = |progress: &Value| tell(progress, language);
     let mut child = |operation, pin, new_pin| {
@@ -288,7 +289,12 @@ fn reset(node: &Node, roots: &Roots, language: Language) -> Result<Value, Admini
         shown(node),
         language.text("command-keys-erase-warning")
     ))?;
-    let question = format!("{} «{word}»: ", language.text("command-keys-erase-type"));
+    let question = format!(
+        "{} {}{} ",
+        language.text("command-keys-erase-type"),
+        language.quoted(&word),
+        language.colon()
+    );
     if person.line(&question)?.trim() != word {
         return Err(AdministrationError::Declined);
     }

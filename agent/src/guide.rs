@@ -497,10 +497,11 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
     fn erased(&mut self, word: &str) -> Result<bool, WizardError> {
         let language = self.wizard.language;
         self.wizard.say(&format!(
-            "! {}\n{} «{}» : ",
+            "! {}\n{} {}{} ",
             language.text("desk-path-danger"),
             language.text("desk-path-type-name"),
-            one_line(word, 120)
+            language.quoted(&one_line(word, 120)),
+            language.colon()
         ))?;
         if self.wizard.line()?.trim() != word {
             self.wizard

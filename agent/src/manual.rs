@@ -96,7 +96,7 @@ mod tests {
         }
         let page = read(&places[0], "man/fr/man1/sceau.1");
         assert!(
-            page.contains(".SH NOM") && page.contains("Exemple :"),
+            page.contains(".SH NOM") && page.contains("Exemple :"),
             "{page}"
         );
         assert!(page.contains("Scelle"), "{page}");

@@ -171,7 +171,8 @@ pub fn message(failure: &Failure, language: Language) -> String {
             let known = word
                 .filter(|_| language == Language::Fr && code == "registration-refused")
                 .and_then(|(word, _)| Some((word, why_not_enrolled(word, language)?)));
-            let translated = known.map(|(word, words)| format!("{word} : {words}"));
+            let translated =
+                known.map(|(word, words)| format!("{word}{} {words}", language.colon()));
             let detail = translated
                 .as_deref()
                 .or(detail.as_deref())
@@ -290,7 +291,7 @@ mod tests {
         });
         let shown = message(&refused, Language::Fr);
         assert!(
-            shown.ends_with("unknown-root : aucune racine connue n'a signé la chaîne"),
+            shown.ends_with("unknown-root : aucune racine connue n’a signé la chaîne"),
             "{shown}"
         );
         let shown = message(&refused, Language::En);

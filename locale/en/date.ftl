@@ -14,3 +14,20 @@ date-day = { $day } { $month ->
    *[12] December
  } { $year }
 date-instant = { $day }, { $time } UTC
+date-milliseconds = { $count } ms
+date-seconds = { $count ->
+    [one] { $count } second
+   *[other] { $count } seconds
+ }
+date-minutes = { $count ->
+    [one] { $count } minute
+   *[other] { $count } minutes
+ }
+date-hours = { $count ->
+    [one] { $count } hour
+   *[other] { $count } hours
+ }
+date-days = { $count ->
+    [one] { $count } day
+   *[other] { $count } days
+ }

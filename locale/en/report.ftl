@@ -36,7 +36,51 @@ report-heading-proofs = 6. Proofs
 report-proofs = Each line of the time line is an entry of the log; that it is under this signed checkpoint can be checked offline, without our server:
 report-covers = { $house }, from { $since } to { $until }. Made on { $made }.
 
-## sceau-server check-config: the metadata list
+## sceau-server check-config
+report-listens = listens on { $address } ({ $tls ->
+    [yes] TLS
+   *[no] plain, loopback
+ }), relying party { $party }, origins { $origins }
+report-services = { $count ->
+    [0] services: none
+   *[other] services: { $services }
+ }
+report-oauth = by OAuth, issuer { $issuer }: { $services }
+report-policy = policy (one forbid denies; of the permits that apply the strictest of each holds; anything else is denied):
+report-models = keys that may be enrolled ({ $anchors ->
+    [one] { $anchors } anchor
+   *[other] { $anchors } anchors
+ }, { $list ->
+    [yes] metadata
+   *[no] no metadata
+ }):
+report-cards = cards that may be enrolled:
+report-cards-attested = attested by one of { $roots } roots, PIN { $pin }, touch { $touch }
+report-cards-firmware = firmware { $firmware } or newer
+report-cards-edition = edition { $edition }
+report-cards-serials = { $count ->
+    [one] { $count } serial number
+   *[other] { $count } serial numbers
+ }
+report-cards-crl = not revoked by a list at most { $age } old
+report-cards-ocsp = not revoked by a responder's answer at most { $age } old
+report-cards-unjudged = DANGER: revocation not judged
+report-cards-any-policy = any
+report-cards-issued = certified by { $issuer } (policies { $policies }), { $revocation }; not attested: seals only what `key = "attested-or-issued"` allows
+report-gate = gate: { $hosts }
+report-warning = warning: { $text }
+report-warning-no-keys = keys are not there yet: run `sceau-server init`
+report-warning-no-durability = store.danger_no_durability is set: what was answered may be lost in a power cut
+report-warning-no-provider-key = the provider's key is not there yet: `serve` makes it
+report-warning-no-signal-key = the key of signals is not there yet: `serve` makes it
+report-warning-no-policy = there is no policy: everything is denied, signing in too
+report-warning-blind = without a current metadata list enrolments and privileged approvals are refused
+report-warning-pin-never = piv.pin allows `never`: whoever holds such a card approves; it seals only what `verification = "touch"` allows
+report-warning-pin-once = piv.pin allows `{ $word }`: an approval does not show that the PIN was typed for it; such a card seals only what `verification = "touch"` allows
+report-warning-touch-never = piv.touch allows `never`: a program that knows the PIN approves without anybody's hand
+report-warning-touch-cached = piv.touch allows `cached`: one touch lets a program approve for 15 seconds
+report-warning-issuer-unjudged = piv.issuer `{ $issuer }`: danger_revocation_not_judged is set: revoked cards pass
+report-warning-issuer-any-policy = piv.issuer `{ $issuer }` demands no certificate policy: every signing certificate under it counts as a card's
 report-metadata = FIDO list: { $source }, asked every { $refresh }, signed by { $leaf }; when overdue by more than { $grace }, enrolments and privileged approvals are refused
 report-metadata-none = no list is kept yet: "sceau-server metadata fetch" fetches one
 report-metadata-kept = list kept: no { $no }, { $models ->

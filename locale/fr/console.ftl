@@ -3,7 +3,7 @@
 console-name = Console
 console-skip = Aller au contenu
 console-sections = Rubriques de la console
-console-signed-in = Connecté :
+console-signed-in = Connecté :
 console-leave = Se déconnecter
 console-not-theirs-title = Cette console n’est pas pour vous
 console-not-theirs = La console est réservée aux opérateurs de l’assistance et aux administrateurs. Si vous devez y avoir accès, demandez-le à un administrateur.
@@ -21,7 +21,7 @@ console-policy = Politique
 console-metadata = Modèles de clés
 
 console-unknown-title = Introuvable
-console-unknown-text = Il n’y a rien à cette adresse, ou ce n’est pas pour vous : personne ne voit ici les personnes d’un rôle plus élevé que le sien. Vérifiez l’identifiant.
+console-unknown-text = Il n’y a rien à cette adresse, ou ce n’est pas pour vous : personne ne voit ici les personnes d’un rôle plus élevé que le sien. Vérifiez l’identifiant.
 console-changed-title = La lignée a changé
 console-changed-text = Quelqu’un s’est ajouté à cette lignée depuis que vous l’avez regardée, ou la page est trop ancienne. Rien n’a été demandé. Revenez à la lignée, regardez-la de nouveau, puis demandez la suspension.
 console-limited-title = Trop de demandes
@@ -82,8 +82,8 @@ console-no-end = sans fin
 console-no-rights = Ni rôle ni droit.
 console-no-keys = Aucune clé.
 console-keys-of = { $have } sur { $wanted }
-console-keys-lacking = Les rôles de cette personne demandent { $wanted } clés, principale et de secours ; celles qui valent : { $have }. Remettez ce qui manque avant qu’une clé soit perdue.
-console-keys-wait = Les rôles de cette personne demandent { $wanted } clés ; celles qui valent : { $have }. Une autre vaudra dès que la personne se sera connectée avec elle.
+console-keys-lacking = Les rôles de cette personne demandent { $wanted } clés, principale et de secours ; celles qui valent : { $have }. Remettez ce qui manque avant qu’une clé soit perdue.
+console-keys-wait = Les rôles de cette personne demandent { $wanted } clés ; celles qui valent : { $have }. Une autre vaudra dès que la personne se sera connectée avec elle.
 console-no-sessions = Aucune session ouverte.
 console-sessions = Sessions ouvertes
 console-session-kind-agent = agent du poste
@@ -95,7 +95,7 @@ console-their-actions = Les demandes de cette personne
 console-suspend-alone = Suspendre cette personne seule
 console-suspend-alone-about = Ses clés ne valent plus rien et ses sessions s’arrêtent. Ceux qu’elle a créés restent. Votre clé scellera la demande.
 console-suspend = Demander la suspension
-console-restore-about = Cette personne est suspendue. La rétablir demande deux personnes. Ses sessions restent fermées ; elle se connectera de nouveau.
+console-restore-about = Cette personne est suspendue. La rétablir demande deux personnes. Ses sessions restent fermées ; elle se connectera de nouveau.
 console-restore = Demander à la rétablir seule
 console-restore-subtree = Demander à la rétablir avec tous ceux tombés avec elle
 console-withdraw = Retirer
@@ -103,7 +103,7 @@ console-keep = Garder
 console-keep-until = Garder jusqu’au
 console-record = Demander l’inscription
 console-record-title = Inscrire un fait ou la fin d’un rôle
-console-record-about = Un fait, tel que « training », ou « role:manager » pour la fin d’un rôle. Sans date, cela ne finit pas. Votre clé scellera la demande.
+console-record-about = Un fait, tel que « training », ou « role:manager » pour la fin d’un rôle. Sans date, cela ne finit pas. Votre clé scellera la demande.
 console-fact-name = Fait
 console-until-day = Jusqu’à ce jour compris
 
@@ -124,7 +124,7 @@ console-suspend-all-about = Un seul toucher de votre clé arrête d’un coup to
 console-suspended-already = Cette personne est déjà suspendue.
 
 console-search-key = Personne, nom de la clé ou modèle
-console-keys-about = Le modèle et sa certification sont ceux de la liste de métadonnées en vigueur. Le numéro de série n’est pas transmis au serveur : il est sur la clé et dans le nom que l’assistance lui a donné.
+console-keys-about = Le modèle et sa certification sont ceux de la liste de métadonnées en vigueur. Le numéro de série n’est pas transmis au serveur : il est sur la clé et dans le nom que l’assistance lui a donné.
 console-key = Clé
 console-unnamed = sans nom
 console-model = Modèle et certification
@@ -146,7 +146,7 @@ console-key-state-live = valide
 console-key-state-waiting = attend son premier usage
 console-key-state-suspended = suspendue
 console-key-state-revoked = révoquée
-console-key-reason-sign-count = son compteur est revenu en arrière : peut-être une copie
+console-key-reason-sign-count = son compteur est revenu en arrière : peut-être une copie
 console-key-reason-person-suspended = avec sa personne
 console-key-reason-dormant = inutilisée trop longtemps
 console-key-reason-first-use = utilisée une première fois
@@ -173,8 +173,8 @@ console-requester-identifier = Identifiant du demandeur
 console-awaited = Attend
 console-the-requester = le demandeur
 console-missing = { $count ->
-    [one] { $count } approbation de :
-   *[other] { $count } approbations de :
+    [one] { $count } approbation de :
+   *[other] { $count } approbations de :
 }
 console-action = Demande
 console-action-state-pending = en attente
@@ -186,7 +186,7 @@ console-action-state-denied = non permise
 console-action-state-expired = échue
 
 console-campaigns-about = Une campagne donne une fin à un rôle pour tous ceux qui le portent. Chaque réponse est une demande que votre clé scelle. Qui n’est pas gardé à l’échéance perd le rôle.
-console-campaigns-none = Aucune campagne depuis un an. « sceau-server facts recertify » en ouvre une.
+console-campaigns-none = Aucune campagne depuis un an. « sceau-server facts recertify » en ouvre une.
 console-campaign = Rôle { $role }
 console-opened = Ouverte
 console-due = Échéance
@@ -232,14 +232,14 @@ console-severity-warning = attention
 console-severity-alert = alerte
 console-says = Contenu
 
-console-log-about = Chaque inscription a sa preuve : ouvrez-la pour la voir et l’emporter. Rien ne peut en être ôté ni changé sans que cela se voie.
+console-log-about = Chaque inscription a sa preuve : ouvrez-la pour la voir et l’emporter. Rien ne peut en être ôté ni changé sans que cela se voie.
 console-log-size = Inscriptions
 console-log-key = Clé de vérification du journal
 console-entry = Inscription
 console-entry-number = inscription { $number }
 console-proof = Preuve
-console-proof-about = Le point de contrôle signé, ci-dessous, engage le journal entier. Le chemin de preuve relie cette inscription à lui. Emportez le fichier et vérifiez-le où vous voulez, sans nous faire confiance et sans réseau :
-console-proof-key = La clé de vérification doit vous venir d’ailleurs que de cette page : de votre propre copie, d’un témoin, ou du rapport d’installation.
+console-proof-about = Le point de contrôle signé, ci-dessous, engage le journal entier. Le chemin de preuve relie cette inscription à lui. Emportez le fichier et vérifiez-le où vous voulez, sans nous faire confiance et sans réseau :
+console-proof-key = La clé de vérification doit vous venir d’ailleurs que de cette page : de votre propre copie, d’un témoin, ou du rapport d’installation.
 console-take-proof = Télécharger la preuve (JSON)
 console-take-checkpoint = Télécharger le point de contrôle signé
 console-checkpoint = Point de contrôle signé
@@ -249,7 +249,7 @@ console-exact-entry = Inscription exacte, telle qu’elle est hachée
 console-policy-about = La politique se change dans les fichiers du serveur, par qui administre la machine, et vaut au démarrage suivant. Chaque changement est inscrit au journal.
 console-policy-since = En vigueur depuis
 console-policy-by = par le démarrage du serveur
-console-policy-long-ago = longtemps : son premier démarrage est plus loin dans le journal que ce qui est examiné ici
+console-policy-long-ago = longtemps : son premier démarrage est plus loin dans le journal que ce qui est examiné ici
 console-policy-or-longer = ou plus longtemps
 console-policy-count = Règles
 console-policy-name = Règle
@@ -258,12 +258,12 @@ console-policy-file = Fichier
 console-policy-text = Texte entier
 
 console-metadata-about = La liste de la FIDO Alliance dit quels modèles de clés sont certifiés ou compromis. Une clé dont le modèle est révoqué est suspendue d’elle-même.
-console-metadata-none = Aucune liste n’est configurée : les clés sont jugées d’après les certificats des fabricants que le serveur connaît.
+console-metadata-none = Aucune liste n’est configurée : les clés sont jugées d’après les certificats des fabricants que le serveur connaît.
 console-metadata-never = aucune liste reçue
 console-metadata-number = Numéro de la liste
 console-metadata-believed = Reçue
 console-metadata-next = Prochaine liste attendue le
 console-metadata-grace = Tolérance après cette date
 console-metadata-models = Modèles connus de ce serveur
-console-blind-metadata-missing = Aucune liste n’est là : aucune clé ne peut être enrôlée ni approuver, sauf pour se connecter, suspendre et révoquer.
-console-blind-metadata-stale = La liste est trop ancienne : aucune clé ne peut être enrôlée ni approuver, sauf pour se connecter, suspendre et révoquer. Vérifiez l’accès au réseau du serveur.
+console-blind-metadata-missing = Aucune liste n’est là : aucune clé ne peut être enrôlée ni approuver, sauf pour se connecter, suspendre et révoquer.
+console-blind-metadata-stale = La liste est trop ancienne : aucune clé ne peut être enrôlée ni approuver, sauf pour se connecter, suspendre et révoquer. Vérifiez l’accès au réseau du serveur.

@@ -1,4 +1,4 @@
-# Jours et instants. $day, $month : nombres ; $year, $time : textes.
+# Jours et instants. $day, $month : nombres ; $year, $time : textes.
 date-day = { $day ->
     [1] 1er
    *[other] { $day }
@@ -17,3 +17,20 @@ date-day = { $day ->
    *[12] décembre
  } { $year }
 date-instant = { $day } à { $time } UTC
+date-milliseconds = { $count } ms
+date-seconds = { $count ->
+    [one] { $count } seconde
+   *[other] { $count } secondes
+ }
+date-minutes = { $count ->
+    [one] { $count } minute
+   *[other] { $count } minutes
+ }
+date-hours = { $count ->
+    [one] { $count } heure
+   *[other] { $count } heures
+ }
+date-days = { $count ->
+    [one] { $count } jour
+   *[other] { $count } jours
+ }

@@ -1,6 +1,6 @@
 //! Days and instants as people write them. What a machine or an auditor compares stays RFC 3339, elsewhere.
 
-use time::{Date, OffsetDateTime, UtcOffset};
+use time::{Date, Duration, OffsetDateTime, UtcOffset};
 
 use crate::Language;
 
@@ -31,6 +31,24 @@ pub fn instant(language: Language, at: OffsetDateTime) -> String {
     )
 }
 
+/// A span of time in its largest whole unit, of which there are two at least: `5 minutes`, `24 heures`, `30 jours`.
+#[must_use]
+pub fn span(language: Language, span: Duration) -> String {
+    let (name, count) = match span.whole_seconds() {
+        _ if span.subsec_nanoseconds() != 0 => (
+            "date-milliseconds",
+            i64::try_from(span.whole_milliseconds())
+                .unwrap_or(i64::MAX)
+                .into(),
+        ),
+        s if s % 86400 == 0 && s > 86400 => ("date-days", (s / 86400).into()),
+        s if s % 3600 == 0 && s > 3600 => ("date-hours", (s / 3600).into()),
+        s if s % 60 == 0 && s > 60 => ("date-minutes", (s / 60).into()),
+        s => ("date-seconds", s.into()),
+    };
+    language.text_with(name, &[("count", count)])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +62,25 @@ mod tests {
         let summer = datetime!(2026-08-21 00:00 UTC).date();
         assert_eq!(day(Language::Fr, summer), "21 août 2026");
         assert_eq!(day(Language::En, summer), "21 August 2026");
+    }
+
+    #[test]
+    fn spans_read_in_whole_units() {
+        for (seconds, french, english) in [
+            (1, "1 seconde", "1 second"),
+            (60, "60 secondes", "60 seconds"),
+            (90, "90 secondes", "90 seconds"),
+            (300, "5 minutes", "5 minutes"),
+            (3_600, "60 minutes", "60 minutes"),
+            (28_800, "8 heures", "8 hours"),
+            (86_400, "24 heures", "24 hours"),
+            (2_592_000, "30 jours", "30 days"),
+        ] {
+            let length = Duration::seconds(seconds);
+            assert_eq!(span(Language::Fr, length), french);
+            assert_eq!(span(Language::En, length), english);
+        }
+        let short = Duration::milliseconds(1_500);
+        assert_eq!(span(Language::En, short), "1500 ms");
     }
 }

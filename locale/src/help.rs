@@ -150,7 +150,7 @@ fn one_line(line: &str) -> String {
         Some(french) => {
             let (before, help) = line.split_once(':').unwrap_or((&line, ""));
             let space = help.len() - help.trim_start().len();
-            format!("{before} :{}{french}", " ".repeat(space))
+            format!("{before}\u{a0}:{}{french}", " ".repeat(space))
         }
         None => line,
     }
@@ -214,13 +214,13 @@ mod tests {
         let help = answer(&["sceau", "--help"]);
         for words in [
             "Scelle des actions",
-            "Utilisation : sceau [OPTIONS] [COMMANDE]",
-            "Commandes :",
+            "Utilisation : sceau [OPTIONS] [COMMANDE]",
+            "Commandes :",
             "Se déconnecter",
             "Écrire du JSON",
             "Montrer cette aide",
-            "[défaut : 30]",
-            "Exemple :",
+            "[défaut : 30]",
+            "Exemple :",
         ] {
             assert!(help.contains(words), "{words}: {help}");
         }
@@ -236,17 +236,17 @@ mod tests {
     fn errors_are_french_and_keep_what_was_typed() {
         let wrong = answer(&["sceau", "--jsom"]);
         assert!(
-            wrong.starts_with("erreur : argument inattendu « --jsom »\n"),
+            wrong.starts_with("erreur : argument inattendu « --jsom »\n"),
             "{wrong}"
         );
-        assert!(wrong.contains("peut-être « --json » ?"), "{wrong}");
+        assert!(wrong.contains("peut-être « --json » ?"), "{wrong}");
         assert!(
-            wrong.ends_with("Pour en savoir plus : « --help ».\n"),
+            wrong.ends_with("Pour en savoir plus : « --help ».\n"),
             "{wrong}"
         );
         let wrong = answer(&["sceau", "statut"]);
         assert!(
-            wrong.starts_with("erreur : commande inconnue « statut »"),
+            wrong.starts_with("erreur : commande inconnue « statut »"),
             "{wrong}"
         );
     }

@@ -35,6 +35,19 @@ impl Language {
         }
     }
 
+    /// The colon, with the no-break space that French puts before it.
+    #[must_use]
+    pub fn colon(self) -> &'static str {
+        self.pick("\u{a0}:", ":")
+    }
+
+    /// A text in this language's quotation marks. What comes from outside goes through `sceau_proof::display` first.
+    #[must_use]
+    pub fn quoted(self, text: &str) -> String {
+        let (before, after) = self.pick(("«\u{a0}", "\u{a0}»"), ("“", "”"));
+        format!("{before}{text}{after}")
+    }
+
     /// Reads a locale name such as `fr_FR.UTF-8`.
     #[must_use]
     pub fn from_locale(name: &str) -> Self {

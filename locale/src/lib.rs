@@ -19,7 +19,7 @@ pub mod help;
 mod language;
 mod shelf;
 
-pub use date::{day, instant};
+pub use date::{day, instant, span};
 pub use fluent_bundle::FluentValue as Value;
 pub use language::Language;
 

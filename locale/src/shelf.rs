@@ -28,7 +28,7 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 14] = [
+const SUBJECTS: [Subject; 15] = [
     subject!("because"),
     subject!("command"),
     subject!("console"),
@@ -43,6 +43,7 @@ const SUBJECTS: [Subject; 14] = [
     subject!("prompt"),
     subject!("reason"),
     subject!("report"),
+    subject!("rule"),
 ];
 
 /// A subject in one language, parsed.

@@ -254,3 +254,110 @@ fn every_problem_of_the_server_says_what_to_do() {
         .collect();
     assert_eq!(told, codes);
 }
+
+/// Spaces that French puts where a line must not end: before a colon and within quotation marks; a narrow one before other marks of two parts.
+const NO_BREAK: char = '\u{a0}';
+const NARROW: char = '\u{202f}';
+
+/// What is not set as French sets it.
+fn misset(text: &str) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    let mut wrong = Vec::new();
+    for (at, mark) in characters.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| characters.get(at)).copied();
+        let after = characters.get(at + 1).copied();
+        let ends = after.is_none_or(|c| c.is_whitespace() || "»)…".contains(c));
+        let good = match mark {
+            '»' => before == Some(NO_BREAK),
+            '«' => after == Some(NO_BREAK),
+            // Within a word they are an address, a time or a program's.
+            ':' if ends => before.is_none_or(|c| c == NO_BREAK),
+            ';' | '?' | '!' if ends => before.is_none_or(|c| c == NARROW || "!?".contains(c)),
+            ':' | ';' | '?' | '!' => before != Some(' '),
+            '\'' => {
+                let elides = before.is_some_and(char::is_alphabetic);
+                !(elides && after.is_some_and(char::is_alphabetic))
+            }
+            _ => true,
+        };
+        if !good {
+            let around = characters.get(at.saturating_sub(20)..(at + 10).min(characters.len()));
+            wrong.push(around.unwrap_or_default().iter().collect());
+        }
+    }
+    wrong
+}
+
+/// What a pattern says, with a letter for each hole.
+fn plain(pattern: &Pattern<&str>, texts: &mut Vec<String>) {
+    let mut whole = String::new();
+    for element in &pattern.elements {
+        match element {
+            PatternElement::TextElement { value } => whole.push_str(value),
+            PatternElement::Placeable { expression } => {
+                whole.push('x');
+                if let Expression::Select { variants, .. } = expression {
+                    variants.iter().for_each(|it| plain(&it.value, texts));
+                }
+            }
+        }
+    }
+    texts.push(whole);
+}
+
+/// The literals of a Rust source, its tests and comments left out.
+fn literals(source: &str) -> Vec<String> {
+    let code = source.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let code: Vec<&str> = code
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let code = code.join("\n").replace("\\\"", "\u{201d}");
+    let pieces = code.split('"').skip(1).step_by(2);
+    pieces.map(str::to_owned).collect()
+}
+
+#[test]
+fn french_is_set_as_french_is() {
+    for (good, bad) in [
+        ("Clé\u{a0}: «\u{a0}a\u{a0}»", "Clé : a"),
+        ("non\u{202f}; oui\u{202f}? 10:30", "non ; oui"),
+        ("l’action", "l'action"),
+        ("!!! «\u{a0}a --b ok\u{a0}»", "« a »"),
+        ("https://a.example/?b=c", "Comment?"),
+        ("à la fin\u{a0}:", "à la fin:"),
+    ] {
+        assert!(misset(good).is_empty(), "{good}");
+        assert!(!misset(bad).is_empty(), "{bad}");
+    }
+    let mut paths = Vec::new();
+    files(&room("locale/fr"), "ftl", &mut paths);
+    let mut texts = Vec::new();
+    for path in paths {
+        let source = fs::read_to_string(&path).unwrap();
+        let resource = fluent_syntax::parser::parse(source.as_str()).unwrap();
+        for entry in resource.body {
+            if let Entry::Message(message) = entry {
+                plain(&message.value.unwrap(), &mut texts);
+            }
+        }
+    }
+    // The help: English, French, in pairs.
+    let help = fs::read_to_string(room("locale/src/help/french.rs")).unwrap();
+    let help = literals(&help);
+    assert_eq!(help.len() % 2, 0);
+    texts.extend(help.into_iter().skip(1).step_by(2));
+    assert!(texts.len() > 1_000, "{}", texts.len());
+    // The words of what is signed and refused, where both languages stand together: no English text has a space before its colon.
+    for source in ["words.rs", "attestation/words.rs", "model/policy.rs"] {
+        let source = fs::read_to_string(room("proof/src").join(source)).unwrap();
+        let spaced = |text: &String| {
+            [" :", " ;", " ?", " !", "« ", " »"]
+                .iter()
+                .any(|it| text.contains(it))
+        };
+        texts.extend(literals(&source).into_iter().filter(spaced));
+    }
+    let wrong: Vec<String> = texts.iter().flat_map(|text| misset(text)).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

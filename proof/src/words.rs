@@ -74,12 +74,12 @@ pub fn describe(action: &Action, language: Language) -> Words {
         false,
     );
     writer.text(
-        writer.say("Nature de l'objet", "Kind of target"),
+        writer.say("Nature de l’objet", "Kind of target"),
         &action.target().kind,
         false,
     );
     writer.text(
-        writer.say("Identifiant de l'objet", "Target's identifier"),
+        writer.say("Identifiant de l’objet", "Target's identifier"),
         &action.target().id,
         false,
     );
@@ -103,7 +103,7 @@ pub fn describe(action: &Action, language: Language) -> Words {
         true,
     );
     writer.text(
-        writer.say("Type d'action", "Type of action"),
+        writer.say("Type d’action", "Type of action"),
         action.kind(),
         true,
     );
@@ -248,7 +248,7 @@ impl Writer {
         if shown.escaped {
             push(match french {
                 true => format!(
-                    "{label} : caractères invisibles ou de contrôle, montrés sous la forme \\u{{…}}"
+                    "{label} : caractères invisibles ou de contrôle, montrés sous la forme \\u{{…}}"
                 ),
                 false => format!("{label}: invisible or control characters, shown as \\u{{…}}"),
             });
@@ -256,25 +256,25 @@ impl Writer {
         if shown.hidden > 0 {
             self.cut = true;
             push(match french {
-                true => format!("{label} : {} caractères ne sont pas montrés", shown.hidden),
+                true => format!("{label} : {} caractères ne sont pas montrés", shown.hidden),
                 false => format!("{label}: {} characters are not shown", shown.hidden),
             });
         }
         let scripts = shown.scripts.join(", ");
         if shown.mixed {
             push(match french {
-                true => format!("{label} : mélange d'alphabets ({scripts})"),
+                true => format!("{label} : mélange d’alphabets ({scripts})"),
                 false => format!("{label}: mixed alphabets ({scripts})"),
             });
         } else if !shown.scripts.is_empty() {
             push(match french {
-                true => format!("{label} : écrit dans un autre alphabet ({scripts})"),
+                true => format!("{label} : écrit dans un autre alphabet ({scripts})"),
                 false => format!("{label}: written in another alphabet ({scripts})"),
             });
         }
         if shown.lookalike {
             push(match french {
-                true => format!("{label} : des lettres en imitent d'autres"),
+                true => format!("{label} : des lettres en imitent d’autres"),
                 false => format!("{label}: letters that imitate others"),
             });
         }
@@ -321,7 +321,7 @@ impl Writer {
             }
             (Language::English, "person.erase") => format!("Erase what is readable about {target}"),
             (Language::French, "break-glass.open") => {
-                format!("Briser la glace : prêter un rôle à {target}")
+                format!("Briser la glace : prêter un rôle à {target}")
             }
             (Language::English, "break-glass.open") => {
                 format!("Break the glass: lend {target} a role")

@@ -70,13 +70,13 @@ fn run(command: Command, language: Language) -> Result<(String, bool), CommandEr
         Command::Serve(serve) => runtime
             .block_on(serve.run(ports))
             .map(|()| yes(String::new())),
-        Command::CheckConfig(check) => check.run(&ports, language.code()).map(yes),
+        Command::CheckConfig(check) => check.run(&ports, language).map(yes),
         Command::Facts(facts) => runtime.block_on(facts.run(ports)),
         Command::Keys(keys) => runtime.block_on(keys.run(ports)),
         Command::Log(log) => runtime.block_on(log.run()).map(yes),
         Command::Report(report) => runtime.block_on(report.run(ports)).map(yes),
         Command::Metadata(metadata) => metadata.run(&ports).map(yes),
-        Command::Policy(policy) => runtime.block_on(policy.run(ports, language.code())),
+        Command::Policy(policy) => runtime.block_on(policy.run(ports, language)),
     }
 }
 

@@ -18,6 +18,7 @@ pub use reason::words;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use sceau_locale::{Language, span};
 use sceau_proof::base64url;
 use sceau_proof::certificate::path::MAX_CHAIN;
 use sceau_proof::certificate::{Certificate, CertificateError, PublicKeyInfo};
@@ -252,46 +253,53 @@ impl Cards {
 
     /// What is asked of cards, a line each, for `check-config`.
     #[must_use]
-    pub fn explain(&self) -> Vec<String> {
+    pub fn explain(&self, language: Language) -> Vec<String> {
+        let or = format!(" {} ", language.text("rule-or"));
         let mut lines = Vec::new();
         if self.attested() {
-            let mut line = format!(
-                "attested by one of {} roots, PIN {}, touch {}",
-                self.roots.len(),
-                self.section.pin.join(" or "),
-                self.section.touch.join(" or ")
-            );
-            if let Some(firmware) = self.section.minimum_firmware {
-                line.push_str(&format!(", firmware {firmware} or newer"));
+            let section = &self.section;
+            let mut parts = vec![language.text_with(
+                "report-cards-attested",
+                &[
+                    ("roots", self.roots.len().into()),
+                    ("pin", section.pin.join(&or).into()),
+                    ("touch", section.touch.join(&or).into()),
+                ],
+            )];
+            parts.extend(section.minimum_firmware.map(|firmware| {
+                let firmware = [("firmware", firmware.to_string().into())];
+                language.text_with("report-cards-firmware", &firmware)
+            }));
+            parts.extend(section.edition.map(|edition| {
+                let edition = [("edition", edition.as_str().into())];
+                language.text_with("report-cards-edition", &edition)
+            }));
+            if !section.serials.is_empty() {
+                let count = [("count", section.serials.len().into())];
+                parts.push(language.text_with("report-cards-serials", &count));
             }
-            if let Some(edition) = self.section.edition {
-                line.push_str(&format!(", edition {}", edition.as_str()));
-            }
-            if !self.section.serials.is_empty() {
-                line.push_str(&format!(", {} serial numbers", self.section.serials.len()));
-            }
-            lines.push(line);
+            lines.push(parts.join(", "));
         }
         for issuer in &self.issuers {
-            let revocation = match issuer.revocation {
-                Revocation::Crl { max_age } => format!(
-                    "not revoked by a list at most {} old",
-                    config::Span(max_age)
-                ),
-                Revocation::Ocsp { max_age, .. } => format!(
-                    "not revoked by a responder's answer at most {} old",
-                    config::Span(max_age)
-                ),
-                Revocation::DangerNotJudged => "DANGER: revocation not judged".to_owned(),
+            let aged = |name, max_age| {
+                language.text_with(name, &[("age", span(language, max_age).into())])
             };
-            lines.push(format!(
-                "certified by {} (policies {}), {revocation}; not attested: seals only what `key = \"attested-or-issued\"` allows",
-                issuer.name,
-                if issuer.policies.is_empty() {
-                    "any".to_owned()
-                } else {
-                    issuer.policies.join(" or ")
-                }
+            let revocation = match issuer.revocation {
+                Revocation::Crl { max_age } => aged("report-cards-crl", max_age),
+                Revocation::Ocsp { max_age, .. } => aged("report-cards-ocsp", max_age),
+                Revocation::DangerNotJudged => language.text("report-cards-unjudged").into_owned(),
+            };
+            let policies = match issuer.policies.is_empty() {
+                true => language.text("report-cards-any-policy").into_owned(),
+                false => issuer.policies.join(&or),
+            };
+            lines.push(language.text_with(
+                "report-cards-issued",
+                &[
+                    ("issuer", issuer.name.as_str().into()),
+                    ("policies", policies.into()),
+                    ("revocation", revocation.into()),
+                ],
             ));
         }
         lines

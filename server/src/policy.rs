@@ -15,6 +15,7 @@ mod fact;
 mod requirement;
 mod scenario;
 mod source;
+mod words;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
@@ -22,11 +23,11 @@ use std::path::Path;
 use cedar_policy::{
     Authorizer, Effect, Entity, PolicySet, PrincipalConstraint, ResourceConstraint,
 };
+use sceau_locale::Language;
 use serde::Serialize;
 use time::Duration;
 
-use crate::action::{Approvers, Requirement, Verification, Words};
-use crate::config::Span;
+use crate::action::{Requirement, Words};
 use crate::id::Role;
 use crate::person::PersonState;
 
@@ -37,6 +38,7 @@ pub use requirement::{
 };
 pub use scenario::{Failure, MalformedTable, Tested};
 pub use source::{Fault, PolicyError, Source, read, unbundle};
+pub use words::in_words;
 
 /// The service id of the server itself.
 pub const OWN_SERVICE: &str = "sceau";
@@ -385,9 +387,9 @@ impl Policy {
         }
     }
 
-    /// Each policy in words, for `check-config`.
+    /// Each policy in words, for `check-config` and the console.
     #[must_use]
-    pub fn explain(&self) -> Vec<Explained> {
+    pub fn explain(&self, language: Language) -> Vec<Explained> {
         let mut explained: Vec<Explained> = self
             .stated
             .iter()
@@ -395,7 +397,7 @@ impl Policy {
                 policy: id.clone(),
                 file: stated.file.clone(),
                 line: stated.line,
-                says: stated.says(),
+                says: stated.says(language),
             })
             .collect();
         explained.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
@@ -404,11 +406,11 @@ impl Policy {
 
     /// One policy in words; `None` when there is none of that name.
     #[must_use]
-    pub fn says(&self, id: &str) -> Option<String> {
+    pub fn says(&self, id: &str, language: Language) -> Option<String> {
         let stated = self.stated.get(id)?;
         Some(format!(
             "{} ({}:{})",
-            stated.says(),
+            stated.says(language),
             stated.file,
             stated.line
         ))
@@ -426,75 +428,6 @@ pub struct Explained {
     pub line: usize,
     /// In words.
     pub says: String,
-}
-
-impl Stated {
-    fn says(&self) -> String {
-        let why = self.words.en.as_deref().or(self.words.fr.as_deref());
-        let why = why.map(|why| format!(" (“{why}”)")).unwrap_or_default();
-        match &self.demand {
-            None => format!("{}: forbidden, {}{why}", self.action, self.reason),
-            Some(demand) => format!("{}: {}{why}", self.action, in_words(demand)),
-        }
-    }
-}
-
-/// A demand in words.
-#[must_use]
-pub fn in_words(demand: &Demand) -> String {
-    let requirement = &demand.requirement;
-    if requirement.approvals == 0 {
-        return "allowed without a key".to_owned();
-    }
-    let groups: Vec<String> = requirement
-        .groups()
-        .iter()
-        .map(|group| {
-            let roles = group
-                .roles
-                .iter()
-                .map(Role::as_str)
-                .collect::<Vec<_>>()
-                .join(" or ");
-            format!("{} other {roles}", group.approvals)
-        })
-        .collect();
-    let mut by = groups.join(" and ");
-    let seats: u32 = requirement
-        .groups()
-        .iter()
-        .map(|group| group.approvals)
-        .sum();
-    match requirement.approvers {
-        Approvers::Requester => by = "the requester".to_owned(),
-        Approvers::Roles => {
-            if requirement.approvals > seats {
-                by = format!("{by}, {} in all", requirement.approvals);
-            }
-            if requirement.requester_also {
-                by = format!("the requester, and {by}");
-            }
-        }
-    }
-    let how = match requirement.verification {
-        Verification::Pin => "PIN and touch",
-        Verification::Touch => "touch",
-    };
-    let mut text = format!(
-        "sealed by {by}, with {how}, key {}, within {}",
-        requirement.key.as_str(),
-        Span(demand.lifetime)
-    );
-    if let Some(fresh) = requirement.fresh_for() {
-        text.push_str(&format!(", used within {}", Span(fresh)));
-    }
-    if requirement.other_workstation {
-        text.push_str(", at different workstations");
-    }
-    if requirement.cosignatures > 0 {
-        text.push_str(&format!(", after {} witnesses", requirement.cosignatures));
-    }
-    text
 }
 
 #[cfg(test)]

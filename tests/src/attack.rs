@@ -48,7 +48,7 @@ pub const ATTACKS: &[Attack] = &[
             "50 requests in a minute, to tire her out",
         ),
         outcome: (
-            "une invite à la fois ; un seul non les finit toutes, puis la paix",
+            "une invite à la fois ; un seul non les finit toutes, puis la paix",
             "one prompt at a time; one no ends them all, then peace",
         ),
         play: fatigue::prompt_fatigue,
@@ -56,7 +56,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 1,
         name: (
-            "session volée d'un gestionnaire",
+            "session volée d’un gestionnaire",
             "stolen session of an account manager",
         ),
         outcome: ("refusée, session suspendue", "refused, session suspended"),
@@ -74,7 +74,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 5,
         name: (
-            "rejeu d'une signature ou d'un permis",
+            "rejeu d’une signature ou d’un permis",
             "replayed signature or permit",
         ),
         outcome: (
@@ -86,7 +86,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 6,
         name: (
-            "fausse clé : auto-attestée, expirée, inconnue, imitée",
+            "fausse clé : auto-attestée, expirée, inconnue, imitée",
             "false key: self-attested, expired, unknown, impostor",
         ),
         outcome: (
@@ -98,11 +98,11 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 7,
         name: (
-            "session du support : enrôler sa clé pour la gestionnaire",
+            "session du support : enrôler sa clé pour la gestionnaire",
             "help desk's session: enrol his key for the manager",
         ),
         outcome: (
-            "refusé : la clé de l'opératrice, et un administrateur",
+            "refusé : la clé de l’opératrice, et un administrateur",
             "refused: the operator's key, and an administrator",
         ),
         play: inside::enrolment_by_help_desk,
@@ -114,7 +114,7 @@ pub const ATTACKS: &[Attack] = &[
             "key pulled or swapped in mid-ceremony",
         ),
         outcome: (
-            "rien de signé, l'action attend",
+            "rien de signé, l’action attend",
             "nothing signed, the action waits",
         ),
         play: pulled_key,
@@ -134,7 +134,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 11,
         name: (
-            "initié seul, puis avec un complice qu'il a créé",
+            "initié seul, puis avec un complice qu’il a créé",
             "insider alone, then with an accomplice he made",
         ),
         outcome: (
@@ -150,7 +150,7 @@ pub const ATTACKS: &[Attack] = &[
             "1.6 million files read in bulk",
         ),
         outcome: (
-            "50 lus ; à 50 par toucher : 32 000 touchers d'une clé que l'attaquant n'a pas",
+            "50 lus ; à 50 par toucher : 32 000 touchers d’une clé que l’attaquant n’a pas",
             "50 read; at 50 a touch: 32,000 touches of a key that the attacker does not have",
         ),
         play: begotten::bulk_reading,
@@ -158,11 +158,11 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 14,
         name: (
-            "gestionnaire détournée : qu'a-t-elle engendré ?",
+            "gestionnaire détournée : qu’a-t-elle engendré ?",
             "hijacked manager: what did she beget?",
         ),
         outcome: (
-            "un toucher suspend tout, sessions closes en une seconde ; deux pour défaire",
+            "un toucher suspend tout, sessions closes en une seconde ; deux pour défaire",
             "one touch suspends all of it, sessions end within a second; undoing takes two",
         ),
         play: begotten::lineage,
@@ -170,7 +170,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 22,
         name: (
-            "la procédure d'urgence comme détour",
+            "la procédure d’urgence comme détour",
             "recovery as a way around",
         ),
         outcome: (
@@ -182,7 +182,7 @@ pub const ATTACKS: &[Attack] = &[
     Attack {
         number: 16,
         name: (
-            "page web ou autre utilisateur parle à l'agent",
+            "page web ou autre utilisateur parle à l’agent",
             "page or other user talks to the agent",
         ),
         outcome: ("refusé", "refused"),

@@ -35,11 +35,11 @@ pub fn action(action: &Shown, language: Language) -> Vec<Dialog> {
     let mut lines = vec![action.title.clone(), String::new()];
     lines.extend(action.warnings.iter().map(|warning| format!("⚠ {warning}")));
     for line in action.lines.iter().filter(|line| !line.technical) {
-        lines.push(format!("{}{} {}", line.label, colon(language), line.value));
+        lines.push(format!("{}{} {}", line.label, language.colon(), line.value));
     }
     lines.push(String::new());
     for line in action.lines.iter().filter(|line| line.technical) {
-        lines.push(format!("{}{} {}", line.label, colon(language), line.value));
+        lines.push(format!("{}{} {}", line.label, language.colon(), line.value));
     }
     if action.waiting > 0 {
         lines.push(behind(action.waiting, language));
@@ -67,10 +67,6 @@ pub fn action(action: &Shown, language: Language) -> Vec<Dialog> {
         }
     };
     pages.into_iter().enumerate().map(page).collect()
-}
-
-fn colon(language: Language) -> &'static str {
-    language.pick(" :", ":")
 }
 
 /// How many actions wait behind the one that is shown.
@@ -152,7 +148,7 @@ pub fn pin(title: &str, key: &str, tries_left: Option<u64>, language: Language) 
     let key = format!(
         "\n\n{}{} {key}{}",
         say("prompt-key"),
-        colon(language),
+        language.colon(),
         tries.unwrap_or_default()
     );
     Dialog {

@@ -324,8 +324,9 @@ impl Client {
                     text.push_str(&format!("{left}\n"));
                 }
                 text.push_str(&format!(
-                    "{} ({authenticator}) : ",
-                    say("prompt-pin-of-key")
+                    "{} ({authenticator}){} ",
+                    say("prompt-pin-of-key"),
+                    self.language.colon()
                 ));
                 Ok(self.read(&text, true)?.map(|typed| typed.map(pin_answer)))
             }
@@ -348,8 +349,9 @@ impl Client {
                 };
                 let tries = tries_text(*tries_left, language);
                 let question = format!(
-                    "{again}{} ({card}){tries} : ",
-                    secret_text(*secret, language)
+                    "{again}{} ({card}){tries}{} ",
+                    secret_text(*secret, language),
+                    language.colon()
                 );
                 if matches!(
                     secret,

@@ -293,7 +293,7 @@ fn blocked_pin_is_reported_and_unblocked_with_the_puk() {
         .unwrap();
     for left in (1..=tries).rev() {
         terminal
-            .exp_string(&format!("tries left: {left} : "))
+            .exp_string(&format!("tries left: {left}: "))
             .unwrap();
         terminal.send_line("999999").unwrap();
     }

@@ -215,7 +215,8 @@ fn refusal_reaches_the_server_with_its_reason_and_signs_nothing() {
     let mut terminal = workstation.terminal(&["approve"]);
     terminal.exp_string("Sceller cette action").unwrap();
     terminal.send_line("n").unwrap();
-    terminal.exp_string("Pourquoi ?").unwrap();
+    // The terminal is read a byte at a time, each as a character: this is U+202F.
+    terminal.exp_string("Pourquoi\u{e2}\u{80}\u{af}?").unwrap();
     terminal.send_line("2").unwrap();
     let (code, rest) = end(terminal);
     assert_eq!(code, 1, "{rest}");

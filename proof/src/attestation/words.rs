@@ -31,22 +31,22 @@ const FRENCH: &[(&str, &str)] = &[
         "client-data-malformed",
         "les données du client (clientDataJSON) sont illisibles ou incomplètes",
     ),
-    ("type-mismatch", "ce n'est pas la réponse d'un enrôlement"),
+    ("type-mismatch", "ce n’est pas la réponse d’un enrôlement"),
     (
         "challenge-mismatch",
         "la clé a signé un autre défi que celui de cet enrôlement",
     ),
     (
         "origin-mismatch",
-        "l'enrôlement vient d'une autre origine que celles attendues",
+        "l’enrôlement vient d’une autre origine que celles attendues",
     ),
     (
         "cross-origin",
-        "l'enrôlement a eu lieu dans un cadre d'une autre origine",
+        "l’enrôlement a eu lieu dans un cadre d’une autre origine",
     ),
     (
         "top-origin",
-        "la page englobante n'a pas le droit de nous encadrer",
+        "la page englobante n’a pas le droit de nous encadrer",
     ),
     (
         "attestation-object-malformed",
@@ -57,16 +57,16 @@ const FRENCH: &[(&str, &str)] = &[
         "les données de la clé (authData) sont incohérentes",
     ),
     ("rp-id-mismatch", "la clé a répondu pour un autre service"),
-    ("user-not-present", "personne n'a touché la clé"),
+    ("user-not-present", "personne n’a touché la clé"),
     (
         "user-not-verified",
-        "ni code PIN ni empreinte n'ont été vérifiés par la clé",
+        "ni code PIN ni empreinte n’ont été vérifiés par la clé",
     ),
     (
         "backup-state-inconsistent",
-        "la clé se dit sauvegardée sans pouvoir l'être",
+        "la clé se dit sauvegardée sans pouvoir l’être",
     ),
-    ("no-credential", "la clé n'a créé aucun identifiant"),
+    ("no-credential", "la clé n’a créé aucun identifiant"),
     (
         "credential-key-malformed",
         "la clé publique est incohérente",
@@ -75,7 +75,7 @@ const FRENCH: &[(&str, &str)] = &[
         "credential-algorithm-unsupported",
         "la clé signe avec un algorithme inconnu",
     ),
-    ("unsupported-format", "format d'attestation inconnu"),
+    ("unsupported-format", "format d’attestation inconnu"),
     (
         "unsupported-format-android-safetynet",
         "format SafetyNet, dont le service a pris fin",
@@ -86,15 +86,15 @@ const FRENCH: &[(&str, &str)] = &[
     ),
     (
         "statement-malformed",
-        "l'attestation est incomplète ou contient ce qu'elle ne devrait pas",
+        "l’attestation est incomplète ou contient ce qu’elle ne devrait pas",
     ),
     (
         "statement-algorithm-unsupported",
-        "l'attestation est signée avec un algorithme que nous ne vérifions pas",
+        "l’attestation est signée avec un algorithme que nous ne vérifions pas",
     ),
     (
         "statement-algorithm-mismatch",
-        "l'algorithme annoncé n'est pas celui de la clé qui signe l'attestation",
+        "l’algorithme annoncé n’est pas celui de la clé qui signe l’attestation",
     ),
     (
         "ecdaa-unsupported",
@@ -102,15 +102,15 @@ const FRENCH: &[(&str, &str)] = &[
     ),
     (
         "certificate-malformed",
-        "un certificat de l'attestation est illisible",
+        "un certificat de l’attestation est illisible",
     ),
     (
         "certificate-requirements",
-        "le certificat d'attestation ne respecte pas les règles de son format",
+        "le certificat d’attestation ne respecte pas les règles de son format",
     ),
     (
         "certificate-aaguid-mismatch",
-        "le certificat d'attestation est celui d'un autre modèle",
+        "le certificat d’attestation est celui d’un autre modèle",
     ),
     (
         "certificate-key-mismatch",
@@ -118,37 +118,37 @@ const FRENCH: &[(&str, &str)] = &[
     ),
     (
         "signature-invalid",
-        "la signature de l'attestation est fausse",
+        "la signature de l’attestation est fausse",
     ),
     (
         "nonce-mismatch",
-        "apple : le nonce n'est pas celui de cet enrôlement",
+        "apple : le nonce n’est pas celui de cet enrôlement",
     ),
     (
         "tpm-structure-invalid",
-        "tpm : structure illisible, ou qui n'est pas une certification",
+        "tpm : structure illisible, ou qui n’est pas une certification",
     ),
-    ("tpm-key-mismatch", "tpm : ce n'est pas la clé annoncée"),
-    ("tpm-name-mismatch", "tpm : un autre objet a été certifié"),
+    ("tpm-key-mismatch", "tpm : ce n’est pas la clé annoncée"),
+    ("tpm-name-mismatch", "tpm : un autre objet a été certifié"),
     (
         "tpm-extra-data-mismatch",
-        "tpm : certifié pour un autre enrôlement",
+        "tpm : certifié pour un autre enrôlement",
     ),
     (
         "android-key-description-invalid",
-        "android-key : description de la clé absente ou illisible",
+        "android-key : description de la clé absente ou illisible",
     ),
     (
         "android-challenge-mismatch",
-        "android-key : décrit pour un autre enrôlement",
+        "android-key : décrit pour un autre enrôlement",
     ),
     (
         "android-all-applications",
-        "android-key : toute application peut se servir de la clé",
+        "android-key : toute application peut se servir de la clé",
     ),
     (
         "android-authorization-invalid",
-        "android-key : clé importée, ou qui ne sert pas qu'à signer",
+        "android-key : clé importée, ou qui ne sert pas qu’à signer",
     ),
     ("path-to-anchor", "la chaîne mène à une racine de confiance"),
     (
@@ -163,47 +163,47 @@ const FRENCH: &[(&str, &str)] = &[
     ("revoked", "la liste FIDO révoque ce modèle"),
     (
         "attestation-key-compromise",
-        "liste FIDO : des clés d'attestation de ce modèle ont fuité",
+        "liste FIDO : des clés d’attestation de ce modèle ont fuité",
     ),
     (
         "user-verification-bypass",
-        "liste FIDO : le code PIN de ce modèle se contourne",
+        "liste FIDO : le code PIN de ce modèle se contourne",
     ),
     (
         "user-key-remote-compromise",
-        "liste FIDO : les clés de ce modèle s'extraient à distance",
+        "liste FIDO : les clés de ce modèle s’extraient à distance",
     ),
     (
         "user-key-physical-compromise",
-        "liste FIDO : qui tient ce modèle peut en extraire les clés",
+        "liste FIDO : qui tient ce modèle peut en extraire les clés",
     ),
     (
         "status-unknown",
-        "liste FIDO : statut inconnu, donc inacceptable",
+        "liste FIDO : statut inconnu, donc inacceptable",
     ),
-    ("status-missing", "liste FIDO : aucun statut en vigueur"),
-    ("no-attestation", "la clé ne prouve pas ce qu'elle est"),
+    ("status-missing", "liste FIDO : aucun statut en vigueur"),
+    ("no-attestation", "la clé ne prouve pas ce qu’elle est"),
     (
         "self-attestation",
-        "la clé se porte garante d'elle-même : aucun fabricant ne l'atteste",
+        "la clé se porte garante d’elle-même : aucun fabricant ne l’atteste",
     ),
     ("model-unknown", "modèle inconnu de la liste FIDO"),
     (
         "attestation-type-not-of-model",
-        "ce modèle ne fait pas ce genre d'attestation, selon la liste FIDO",
+        "ce modèle ne fait pas ce genre d’attestation, selon la liste FIDO",
     ),
     (
         "aaguid-not-of-anchor",
         "cette racine ne peut pas se porter garante de ce modèle",
     ),
-    ("unknown-root", "aucune racine connue n'a signé la chaîne"),
+    ("unknown-root", "aucune racine connue n’a signé la chaîne"),
     (
         "chain-signature-invalid",
-        "un certificat n'est pas signé par son émetteur",
+        "un certificat n’est pas signé par son émetteur",
     ),
     (
         "issuer-not-authority",
-        "un émetteur n'a pas le droit de signer des certificats",
+        "un émetteur n’a pas le droit de signer des certificats",
     ),
     (
         "critical-extension-unknown",
@@ -211,11 +211,11 @@ const FRENCH: &[(&str, &str)] = &[
     ),
     (
         "certificate-validity-malformed",
-        "les dates d'un certificat sont illisibles",
+        "les dates d’un certificat sont illisibles",
     ),
     (
         "certificate-not-yet-valid",
-        "un certificat n'est pas encore valable",
+        "un certificat n’est pas encore valable",
     ),
     ("certificate-expired", "un certificat de la chaîne a expiré"),
     ("chain-too-long", "trop de certificats"),
@@ -223,24 +223,24 @@ const FRENCH: &[(&str, &str)] = &[
     ("accepted", "toutes les règles sont respectées"),
     (
         "attestation-type-refused",
-        "ce genre d'attestation n'est pas admis : aucun fabricant ne se porte garant de la clé",
+        "ce genre d’attestation n’est pas admis : aucun fabricant ne se porte garant de la clé",
     ),
-    ("format-refused", "ce format d'attestation n'est pas admis"),
-    ("algorithm-refused", "cet algorithme n'est pas admis"),
+    ("format-refused", "ce format d’attestation n’est pas admis"),
+    ("algorithm-refused", "cet algorithme n’est pas admis"),
     (
         "algorithm-not-verifiable",
         "les signatures de cet algorithme ne pourraient pas être vérifiées",
     ),
     (
         "user-verification-missing",
-        "ni code PIN ni empreinte n'ont été demandés",
+        "ni code PIN ni empreinte n’ont été demandés",
     ),
     (
         "backup-eligible",
-        "clé synchronisable : elle peut quitter son support",
+        "clé synchronisable : elle peut quitter son support",
     ),
-    ("weak-signature", "SHA-1 dans l'attestation"),
-    ("not-trusted", "aucune confiance n'a pu être établie"),
+    ("weak-signature", "SHA-1 dans l’attestation"),
+    ("not-trusted", "aucune confiance n’a pu être établie"),
     (
         "trust-not-evaluated",
         "ni racines ni liste FIDO ne sont configurées",
@@ -266,24 +266,24 @@ const FRENCH: &[(&str, &str)] = &[
     ("model-retired", "le fabricant a retiré ce modèle"),
     (
         "metadata-stale",
-        "la liste FIDO est périmée au-delà du délai toléré : rien n'est admis sans elle",
+        "la liste FIDO est périmée au-delà du délai toléré : rien n’est admis sans elle",
     ),
     (
         "second-verifier-disagrees",
-        "le second vérificateur, indépendant, n'est pas d'accord",
+        "le second vérificateur, indépendant, n’est pas d’accord",
     ),
     ("credential-known", "cette clé est déjà enrôlée"),
     (
         "metadata-missing",
-        "la liste FIDO n'est pas encore là : rien n'est admis sans elle",
+        "la liste FIDO n’est pas encore là : rien n’est admis sans elle",
     ),
     (
         "model-revoked",
-        "la révocation de ce modèle est en vigueur : ses clés ne comptent plus",
+        "la révocation de ce modèle est en vigueur : ses clés ne comptent plus",
     ),
     (
         "record-malformed",
-        "ce qui fut gardé à l'enrôlement ne peut plus être jugé",
+        "ce qui fut gardé à l’enrôlement ne peut plus être jugé",
     ),
 ];
 

@@ -184,7 +184,44 @@ enum Level {
     L3Plus,
 }
 
+impl Verification {
+    fn word(self, french: bool) -> &'static str {
+        match (self, french) {
+            (Self::Required, true) => "exigé",
+            (Self::Required, false) => "required",
+            (Self::Optional, true) => "facultatif",
+            (Self::Optional, false) => "optional",
+        }
+    }
+}
+
+impl Allowed {
+    fn word(self, french: bool) -> &'static str {
+        match (self, french) {
+            (Self::Refused, true) => "refusées",
+            (Self::Refused, false) => "refused",
+            (Self::Accepted, true) => "admises",
+            (Self::Accepted, false) => "accepted",
+        }
+    }
+}
+
 impl Level {
+    fn word(self, french: bool) -> &'static str {
+        match (self, french) {
+            (Self::None, true) => "aucune",
+            (Self::None, false) => "none",
+            (Self::Functional, true) => "certifié, sans niveau",
+            (Self::Functional, false) => "certified, without a level",
+            (Self::L1, _) => "L1",
+            (Self::L1Plus, _) => "L1+",
+            (Self::L2, _) => "L2",
+            (Self::L2Plus, _) => "L2+",
+            (Self::L3, _) => "L3",
+            (Self::L3Plus, _) => "L3+",
+        }
+    }
+
     fn certification(self) -> Certification {
         match self {
             Self::None => Certification::None,
@@ -482,30 +519,36 @@ impl ModelPolicy {
         let formats = words(rules.formats.iter().map(|word| word.word()).collect());
         let mut lines = vec![
             pick(
-                format!("attestations admises : {attestations} ; formats : {formats}"),
+                format!("attestations admises : {attestations} ; formats : {formats}"),
                 format!("attestations accepted: {attestations}; formats: {formats}"),
             ),
             pick(
-                format!("code PIN ou empreinte : {:?}", rules.user_verification),
-                format!("PIN or finger: {:?}", rules.user_verification),
-            ),
-            pick(
-                format!("clés synchronisables : {:?}", rules.backup_eligible),
-                format!("synced passkeys: {:?}", rules.backup_eligible),
+                format!(
+                    "code PIN ou empreinte : {}",
+                    rules.user_verification.word(true)
+                ),
+                format!("PIN or finger: {}", rules.user_verification.word(false)),
             ),
             pick(
                 format!(
-                    "certification FIDO minimale : {:?}",
-                    rules.minimum_certification
+                    "clés synchronisables : {}",
+                    rules.backup_eligible.word(true)
+                ),
+                format!("synced passkeys: {}", rules.backup_eligible.word(false)),
+            ),
+            pick(
+                format!(
+                    "certification FIDO minimale : {}",
+                    rules.minimum_certification.word(true)
                 ),
                 format!(
-                    "minimum FIDO certification: {:?}",
-                    rules.minimum_certification
+                    "minimum FIDO certification: {}",
+                    rules.minimum_certification.word(false)
                 ),
             ),
             pick(
                 format!(
-                    "modèles : {} autorisés nommément (0 = tous), {} interdits",
+                    "modèles : {} autorisés nommément (0 = tous), {} interdits",
                     rules.allow_aaguids.len(),
                     rules.deny_aaguids.len()
                 ),
@@ -518,7 +561,7 @@ impl ModelPolicy {
         ];
         if rules.trust == TrustRule::DangerNotRequired {
             lines.push(pick(
-                "DANGER : aucune racine de fabricant n'est exigée ; une clé logicielle passe"
+                "DANGER : aucune racine de fabricant n’est exigée ; une clé logicielle passe"
                     .to_owned(),
                 "DANGER: no maker's root is required; a software key passes".to_owned(),
             ));
@@ -528,8 +571,8 @@ impl ModelPolicy {
                 .minimum_certification
                 .unwrap_or(rules.minimum_certification);
             lines.push(pick(
-                format!("rôle {role} : certification minimale {level:?}"),
-                format!("role {role}: minimum certification {level:?}"),
+                format!("rôle {role} : certification minimale {}", level.word(true)),
+                format!("role {role}: minimum certification {}", level.word(false)),
             ));
         }
         lines
@@ -609,6 +652,20 @@ mod tests {
                 ModelPolicy::parse(&text),
                 Err(ModelPolicyError::Loosens { role, member })
             );
+        }
+    }
+
+    #[test]
+    fn is_explained_in_the_language_of_whoever_reads() {
+        let policy = ModelPolicy::shipped().unwrap();
+        let (french, english) = (policy.explain("fr"), policy.explain("en"));
+        assert_eq!(french.len(), english.len());
+        for word in ["exigé", "refusées"] {
+            assert!(french.join("\n").contains(word), "{french:#?}");
+        }
+        for word in ["required", "refused"] {
+            assert!(english.join("\n").contains(word), "{english:#?}");
+            assert!(!french.join("\n").to_lowercase().contains(word));
         }
     }
 

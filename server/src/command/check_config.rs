@@ -1,15 +1,14 @@
 //! `sceau-server check-config`: reads and checks everything that `serve` would, and says in words what it means.
 
-use sceau_locale::Language;
+use sceau_locale::{Language, Value, span};
 use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config, load_judge, load_policy};
 use crate::attestation::Judge;
-use crate::config::{self, Piv};
+use crate::config;
 use crate::keyfile;
 use crate::listen;
 use crate::metadata::{self, List};
-use crate::piv::Cards;
 use crate::port::Ports;
 
 /// Read and check the configuration and every file that it names; explain the policy.
@@ -28,7 +27,7 @@ impl CheckConfig {
     ///
     /// # Errors
     /// [`CommandError`]: the first fault.
-    pub fn run(self, ports: &Ports, lang: &str) -> Result<String, CommandError> {
+    pub fn run(self, ports: &Ports, language: Language) -> Result<String, CommandError> {
         let config = load_config(&self.config)?;
         let policy = load_policy(&config)?;
         let judge = load_judge(&config)?;
@@ -41,31 +40,30 @@ impl CheckConfig {
             listen::tls(certificate, key)?;
         }
         // Before `init` there are no keys yet.
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = Vec::new();
+        let mut warn = |name: &str| warnings.push(language.text(name).into_owned());
         if config.keys.permit.exists() && config.keys.log.exists() {
             keyfile::permit_key(&config.keys.permit)?;
             keyfile::log_key(&config.keys.log, &config.keys.log_origin)?;
         } else {
-            warnings.push("keys are not there yet: run `sceau-server init`");
+            warn("report-warning-no-keys");
         }
         if config.store.danger_no_durability {
-            warnings.push(
-                "store.danger_no_durability is set: what was answered may be lost in a power cut",
-            );
+            warn("report-warning-no-durability");
         }
         if let Some(provider) = &config.provider {
             // Its key is made at the first start.
             if provider.key.exists() {
                 crate::provider::Loaded::read(provider, false)?;
             } else {
-                warnings.push("the provider's key is not there yet: `serve` makes it");
+                warn("report-warning-no-provider-key");
             }
         }
         let speaking = config.oauth_clients()?;
         if let Some(signal) = &config.signal {
             signal.check_files()?;
             if !signal.key.exists() {
-                warnings.push("the key of signals is not there yet: `serve` makes it");
+                warn("report-warning-no-signal-key");
             }
         }
         let applications = config
@@ -79,21 +77,19 @@ impl CheckConfig {
             .flat_map(|app| &app.hosts)
             .map(String::as_str)
             .collect();
-        let policies = policy.explain();
+        let policies = policy.explain(language);
         if policy.is_empty() {
-            warnings.push("there is no policy: everything is denied, signing in too");
+            warn("report-warning-no-policy");
         }
         let anchors = judge.anchors();
         if judge.blind(ports.now()).is_some() {
-            warnings.push(
-                "without a current metadata list enrolments and privileged approvals are refused",
-            );
+            warn("report-warning-blind");
         }
-        let models = judge.explain(lang);
+        let models = judge.explain(language.code());
         let cards = super::load_cards(&config)?;
-        let card_rules = cards.as_ref().map(Cards::explain).unwrap_or_default();
-        let card_warnings = config.piv.as_ref().map(Piv::warnings).unwrap_or_default();
-        warnings.extend(card_warnings.iter().map(String::as_str));
+        let card_rules = cards.as_ref().map(|cards| cards.explain(language));
+        let card_rules = card_rules.unwrap_or_default();
+        warnings.extend(config.piv.iter().flat_map(|piv| piv.warnings(language)));
         let services: Vec<&str> = config
             .service
             .iter()
@@ -109,62 +105,69 @@ impl CheckConfig {
                 })
             ));
         }
-        let mut text = format!(
-            "listens on {} ({}), relying party {}, origins {}\n",
-            config.server.listen,
-            if config.server.tls_cert.is_some() {
-                "TLS"
-            } else {
-                "plain, loopback"
-            },
-            config.server.rp_id,
-            super::origins(&config).join(" and ")
+        let named = |name: &str, values: &[(&str, Value<'_>)]| {
+            let mut line = language.text_with(name, values);
+            line.push('\n');
+            line
+        };
+        let tls = config.server.tls_cert.is_some();
+        let mut text = named(
+            "report-listens",
+            &[
+                ("address", config.server.listen.to_string().into()),
+                ("tls", if tls { "yes" } else { "no" }.into()),
+                ("party", config.server.rp_id.as_str().into()),
+                ("origins", super::origins(&config).join(", ").into()),
+            ],
         );
-        text.push_str(&format!(
-            "services: {}\n",
-            if services.is_empty() {
-                "none".to_owned()
-            } else {
-                services.join(", ")
-            }
+        let count = services.len().into();
+        let services = services.join(", ").into();
+        text.push_str(&named(
+            "report-services",
+            &[("count", count), ("services", services)],
         ));
         if !speaking.is_empty() {
             let names: Vec<&str> = speaking.iter().map(|it| it.id().as_str()).collect();
-            text.push_str(&format!(
-                "by OAuth, issuer {}: {}\n",
-                config.server.public_url,
-                names.join(", ")
+            let issuer = config.server.public_url.as_str().into();
+            let services = names.join(", ").into();
+            text.push_str(&named(
+                "report-oauth",
+                &[("issuer", issuer), ("services", services)],
             ));
         }
-        text.push_str("policy (one forbid denies; of the permits that apply the strictest of each holds; anything else is denied):\n");
+        text.push_str(&named("report-policy", &[]));
         for policy in &policies {
-            text.push_str(&format!("  {}: {}\n", policy.policy, policy.says));
+            let policy = [
+                ("action", policy.policy.as_str().into()),
+                ("what", policy.says.as_str().into()),
+            ];
+            text.push_str(&format!("  {}", named("rule-says", &policy)));
         }
-        text.push_str(&format!(
-            "keys that may be enrolled ({anchors} anchors, {}):\n",
-            if metadata.is_some() {
-                "metadata"
-            } else {
-                "no metadata"
-            }
+        let listed = if metadata.is_some() { "yes" } else { "no" };
+        text.push_str(&named(
+            "report-models",
+            &[("anchors", anchors.into()), ("list", listed.into())],
         ));
         if let Some(metadata) = &metadata {
-            text.push_str(&metadata.text(lang));
+            text.push_str(&metadata.text(language));
         }
         for line in &models {
             text.push_str(&format!("  {line}\n"));
         }
         if !card_rules.is_empty() {
-            text.push_str("cards that may be enrolled:\n");
+            text.push_str(&named("report-cards", &[]));
         }
         for line in &card_rules {
             text.push_str(&format!("  {line}\n"));
         }
         if !hosts.is_empty() {
-            text.push_str(&format!("gate: {}\n", hosts.join(", ")));
+            text.push_str(&named("report-gate", &[("hosts", hosts.join(", ").into())]));
         }
         for warning in &warnings {
-            text.push_str(&format!("warning: {warning}\n"));
+            text.push_str(&named(
+                "report-warning",
+                &[("text", warning.as_str().into())],
+            ));
         }
         Ok(text)
     }
@@ -206,16 +209,15 @@ impl<'c> MetadataState<'c> {
         })
     }
 
-    fn text(&self, lang: &str) -> String {
-        let language = Language::from_locale(lang);
+    fn text(&self, language: Language) -> String {
         let section = self.section;
         let asked = language.text_with(
             "report-metadata",
             &[
                 ("source", section.source.to_string().into()),
-                ("refresh", section.refresh.to_string().into()),
+                ("refresh", span(language, section.refresh.0).into()),
                 ("leaf", section.leaf_name.as_str().into()),
-                ("grace", section.grace.to_string().into()),
+                ("grace", span(language, section.grace.0).into()),
             ],
         );
         let kept = match &self.kept {

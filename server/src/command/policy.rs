@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
+use sceau_locale::{Language, Value, span as span_of};
+use sceau_proof::display;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -100,11 +102,15 @@ impl PolicyCommand {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn run(self, ports: Ports, lang: &str) -> Result<(String, bool), CommandError> {
+    pub async fn run(
+        self,
+        ports: Ports,
+        language: Language,
+    ) -> Result<(String, bool), CommandError> {
         match self.what {
-            What::Test(test) => test.run(),
-            What::Diff(diff) => diff.run(ports.now()).await,
-            What::Explain(explain) => explain.run(lang).await,
+            What::Test(test) => test.run(language),
+            What::Diff(diff) => diff.run(ports.now(), language).await,
+            What::Explain(explain) => explain.run(language).await,
         }
     }
 }
@@ -118,7 +124,7 @@ fn load(paths: &[PathBuf]) -> Result<Policy, PolicyError> {
 }
 
 impl Test {
-    fn run(self) -> Result<(String, bool), CommandError> {
+    fn run(self, language: Language) -> Result<(String, bool), CommandError> {
         let policy = if self.policy.is_empty() {
             load_policy(&load_config(&self.config)?)?
         } else {
@@ -139,9 +145,11 @@ impl Test {
             return Ok((format!("{shown}\n"), passed));
         }
         let mut text = String::new();
+        let (expected, got) = (language.text("rule-expected"), language.text("rule-got"));
+        let wide = expected.chars().count().max(got.chars().count());
         for failure in &tested.failures {
             text.push_str(&format!(
-                "{}:{}: {}\n    {}: expected {}\n    {}  got      {}{}\n",
+                "{}:{}: {}\n    {}: {expected:wide$} {}\n    {}  {got:wide$} {}{}\n",
                 self.table.display(),
                 failure.line,
                 failure.case,
@@ -149,25 +157,21 @@ impl Test {
                 failure.expected,
                 " ".repeat(failure.what.len().saturating_sub(1)),
                 failure.got,
-                if failure.policies.is_empty() {
-                    String::new()
-                } else {
-                    format!("   (by {})", failure.policies.join(", "))
-                }
+                by(&failure.policies, language),
             ));
         }
         let mut failed: Vec<usize> = tested.failures.iter().map(|failure| failure.line).collect();
         failed.dedup();
-        text.push_str(&format!(
-            "{} cases, {} failed\n",
-            tested.cases,
-            failed.len()
-        ));
+        let summary = [
+            ("cases", tested.cases.into()),
+            ("failed", failed.len().into()),
+        ];
+        text.push_str(&language.text_with("rule-tested", &summary));
+        text.push('\n');
         if !tested.untested.is_empty() {
-            text.push_str(&format!(
-                "no case was decided by: {}\n",
-                tested.untested.join(", ")
-            ));
+            let policies = tested.untested.join(", ");
+            text.push_str(&language.text_with("rule-untested", &[("policies", policies.into())]));
+            text.push('\n');
         }
         Ok((text, passed))
     }
@@ -216,7 +220,11 @@ fn recorded(record: &ActionRecord) -> Option<Decision> {
 }
 
 impl Diff {
-    async fn run(self, now: OffsetDateTime) -> Result<(String, bool), CommandError> {
+    async fn run(
+        self,
+        now: OffsetDateTime,
+        language: Language,
+    ) -> Result<(String, bool), CommandError> {
         let config = load_config(&self.config)?;
         let (old, new) = (
             Side::load(&self.old, &config)?,
@@ -240,16 +248,7 @@ impl Diff {
                 if before.to_string() == then.to_string() {
                     continue;
                 }
-                lines.push_str(&format!(
-                    "{}  {}  {} at {} by {}\n    old: {before}{}\n    new: {then}{}\n",
-                    record.id,
-                    record.created_at,
-                    record.kind,
-                    record.service,
-                    record.requester,
-                    by(&before),
-                    by(&then)
-                ));
+                lines.push_str(&differing(record, &before, &then, language));
                 changes.push(json!({
                     "action": record.id, "type": record.kind, "service": record.service, "requester": record.requester,
                     "old": before.to_string(), "old_policies": before.policies, "new": then.to_string(), "new_policies": then.policies,
@@ -263,13 +262,16 @@ impl Diff {
                 json!({ "compared": compared, "without_facts": unknown, "changes": changes });
             return Ok((format!("{shown}\n"), same));
         }
-        lines.push_str(&format!(
-            "{compared} actions of the last {}, {} would have been decided otherwise",
-            self.since,
-            changes.len()
-        ));
+        let values = [
+            ("count", compared.into()),
+            ("time", span_of(language, self.since.0).into()),
+            ("changed", changes.len().into()),
+        ];
+        lines.push_str(&language.text_with("rule-compared-all", &values));
         if unknown > 0 {
-            lines.push_str(&format!(" ({unknown} older ones have no recorded facts)"));
+            let values = [("count", unknown.into())];
+            lines.push(' ');
+            lines.push_str(&language.text_with("rule-compared-unknown", &values));
         }
         lines.push('\n');
         Ok((lines, same))
@@ -277,11 +279,36 @@ impl Diff {
 }
 
 /// Which policies decided, where one did.
-fn by(decided: &Decided) -> String {
-    match decided.policies.is_empty() {
-        true => String::new(),
-        false => format!("   (by {})", decided.policies.join(", ")),
+fn by(policies: &[String], language: Language) -> String {
+    if policies.is_empty() {
+        return String::new();
     }
+    let policies = [("policies", policies.join(", ").into())];
+    format!("   {}", language.text_with("rule-decided-by", &policies))
+}
+
+/// An action that would have been decided otherwise.
+fn differing(
+    record: &ActionRecord,
+    before: &Decided,
+    then: &Decided,
+    language: Language,
+) -> String {
+    let compared = [
+        ("action", record.id.to_string().into()),
+        ("at", record.created_at.to_string().into()),
+        ("kind", record.kind.as_str().into()),
+        ("service", record.service.as_str().into()),
+        ("person", record.requester.as_str().into()),
+    ];
+    let mut text = language.text_with("rule-compared", &compared);
+    text.push('\n');
+    for (name, decided) in [("rule-old", before), ("rule-new", then)] {
+        let decision = [("decision", decided.in_words(language).into())];
+        let told = language.text_with(name, &decision);
+        text.push_str(&format!("    {told}{}\n", by(&decided.policies, language)));
+    }
+    text
 }
 
 async fn page(
@@ -293,7 +320,7 @@ async fn page(
 }
 
 impl Explain {
-    async fn run(self, lang: &str) -> Result<(String, bool), CommandError> {
+    async fn run(self, language: Language) -> Result<(String, bool), CommandError> {
         let config = load_config(&self.config)?;
         let store = open_store(&config, false).await?;
         let mut connection = store.reader().await?;
@@ -302,71 +329,75 @@ impl Explain {
         drop(connection);
         store.close().await;
         let Some((record, _)) = found else {
-            return Ok((format!("no such action: {}\n", self.action), false));
+            let unknown = [("action", self.action.to_string().into())];
+            let unknown = language.text_with("rule-explained-unknown", &unknown);
+            return Ok((format!("{unknown}\n"), false));
         };
         // The policy that decided then, not the one in force now.
         let then = text.and_then(|text| Policy::parse(&unbundle(&text)).ok());
-        let policies = record
+        let policies: Vec<(String, String)> = record
             .decided
-            .as_ref()
-            .map(|it| it.policies.clone())
-            .unwrap_or_default();
-        let says = |id: &String| {
-            let says = then.as_ref().and_then(|policy| policy.says(id));
-            says.unwrap_or_else(|| "its text is not kept".to_owned())
-        };
+            .iter()
+            .flat_map(|it| it.policies.clone())
+            .map(|id| {
+                let says = then.as_ref().and_then(|policy| policy.says(&id, language));
+                let unkept = || language.text("rule-explained-unkept").into_owned();
+                (id, says.unwrap_or_else(unkept))
+            })
+            .collect();
         if self.json {
             let shown = json!({
                 "action": record.id, "type": record.kind, "service": record.service, "state": record.state,
                 "decision": record.decision(),
-                "policies": policies.iter().map(|id| json!({ "policy": id, "says": says(id) })).collect::<Vec<_>>(),
+                "policies": policies.iter().map(|(id, says)| json!({ "policy": id, "says": says })).collect::<Vec<_>>(),
                 "words": record.decided.as_ref().and_then(|it| it.words.clone()),
                 "facts": record.decided.as_ref().map(|it| &it.facts),
             });
             return Ok((format!("{shown}\n"), true));
         }
-        let decided = recorded(&record).map(|decision| {
-            Decided {
-                decision,
-                policies: Vec::new(),
-                words: None,
-            }
-            .to_string()
-        });
-        let mut text = format!(
-            "{} at {} by {}: {}\n{}\n",
-            record.kind,
-            record.service,
-            record.requester,
-            record.state.as_str(),
-            decided.unwrap_or_default()
-        );
-        if policies.is_empty() {
-            text.push_str(
-                "no policy decided: nothing permits it, or the server's own rules forbid it\n",
-            );
-        }
-        for id in &policies {
-            text.push_str(&format!("by {id}: {}\n", says(id)));
-        }
-        if let Some(decided) = &record.decided {
-            let words = decided.words.as_ref();
-            let words = words.and_then(|it| {
-                if lang == "fr" {
-                    it.fr.as_ref().or(it.en.as_ref())
-                } else {
-                    it.en.as_ref().or(it.fr.as_ref())
-                }
-            });
-            if let Some(words) = words {
-                text.push_str(&format!("in words: {words:?}\n"));
-            }
-            let facts = serde_json::to_value(&decided.facts).unwrap_or_default();
-            text.push_str("from these facts:\n");
-            for (name, value) in facts.as_object().into_iter().flatten() {
-                text.push_str(&format!("    {name}: {value}\n"));
-            }
-        }
-        Ok((text, true))
+        Ok((explained(&record, &policies, language), true))
     }
+}
+
+/// What was decided, by which policies (name, and what it says), from which facts.
+fn explained(record: &ActionRecord, policies: &[(String, String)], language: Language) -> String {
+    let head = [
+        ("action", Value::from(record.kind.as_str())),
+        ("service", record.service.as_str().into()),
+        ("person", record.requester.as_str().into()),
+        ("state", record.state.as_str().into()),
+    ];
+    let mut lines = vec![language.text_with("rule-explained", &head)];
+    lines.extend(recorded(record).map(|decision| {
+        let decided = Decided {
+            decision,
+            policies: Vec::new(),
+            words: None,
+        };
+        decided.in_words(language)
+    }));
+    if policies.is_empty() {
+        lines.push(language.text("rule-explained-none").into_owned());
+    }
+    for (id, says) in policies {
+        let values = [
+            ("policy", Value::from(id.as_str())),
+            ("says", says.as_str().into()),
+        ];
+        lines.push(language.text_with("rule-explained-by", &values));
+    }
+    if let Some(decided) = &record.decided {
+        let words = decided.words.as_ref();
+        lines.extend(words.and_then(|it| it.in_language(language)).map(|words| {
+            let words = display::show(words, display::LIMIT).text;
+            language.text_with("rule-explained-words", &[("words", words.into())])
+        }));
+        lines.push(language.text("rule-explained-facts").into_owned());
+        let facts = serde_json::to_value(&decided.facts).unwrap_or_default();
+        for (name, value) in facts.as_object().into_iter().flatten() {
+            lines.push(format!("    {name}: {value}"));
+        }
+    }
+    lines.push(String::new());
+    lines.join("\n")
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sceau_locale::Language;
 use serde::Deserialize;
 use time::Duration;
 
@@ -213,36 +214,42 @@ impl Piv {
 
     /// What weakens the checks, a line each.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
+    pub fn warnings(&self, language: Language) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.roots.is_some() {
             for word in &self.pin {
                 match word.as_str() {
-                    "never" => warnings.push("piv.pin allows `never`: whoever holds such a card approves; it seals only what `verification = \"touch\"` allows".to_owned()),
-                    "once" | "match-once" => warnings.push(format!("piv.pin allows `{word}`: an approval does not show that the PIN was typed for it; such a card seals only what `verification = \"touch\"` allows")),
+                    "never" => {
+                        warnings.push(language.text("report-warning-pin-never").into_owned())
+                    }
+                    "once" | "match-once" => {
+                        warnings.push(language.text_with(
+                            "report-warning-pin-once",
+                            &[("word", word.as_str().into())],
+                        ))
+                    }
                     _ => {}
                 }
             }
             for word in &self.touch {
                 match word.as_str() {
-                    "never" => warnings.push("piv.touch allows `never`: a program that knows the PIN approves without anybody's hand".to_owned()),
-                    "cached" => warnings.push("piv.touch allows `cached`: one touch lets a program approve for 15 seconds".to_owned()),
+                    "never" => {
+                        warnings.push(language.text("report-warning-touch-never").into_owned())
+                    }
+                    "cached" => {
+                        warnings.push(language.text("report-warning-touch-cached").into_owned());
+                    }
                     _ => {}
                 }
             }
         }
         for issuer in &self.issuer {
+            let named = [("issuer", issuer.name.as_str().into())];
             if issuer.danger_revocation_not_judged {
-                warnings.push(format!(
-                    "piv.issuer `{}`: danger_revocation_not_judged is set: revoked cards pass",
-                    issuer.name
-                ));
+                warnings.push(language.text_with("report-warning-issuer-unjudged", &named));
             }
             if issuer.policies.is_empty() {
-                warnings.push(format!(
-                    "piv.issuer `{}` demands no certificate policy: every signing certificate under it counts as a card's",
-                    issuer.name
-                ));
+                warnings.push(language.text_with("report-warning-issuer-any-policy", &named));
             }
         }
         warnings
@@ -269,15 +276,15 @@ mod tests {
         assert_eq!(piv.pin, ["always", "match-always"]);
         assert_eq!(piv.touch, ["always"]);
         assert_eq!(piv.minimum_firmware, Some(Firmware([5, 4, 3])));
-        assert_eq!(piv.warnings(), Vec::<String>::new());
+        assert_eq!(piv.warnings(Language::En), Vec::<String>::new());
     }
 
     #[test]
     fn what_weakens_is_said_and_what_makes_no_sense_is_refused() {
         let weak = "roots = \"r\"\npin = [\"once\"]\ntouch = [\"cached\", \"never\"]";
-        assert_eq!(parse(weak).unwrap().warnings().len(), 3);
+        assert_eq!(parse(weak).unwrap().warnings(Language::Fr).len(), 3);
         let unjudged = format!("{ISSUER}policies = []\ndanger_revocation_not_judged = true");
-        assert_eq!(parse(&unjudged).unwrap().warnings().len(), 2);
+        assert_eq!(parse(&unjudged).unwrap().warnings(Language::Fr).len(), 2);
         for wrong in [
             "",
             "roots = \"r\"\ntouch = [\"sometimes\"]",

@@ -23,7 +23,7 @@ pub(super) async fn policy(visit: &Visit) -> Result<Sheet, DeskError> {
     let desk = visit.desk();
     let language = visit.viewer.language;
     let say = |name: &str| language.text(name).into_owned();
-    let (text, sha256, says) = desk.policy_in_force();
+    let (text, sha256, says) = desk.policy_in_force(language);
     let since = desk.policy_since().await?;
     let about = [
         ("SHA-256".to_owned(), Html::code(hex::encode(sha256))),

@@ -251,14 +251,17 @@ impl Desk {
         })
     }
 
-    /// The policy in force: its whole text, its digest, and what it says, policy by policy.
+    /// The policy in force: its whole text, its digest, and what it says, policy by policy, in words.
     #[must_use]
-    pub fn policy_in_force(&self) -> (&str, [u8; 32], Vec<crate::policy::Explained>) {
+    pub fn policy_in_force(
+        &self,
+        language: sceau_locale::Language,
+    ) -> (&str, [u8; 32], Vec<crate::policy::Explained>) {
         let shared = &self.inner.shared;
         (
             shared.policy.text(),
             shared.policy_sha256,
-            shared.policy.explain(),
+            shared.policy.explain(language),
         )
     }
 

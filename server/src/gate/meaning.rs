@@ -211,7 +211,7 @@ impl Reading {
             Some(bounded(&text, MAX_WORDS))
         };
         let words = Words {
-            fr: words(0, "Requête", "et aussi :"),
+            fr: words(0, "Requête", "et aussi\u{a0}:"),
             en: words(1, "Request", "and also:"),
         };
         let (target_kind, id, display) = action_target;

@@ -295,7 +295,11 @@ fn with_message(words: Option<Words>, message: &str) -> Words {
     Words {
         fr: after(
             words.fr,
-            format!("Le service affiche « {message} » : s’il affiche autre chose, refusez."),
+            format!(
+                "Le service affiche {}{} s’il affiche autre chose, refusez.",
+                sceau_locale::Language::Fr.quoted(message),
+                sceau_locale::Language::Fr.colon()
+            ),
         ),
         en: after(
             words.en,
@@ -375,6 +379,12 @@ mod tests {
     #[test]
     fn the_message_is_part_of_what_is_sealed() {
         let words = with_message(None, "4711");
-        assert!(words.fr.unwrap().contains("« 4711 »") && words.en.unwrap().contains("4711"));
+        assert!(
+            words
+                .fr
+                .unwrap()
+                .contains(&sceau_locale::Language::Fr.quoted("4711"))
+                && words.en.unwrap().contains("4711")
+        );
     }
 }

@@ -132,7 +132,7 @@ fn seats_of_both(one: Vec<BTreeSet<Role>>, mut other: Vec<BTreeSet<Role>>) -> Ve
 
 impl KeyKind {
     /// Each kind, with its word.
-    const WORDS: [(Self, &'static str); 7] = [
+    pub(super) const WORDS: [(Self, &'static str); 7] = [
         (Self::AttestedHardware, "attested-hardware"),
         (Self::AttestedOrIssued, "attested-or-issued"),
         (Self::Fido2, "fido2"),

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use time::macros::datetime;
 
 use super::*;
-use crate::action::KeyKind;
+use crate::action::{Approvers, KeyKind, Verification};
 use crate::id::PersonId;
 use crate::person::Person;
 

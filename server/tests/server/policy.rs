@@ -24,11 +24,15 @@ anchors = "anchors"
 
 /// The real binary in this folder: exit code, what it printed, and complained.
 fn command(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    command_in("C.UTF-8", folder, arguments)
+}
+
+fn command_in(locale: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_sceau-server"))
         .args(arguments)
         .args(["--config", "sceau.toml"])
         .current_dir(folder)
-        .env("LC_ALL", "C.UTF-8")
+        .env("LC_ALL", locale)
         .output()
         .unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
@@ -139,6 +143,23 @@ async fn a_month_of_actions_is_decided_again_and_explained() {
     ] {
         assert!(text.contains(words), "{words} in {text}");
     }
+    let explain = ["policy", "explain", &denied.id.to_string()];
+    let (code, text, errors) = command_in("fr_FR.UTF-8", at, &explain);
+    assert_eq!(code, Some(0), "{errors}");
+    for words in [
+        "vault.open pour portal, demandée par alice : non permise",
+        "selon vault-closed",
+        "Le coffre est fermé.",
+        "d’après ces faits :",
+    ] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    assert!(!text.contains("The vault is closed."), "{text}");
+    let (_, text, _) = command_in("fr_FR.UTF-8", at, &arguments);
+    assert!(
+        text.contains("auraient été décidées autrement") && text.contains("après : scellé par "),
+        "{text}"
+    );
     let (code, text, _) = command(
         at,
         &["policy", "explain", &granted.id.to_string(), "--json"],

@@ -84,12 +84,12 @@ fn play(options: &Options) -> Result<()> {
     place::require_namespace();
     let mut tell = Narrator::new(options.language, options.fast);
     println!("{}", tell.pick((
-        "Sceau — décembre 2025, rejoué. Le compte d'un gestionnaire a été détourné, deux comptes créés, les dossiers de 1,6 million de jeunes lus.",
+        "Sceau — décembre 2025, rejoué. Le compte d’un gestionnaire a été détourné, deux comptes créés, les dossiers de 1,6 million de jeunes lus.",
         "Sceau — December 2025, replayed. A manager's account was hijacked, two accounts created, the files of 1.6 million young people read.",
     )));
 
     tell.chapter((
-        "La maison : serveur, passerelle, service, et quatre personnes avec leur clé",
+        "La maison : serveur, passerelle, service, et quatre personnes avec leur clé",
         "The house: server, gate, service, and four people with their keys",
     ));
     let mut stage = Stage::set_for(options.language, |workstation, shown| {
@@ -100,7 +100,7 @@ fn play(options: &Options) -> Result<()> {
         );
     })?;
     tell.held(tell.pick((
-        "deux administrateurs, une opératrice, une gestionnaire ; deux modèles de clé, attestés par leur fabricant",
+        "deux administrateurs, une opératrice, une gestionnaire ; deux modèles de clé, attestés par leur fabricant",
         "two administrators, a help-desk operator, a manager; two models of key, attested by their makers",
     )));
 
@@ -111,7 +111,7 @@ fn play(options: &Options) -> Result<()> {
     let action = honest_action(&stage, &tell)?;
 
     tell.chapter((
-        "L'intrusion de décembre, et d'autres",
+        "L’intrusion de décembre, et d’autres",
         "The breach of December, and more",
     ));
     let (rows, report) = attacks(&mut stage, &tell)?;
@@ -126,7 +126,7 @@ fn play(options: &Options) -> Result<()> {
         serde_json::to_string_pretty(&report)?,
     )?;
 
-    tell.chapter(("Ce qui s'est passé", "What happened"));
+    tell.chapter(("Ce qui s’est passé", "What happened"));
     tell.table(
         &[
             tell.pick(("N°", "No.")),
@@ -152,7 +152,7 @@ fn honest_action(stage: &Stage, tell: &Narrator) -> Result<String> {
     let (house, manager) = (&stage.house, &stage.people.manager);
     let browser = house.browser(manager)?;
     tell.say(tell.pick((
-        "Elle s'est connectée avec sa clé. La passerelle retient sa demande jusqu'au toucher.",
+        "Elle s’est connectée avec sa clé. La passerelle retient sa demande jusqu’au toucher.",
         "She signed in with her key. The gate holds her request until the touch.",
     )));
     let before = house.executed()?.len();
@@ -194,7 +194,7 @@ fn attacks(stage: &mut Stage, tell: &Narrator) -> Result<(Vec<Vec<String>>, Valu
             tell.pick(attack.outcome).to_owned(),
             shown.unwrap_or_else(|| {
                 tell.pick((
-                    "— (rien n'atteint le serveur)",
+                    "— (rien n’atteint le serveur)",
                     "— (nothing reaches the server)",
                 ))
                 .to_owned()
@@ -270,7 +270,7 @@ fn audit(stage: &Stage, tell: &Narrator, action: &str) -> Result<PathBuf> {
     let (accepted, _) = verify(&forged)?;
     fs::remove_file(&forged)?;
     ensure!(!accepted, "a forged byte went unnoticed");
-    tell.held(tell.pick(("un octet changé : refusée", "one byte changed: refused")));
+    tell.held(tell.pick(("un octet changé : refusée", "one byte changed: refused")));
     Ok(folder)
 }
 

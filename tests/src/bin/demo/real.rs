@@ -18,7 +18,7 @@ const MACHINE_PCSCD: &str = "/run/sceau/machine-pcscd/pcscd.comm";
 pub(crate) fn play(stage: &mut Stage, tell: &Narrator, anchors: Option<&Path>) -> Result<()> {
     let Some(anchors) = anchors else {
         tell.say(tell.pick((
-            "Donnez le certificat racine de son fabricant : --real-key --anchors DOSSIER (fichiers PEM). Sans lui, rien ne prouve ce qu'est la clé, et l'enrôlement serait refusé.",
+            "Donnez le certificat racine de son fabricant : --real-key --anchors DOSSIER (fichiers PEM). Sans lui, rien ne prouve ce qu’est la clé, et l’enrôlement serait refusé.",
             "Give its maker's root certificate: --real-key --anchors DIR (PEM files). Without it nothing proves what the key is, and enrolment would be refused.",
         )));
         anyhow::bail!("--real-key needs --anchors DIR");
@@ -41,7 +41,7 @@ pub(crate) fn play(stage: &mut Stage, tell: &Narrator, anchors: Option<&Path>) -
     )?;
     let desk = Desk::set_up(&stage.path("you"), stage)?;
     tell.say(tell.pick((
-        "Branchez votre clé. Son code PIN est demandé ici et ne va qu'à elle.",
+        "Branchez votre clé. Son code PIN est demandé ici et ne va qu’à elle.",
         "Plug in your key. Its PIN is asked for here, and goes nowhere but to the key.",
     )));
     desk.run(&["enroll", "--invitation-file", &invitation.to_string_lossy()])?;
