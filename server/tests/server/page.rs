@@ -433,3 +433,20 @@ async fn a_desk_is_for_those_who_enrol_and_no_papers_no_key() {
     };
     assert!(nobody.page("/desk").await.text().contains("id=\"sign-in\""));
 }
+
+/// The budget of issue and documents: all scripts of all pages together.
+#[test]
+fn all_scripts_together_are_less_than_thirty_kilobytes() {
+    fn weigh(folder: &std::path::Path) -> u64 {
+        let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+        entries
+            .map(|entry| match entry.metadata().unwrap() {
+                data if data.is_dir() => weigh(&entry.path()),
+                data if entry.path().extension().is_some_and(|end| end == "js") => data.len(),
+                _ => 0,
+            })
+            .sum()
+    }
+    let all = weigh(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!((10_000..30_000).contains(&all), "{all} bytes");
+}
