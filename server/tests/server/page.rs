@@ -434,7 +434,7 @@ async fn a_desk_is_for_those_who_enrol_and_no_papers_no_key() {
     assert!(nobody.page("/desk").await.text().contains("id=\"sign-in\""));
 }
 
-/// The budget of issue and documents: all scripts of all pages together.
+/// The budget of the pages: all scripts of all of them together.
 #[test]
 fn all_scripts_together_are_less_than_thirty_kilobytes() {
     fn weigh(folder: &std::path::Path) -> u64 {
