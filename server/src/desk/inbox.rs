@@ -13,8 +13,21 @@ use super::{Desk, DeskError};
 use crate::action::{ActionRecord, State};
 use crate::id::{ActionId, PersonId, SessionId};
 use crate::session::Session;
+use crate::store::Backend;
 
 impl Desk {
+    /// Whether an inbox of this person is open here: somebody asks them at once.
+    #[must_use]
+    pub fn hears(&self, person: &PersonId) -> bool {
+        self.inner.hub.listens(person)
+    }
+
+    /// Whether all inboxes are open here: with a store that other instances share, this one does not know of theirs.
+    #[must_use]
+    pub fn hears_all(&self) -> bool {
+        self.inner.store.backend() == Backend::Sqlite
+    }
+
     /// Opens a person's inbox.
     ///
     /// # Errors

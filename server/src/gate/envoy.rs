@@ -26,12 +26,14 @@ use crate::gate::body::Fields;
 use crate::gate::canon::{self, NotCanonical, OVERRIDE_HEADERS, Target};
 use crate::gate::client::empty;
 use crate::gate::forward::{Body, foreign_cookies};
-use crate::gate::hold::{Failure, Ride, nobody_here, reason};
+use crate::gate::hold::{Failure, MOMENT, Ride, nobody_here, reason};
 use crate::gate::notice::{
     absent, approval_needed, bad_body, desk_notice, refused, sign_in_first, suspended, told,
     too_many,
 };
-use crate::gate::passage::{Asked, Refusal, describe, digest, gone, may_ask, read, repeated};
+use crate::gate::passage::{
+    Asked, Refusal, describe, digest, gone, may_ask, patience, read, repeated,
+};
 use crate::gate::route::{Hold, Met, Purpose, Source};
 use crate::gate::session::Visitor;
 use crate::gate::verify::{self, needs_body};
@@ -60,8 +62,6 @@ const NEVER: [&str; 13] = [
 ];
 /// The most requests that are remembered while they wait for their key.
 const MAX_WAITING: usize = 2_048;
-/// How long one who comes again waits for news, when others approve.
-const MOMENT: Duration = Duration::from_millis(1_500);
 
 /// What of the request's body was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,21 +258,24 @@ async fn sealed(
         seat.settle(Standing::Over);
     };
     let id = record.id;
-    let patience = match (asked.client.impatient, nobody_here(&record)) {
-        (true, _) => Duration::ZERO,
-        (false, true) if seat.first => Duration::ZERO,
-        (false, true) => MOMENT,
-        (false, false) => asked.site.app.hold,
+    let patient = async {
+        match nobody_here(&record) {
+            true if seat.first => {}
+            true => tokio::time::sleep(MOMENT).await,
+            false => patience(asked, session).await,
+        }
     };
     let place = asked.gate.exchanges.enter(session.id);
-    let record = tokio::select! {
+    let waited = tokio::select! {
         biased;
-        waited = desk.wait(id, patience) => match waited {
-            Ok(Some(record)) => record,
-            Ok(None) => return Err(fault(&DeskError::NotFound)),
-            Err(error) => return Err(fault(&error)),
-        },
+        waited = desk.wait(id, asked.site.app.hold) => waited,
+        () = patient => desk.action(id).await,
         () = place.ended() => return Err(gone(asked, session, Some(id)).await.into()),
+    };
+    let record = match waited {
+        Ok(Some(record)) => record,
+        Ok(None) => return Err(fault(&DeskError::NotFound)),
+        Err(error) => return Err(fault(&error)),
     };
     let failure = match record.state {
         State::Pending => {

@@ -39,8 +39,8 @@ const MAX_BYTES: usize = 256 << 20;
 const MAX_SHARED: usize = 1 << 20;
 /// How many outcomes are kept for people who were led away.
 const MAX_ENDINGS: usize = 4_096;
-/// How long one who comes again waits for news, when others approve.
-const MOMENT: Duration = Duration::from_millis(1_500);
+/// How long one who comes again waits for news when others approve, and an agent may take to come back.
+pub(super) const MOMENT: Duration = Duration::from_millis(1_500);
 /// How long one look at a pending action lasts.
 const LOOK: Duration = Duration::from_secs(50);
 
@@ -282,10 +282,10 @@ impl Seat {
         News(self.flight.phase.subscribe())
     }
 
-    /// Rides until the end, or until `patience` is over; then `absence` says what becomes of it without this client.
-    pub async fn ride(self, patience: Duration, absence: Absence) -> Ride {
+    /// Rides until the end, or until `patience` resolves; then `absence` says what becomes of it without this client.
+    pub async fn ride(self, patience: impl Future<Output = ()>, absence: Absence) -> Ride {
         let mut phase = self.flight.phase.subscribe();
-        let deadline = tokio::time::sleep(patience);
+        let deadline = patience;
         // Someone who comes again for an action that others approve may be a moment ahead of the news.
         let moment = tokio::time::sleep(if self.first { Duration::ZERO } else { MOMENT });
         tokio::pin!(deadline, moment);

@@ -24,7 +24,7 @@ use crate::gate::client::{Client, ClientKind, Code, Notice, full};
 use crate::gate::creation::Begets;
 use crate::gate::display::look_up;
 use crate::gate::forward::{Body, Origin, request_headers};
-use crate::gate::hold::{Absence, Failure, FlightKey, Full, Held, Ride, Start, incoming};
+use crate::gate::hold::{Absence, Failure, FlightKey, Full, Held, MOMENT, Ride, Start, incoming};
 use crate::gate::meaning::{MeaningError, Reading};
 use crate::gate::notice::{
     absent, bad_body, desk_notice, query_escape, refused, sign_in_first, suspended, told, too_many,
@@ -451,11 +451,6 @@ async fn held(
         ClientKind::Htmx | ClientKind::Navigation => Absence::Defer,
         ClientKind::Script | ClientKind::Api => Absence::Park,
     };
-    let patience = if asked.client.impatient {
-        Duration::ZERO
-    } else {
-        asked.site.app.hold
-    };
     let make = || {
         let held = Held {
             session: session.id,
@@ -478,13 +473,41 @@ async fn held(
     let news = seat.news();
     tokio::select! {
         biased;
-        ride = seat.ride(patience, absence) => {
+        ride = seat.ride(patience(asked, session), absence) => {
             // What the application answers ends with the session. What the gate says itself, why nothing was done above all, does not.
             let theirs = matches!(ride, Ride::Answer(_));
             let response = told(asked, ride);
             Ok(if theirs { asked.guarded(response) } else { response })
         }
         () = place.ended() => Err(gone(asked, session, news.action()).await.into()),
+    }
+}
+
+/// Resolves when this client is held no longer. Those who can be led to a page are held only while somebody asks the person: without an agent a
+/// browser would wait for the whole hold before an empty page. Scripts and programs are held all the same: their pages take nothing else for an answer.
+pub(super) async fn patience(asked: &Asked<'_>, session: &Session) {
+    if asked.client.impatient {
+        return;
+    }
+    let (desk, person) = (&asked.gate.desk, &session.person);
+    let led = match asked.client.kind {
+        ClientKind::Navigation => true,
+        // Being led costs a page its state: only when it is certain that no agent listens, at another instance either.
+        ClientKind::Htmx => desk.hears_all(),
+        ClientKind::Script | ClientKind::Api => false,
+    };
+    let unheard = async {
+        loop {
+            let was_heard = !led || desk.hears(person);
+            tokio::time::sleep(MOMENT).await;
+            if !was_heard && !desk.hears(person) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = tokio::time::sleep(asked.site.app.hold) => {}
+        () = unheard => {}
     }
 }
 

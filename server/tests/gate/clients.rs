@@ -166,6 +166,60 @@ async fn deferred(house: &House, cookie: &str, page: &str, next: &str) {
     assert_eq!(house.send(&peek).await.status, 404);
 }
 
+/// Nobody listens for Alice: there is nobody to ask at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_an_agent_whoever_can_be_led_is_led_at_once() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    for kind in [FORM, HTMX] {
+        let started = std::time::Instant::now();
+        let answer = house.send(&ask(&house, kind, &cookie)).await;
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(4), "{kind:?} {took:?}");
+        assert_eq!(answer.status, if kind == FORM { 303 } else { 401 });
+        let page = answer.header(if kind == FORM {
+            "location"
+        } else {
+            "hx-redirect"
+        });
+        assert!(page.starts_with("/.sceau/actions/"), "{answer:?}");
+        let id = page.rsplit('/').next().unwrap().parse().unwrap();
+        let record = house.desk.action(id).await.unwrap().unwrap();
+        let before = house.upstream.executed().len();
+        house.alice.approve(&house.desk, &record).await;
+        for _ in 0..50 {
+            if house.upstream.executed().len() > before {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(40)).await;
+        }
+        assert_eq!(house.upstream.executed().len(), before + 1, "{kind:?}");
+    }
+}
+
+/// An agent listens, for a while: its person is asked, until it goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_an_agent_a_navigation_is_held_until_it_goes() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    let inbox = house.desk.subscribe(house.alice.id.clone()).await.unwrap();
+    let form = ask(&house, FORM, &cookie);
+    let asking = house.send(&form);
+    tokio::pin!(asking);
+    let early = tokio::time::timeout(Duration::from_secs(4), &mut asking).await;
+    assert!(early.is_err(), "{early:?}");
+    drop(inbox);
+    let led = tokio::time::timeout(Duration::from_secs(5), asking)
+        .await
+        .unwrap();
+    assert_eq!(led.status, 303);
+    // Scripts wait: they cannot be led.
+    let script = ask(&house, FETCH, &cookie);
+    let script = tokio::time::timeout(Duration::from_secs(4), house.send(&script));
+    assert!(script.await.is_err());
+    assert!(house.upstream.executed().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_deferred_request_leads_back_and_executes_nothing() {
     let (house, cookie) = impatient_house().await;
