@@ -12,6 +12,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
+    /// `Retry-After`, where it says seconds: it wants to be left alone for so long.
+    pub(crate) pause: Option<Duration>,
 }
 
 /// A client. Cheap to clone.
@@ -115,13 +117,18 @@ impl Web {
         };
         let response = response.map_err(|error| error.to_string())?;
         let status = response.status().as_u16();
+        let pause = pause(response.headers());
         let mut body = Vec::new();
         let reader = response.into_body().into_reader();
         reader
             .take(longest)
             .read_to_end(&mut body)
             .map_err(|error| error.to_string())?;
-        Ok(Answer { status, body })
+        Ok(Answer {
+            status,
+            body,
+            pause,
+        })
     }
 
     /// `POST`. Blocking.
@@ -147,18 +154,50 @@ fn answer(
 ) -> Result<Answer, String> {
     let response = response.map_err(|error| error.to_string())?;
     let status = response.status().as_u16();
+    let pause = pause(response.headers());
     let body = response
         .into_body()
         .into_with_config()
         .limit(longest)
         .read_to_vec()
         .map_err(|error| error.to_string())?;
-    Ok(Answer { status, body })
+    Ok(Answer {
+        status,
+        body,
+        pause,
+    })
+}
+
+/// RFC 9110 §10.2.3, in seconds; a date is as good as nothing.
+fn pause(headers: &http::HeaderMap) -> Option<Duration> {
+    let text = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
+    let plain = (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    plain.then(|| text.parse().ok().map(Duration::from_secs))?
 }
 
 #[cfg(test)]
 mod tests {
-    use super::may_be_asked;
+    use super::{may_be_asked, pause};
+
+    #[test]
+    fn seconds_are_waited_for_and_nothing_else() {
+        let told = |text: &'static str| {
+            let value = http::HeaderValue::from_static(text);
+            pause(&[(http::header::RETRY_AFTER, value)].into_iter().collect())
+        };
+        assert_eq!(told("120"), Some(std::time::Duration::from_secs(120)));
+        for odd in [
+            "",
+            "-1",
+            "1.5",
+            "+1",
+            "9999999999",
+            "Fri, 31 Dec 1999 23:59:59 GMT",
+        ] {
+            assert_eq!(told(odd), None, "{odd}");
+        }
+        assert_eq!(pause(&http::HeaderMap::new()), None);
+    }
 
     #[test]
     fn plain_http_is_for_this_machine_alone() {

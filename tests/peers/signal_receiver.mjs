@@ -3,7 +3,8 @@
 //   POST /check              the same for a token that was fetched: answers its claims, or {"err"}
 //   GET  /scim/v2/Users      a SCIM 2.0 service with three users (RFC 7644 §3.4.2), PATCH /scim/v2/Users/{id} (§3.5.2)
 //   GET  /seen               {"sets":[claims…],"refused":[…],"users":{…},"patches":[…]}
-//   POST /mode               "up" or "down": whether /ssf and /scim answer 503
+//   POST /mode               "up"; "down": /ssf and /scim answer 503; a status: /scim answers it (429 with Retry-After: 3); "two": its look-up finds two;
+//                            "unchanged": its PATCH changes nothing. `seen.asked`: when /scim was asked, in milliseconds
 // Prints its port.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
@@ -17,7 +18,7 @@ const users = new Map([
   ["902c246b", { userName: "dave", externalId: "dave", active: true }],
   ["7", { userName: "made-by-carol", externalId: null, active: true }],
 ]);
-const seen = { sets: [], refused: [], patches: [] };
+const seen = { sets: [], refused: [], patches: [], asked: [] };
 let mode = "up";
 
 async function verified(token) {
@@ -45,11 +46,14 @@ async function ssf(request, token, respond) {
 function scim(request, url, body, respond) {
   const failed = (status, detail) => respond(status, { schemas: ["urn:ietf:params:scim:api:messages:2.0:Error"], status: String(status), detail });
   if (request.headers.authorization !== "Bearer scim-token-scim-token") return failed(401, "who?");
+  seen.asked.push(Date.now());
+  if (/^\d{3}$/.test(mode)) return failed(Number(mode), "as told");
   const view = (id) => ({ schemas: ["urn:ietf:params:scim:schemas:core:2.0:User"], id, ...users.get(id), meta: { resourceType: "User" } });
   if (url.pathname === "/scim/v2/Users" && request.method === "GET") {
     const [, attribute, value] = /^(\w+) eq ("(?:[^"\\]|\\.)*")$/.exec(url.searchParams.get("filter") ?? "") ?? [];
     if (!attribute) return failed(400, "filter");
     const found = [...users.keys()].filter((id) => users.get(id)[attribute] === JSON.parse(value));
+    if (mode === "two") found.push("902c246b");
     return respond(200, {
       schemas: ["urn:ietf:params:scim:api:messages:2.0:ListResponse"], totalResults: found.length, startIndex: 1, itemsPerPage: found.length,
       Resources: found.map(view),
@@ -60,6 +64,7 @@ function scim(request, url, body, respond) {
   if (request.method !== "PATCH" || request.headers["content-type"] !== "application/scim+json") return failed(405, "PATCH");
   const patch = JSON.parse(body);
   if (patch.schemas?.[0] !== "urn:ietf:params:scim:api:messages:2.0:PatchOp") return failed(400, "schemas");
+  if (mode === "unchanged") return respond(200, view(id));
   for (const { op, path, value } of patch.Operations) {
     if (op !== "replace" || path !== "active" || typeof value !== "boolean") return failed(400, "operation");
     users.get(id).active = value;
@@ -75,7 +80,7 @@ const server = createServer((request, response) => {
   request.on("data", (chunk) => { body += chunk; });
   request.on("end", async () => {
     const respond = (status, value) => {
-      response.writeHead(status, { "content-type": "application/json" });
+      response.writeHead(status, { "content-type": "application/json", ...(status === 429 ? { "retry-after": "3" } : {}) });
       response.end(value === undefined ? "" : JSON.stringify(value));
     };
     if (url.pathname === "/seen") return respond(200, { ...seen, users: Object.fromEntries(users) });

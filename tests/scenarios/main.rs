@@ -17,6 +17,7 @@ mod presence;
 mod provider;
 mod proxies;
 mod services;
+mod signals;
 mod system;
 mod usb;
 mod workstation;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::run::Trouble;
+use super::run::{Trouble, later};
 use crate::web::{Answer, Web};
 
 /// For a whole exchange.
@@ -78,11 +78,9 @@ fn judge(answer: &Answer) -> Result<(), Trouble> {
             )))
         }
         // Our own right to post, or the receiver's load: not about this token.
-        status @ (401 | 403 | 404 | 408 | 425 | 429) => {
-            Err(Trouble::Later(format!("status-{status}")))
-        }
+        401 | 403 | 404 | 408 | 425 | 429 => Err(later(answer)),
         status @ 400..=499 => Err(Trouble::Refused(format!("status-{status}"))),
-        status => Err(Trouble::Later(format!("status-{status}"))),
+        _ => Err(later(answer)),
     }
 }
 
@@ -96,6 +94,7 @@ mod tests {
             judge(&Answer {
                 status,
                 body: body.as_bytes().to_vec(),
+                pause: None,
             })
         };
         let later = |word: &str| Err(Trouble::Later(word.to_owned()));

@@ -17,6 +17,7 @@ use super::set::{Address, claims};
 use super::{Delivery, Filter, SignalStream, Signals, Status, SubjectForm};
 use crate::desk::{Desk, DeskError};
 use crate::id::ServiceId;
+use crate::web::Answer;
 
 /// How often the log is looked at, and the list of streams.
 const LOOK: Duration = Duration::from_millis(500);
@@ -36,8 +37,19 @@ const WATCH: Duration = Duration::from_secs(5);
 pub(super) enum Trouble {
     /// It may be taken another time.
     Later(String),
+    /// The same, and not before so long.
+    Paused(String, Duration),
     /// The receiver does not want this one.
     Refused(String),
+}
+
+/// Not about this signal: another time, and not before the receiver says.
+pub(super) fn later(answer: &Answer) -> Trouble {
+    let word = format!("status-{}", answer.status);
+    match answer.pause {
+        Some(pause) => Trouble::Paused(word, pause),
+        None => Trouble::Later(word),
+    }
 }
 
 /// What became of a signal that was not refused.
@@ -216,7 +228,13 @@ impl Runner {
                     pause = FIRST_PAUSE;
                     if more { Duration::ZERO } else { self.idle() }
                 }
-                Err(Trouble::Later(reason) | Trouble::Refused(reason)) => {
+                Err(trouble) => {
+                    let (reason, least) = match trouble {
+                        Trouble::Later(reason) | Trouble::Refused(reason) => {
+                            (reason, Duration::ZERO)
+                        }
+                        Trouble::Paused(reason, least) => (reason, least.min(LONGEST_PAUSE)),
+                    };
                     tracing::warn!(
                         receiver = self.name,
                         reason,
@@ -224,7 +242,7 @@ impl Runner {
                         "a signal was not taken; tried again"
                     );
                     self.failing(&reason).await;
-                    let waited = pause;
+                    let waited = pause.max(least);
                     pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
                     waited
                 }
@@ -365,8 +383,8 @@ impl Runner {
                     .await;
                 return Ok(0);
             }
-            Err(Trouble::Later(reason)) => return Err(Trouble::Later(reason)),
             Err(Trouble::Refused(reason)) => reason,
+            Err(later) => return Err(later),
         };
         let now = self.desk.now();
         let place = (signal.index, signal.n);

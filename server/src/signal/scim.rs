@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::config::Scim;
 use super::event::{About, Signal, What};
 use super::push::LONGEST_ANSWER;
-use super::run::{Taken, Trouble};
+use super::run::{Taken, Trouble, later};
 use crate::web::{Answer, Web};
 
 /// For one exchange of the two.
@@ -172,9 +172,9 @@ fn refused(answer: &Answer) -> Trouble {
     let word = format!("status-{status}");
     match status {
         // Our own right to ask, or the service's load: not about this person.
-        401 | 403 | 408 | 425 | 429 => Trouble::Later(word),
+        401 | 403 | 408 | 425 | 429 => later(answer),
         400..=499 | 501 => Trouble::Refused(word),
-        _ => Trouble::Later(word),
+        _ => later(answer),
     }
 }
 

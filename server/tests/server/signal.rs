@@ -865,3 +865,88 @@ async fn a_suspension_travels_to_a_service_that_is_not_ours() {
     assert_eq!(count(&entries, "alert.signal-rejected"), 0);
     assert!(count(&entries, "signal.delivered") >= 4);
 }
+
+/// RFC 7644 §3.12, from the client's side: what is not about the person is tried for as long as it takes, and not before `Retry-After`; what is about them
+/// is left out after a while, said as an alert, and the next one comes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_that_errs_is_asked_again_or_passed_over() {
+    let Some(peer) = Peer::start("http://127.0.0.1:9/no-receiver-here") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new(format!("sqlite:{}", folder.path().join("s.db").display()));
+    let token = secret(folder.path(), "scim", "scim-token-scim-token\n");
+    let text = format!(
+        "alert_after = \"30s\"\ngive_up = \"1m\"\n[[scim]]\nname = \"directory\"\nurl = \"http://{}/scim/v2\"\ntoken = \"{token}\"\n",
+        peer.address
+    );
+    let settings = settings(folder.path(), &text);
+    let desk = place.desk("a").await.unwrap();
+    let (alice, _) = place.found(&desk).await;
+    place.invite(&desk, &alice, "carol", "manager").await;
+    let _telling = Telling::start(&desk, &settings).await;
+    let active = async || peer.seen().await["users"]["2819c223"]["active"].clone();
+    let asked = async || -> Vec<i64> {
+        let seen = peer.seen().await;
+        let times = seen["asked"].as_array().unwrap().iter();
+        times.map(|at| at.as_i64().unwrap()).collect()
+    };
+    let alerts = async |kind: &str| -> Vec<String> {
+        let entries = log(&desk).await;
+        let alerts = entries.iter().filter(|it| it.kind() == kind);
+        let reason = alerts.map(|it| it.data()["reason"].as_str().unwrap_or_default().to_owned());
+        reason.collect()
+    };
+    for (mode, least) in [("401", 0), ("500", 0), ("429", 3_000)] {
+        peer.mode(mode).await;
+        let before = asked().await.len();
+        suspend(&desk, &alice, "carol").await;
+        until("asked", async || asked().await.len() > before).await;
+        // Longer than anything about a person is tried.
+        place.clock.shift(Duration::minutes(2));
+        until("asked again", async || asked().await.len() > before + 1).await;
+        let times = asked().await;
+        let waited = times[before + 1] - times[before];
+        assert!(waited >= least, "{mode}: {waited} ms");
+        assert_eq!(active().await, json!(true), "{mode}");
+        let word = format!("status-{mode}");
+        until("it is said", async || {
+            alerts("alert.signal-undelivered").await.contains(&word)
+        })
+        .await;
+        peer.mode("up").await;
+        until("told after all", async || active().await == json!(false)).await;
+        restore(&desk, &alice, "carol", false).await;
+        until("and back", async || active().await == json!(true)).await;
+    }
+    assert_eq!(alerts("alert.signal-rejected").await, Vec::<String>::new());
+    for (mode, word) in [
+        ("409", "status-409"),
+        ("two", "more-than-one"),
+        ("unchanged", "not-changed"),
+    ] {
+        peer.mode(mode).await;
+        let before = asked().await.len();
+        suspend(&desk, &alice, "carol").await;
+        until("asked", async || asked().await.len() > before).await;
+        tokio::time::sleep(Span::from_millis(200)).await;
+        place.clock.shift(Duration::seconds(61));
+        until("passed over", async || {
+            alerts("alert.signal-rejected")
+                .await
+                .last()
+                .map(String::as_str)
+                == Some(word)
+        })
+        .await;
+        assert_eq!(active().await, json!(true), "{mode}: it was never told");
+        peer.mode("up").await;
+        let patches = peer.seen().await["patches"].as_array().unwrap().len();
+        restore(&desk, &alice, "carol", false).await;
+        until("the next one comes", async || {
+            peer.seen().await["patches"].as_array().unwrap().len() > patches
+        })
+        .await;
+    }
+    assert_eq!(alerts("alert.signal-rejected").await.len(), 3);
+}
