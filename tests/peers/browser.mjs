@@ -61,7 +61,7 @@ const browser = await chromium.launch({
     "--disable-component-update",
     "--disable-sync",
     `--ignore-certificate-errors-spki-list=${pin}`,
-    "--host-resolver-rules=MAP sceau.example 127.0.0.1:8443,MAP evil.example 127.0.0.1:8444",
+    "--host-resolver-rules=MAP sceau.example 127.0.0.1:8443,MAP evil.example 127.0.0.1:8444,MAP portal.example 127.0.0.1:8444",
   ],
 });
 const faults = [];

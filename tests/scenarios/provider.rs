@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 const CLIENT: &str = "federation";
 const SECRET: &str = "a-secret-of-the-federation-0123456789";
 const CALLBACK: &str = "https://auth.example/api/v2/oidc-callback";
+const SIGNED_OUT: &str = "https://auth.example/api/v2/client/logout-callback";
 const ALICE: &str = "alice@ml.example";
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -109,7 +110,7 @@ fn stage() -> Result<Stage> {
     let config = fs::read_to_string(house.config())?;
     let provider = format!(
         "\n[provider]\nkey = \"provider.pem\"\npeople = \"people.toml\"\n[[provider.client]]\nid = \"{CLIENT}\"\n\
-         secret = \"federation.secret\"\nredirect_uris = [\"{CALLBACK}\"]\n\
+         secret = \"federation.secret\"\nredirect_uris = [\"{CALLBACK}\"]\npost_logout_redirect_uris = [\"{SIGNED_OUT}\"]\n\
          [[provider.require]]\nsp_id = \"vault\"\nlevel = \"eidas3\"\nroles = [\"manager\"]\n"
     );
     fs::write(house.config(), config + &provider)?;
@@ -200,6 +201,11 @@ fn eidas3_takes_a_touch_for_that_very_request_and_nothing_less_is_called_so() ->
     assert_eq!(signed["claims"]["acr"], "eidas3", "{signed}");
     assert_eq!(signed["claims"]["amr"], json!(["pop", "hwk", "pin", "mfa"]));
     assert_eq!(signed["userinfo"]["siret"], "13002526500013");
+    for mandatory in ["sub", "given_name", "usual_name", "email", "uid", "siret"] {
+        let value = signed["userinfo"][mandatory].as_str();
+        assert!(value.is_some_and(|it| !it.is_empty()), "{mandatory}");
+    }
+    assert_eq!(signed["claims"]["sub"], signed["userinfo"]["sub"]);
     assert_eq!(
         signed["userinfo"]["sceau_evidence"]["action"],
         action.as_str()
@@ -247,6 +253,36 @@ fn eidas3_takes_a_touch_for_that_very_request_and_nothing_less_is_called_so() ->
         signed["claims"]["acr"], "eidas2",
         "exactly one of the values: {signed}"
     );
+
+    // Signed out at the federation's word: back to its own address with its state, and this browser is nobody's. No other address is followed.
+    let elsewhere = federation.ask(&json!({"op": "end", "back": "https://evil.example/"}))?;
+    let here = |told: &Value| -> Result<String> {
+        let url = told["url"].as_str().with_context(|| told.to_string())?;
+        let path = url.strip_prefix(&format!("https://{RP_ID}"));
+        Ok(path.context("at our provider")?.to_owned())
+    };
+    let stranger = Client::new(&format!("http://{API}")).get(&here(&elsewhere)?)?;
+    assert_eq!(
+        (stranger.status, stranger.header("location")),
+        (200, None),
+        "{}",
+        stranger.text
+    );
+    let told = federation.ask(&json!({"op": "end", "back": SIGNED_OUT}))?;
+    let out = browser.get(&here(&told)?)?;
+    let state = told["state"].as_str().context("its state")?;
+    assert_eq!(
+        out.header("location"),
+        Some(format!("{SIGNED_OUT}?state={state}").as_str()),
+        "{}",
+        out.text
+    );
+    let path = federation.begin(
+        json!({"essential": true, "values": ["eidas1", "eidas2"]}),
+        "portal",
+        ALICE,
+    )?;
+    assert_eq!(browser.get(&path)?.status, 200, "asked, not known any more");
 
     // A service that is held to a gesture gets one asked for, whatever the federation asks; other roles are not signed in there.
     let path = federation.begin(json!({"value": "eidas1"}), "vault", ALICE)?;

@@ -4,13 +4,14 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Write as _},
+    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use e2e::{
-    house::{API, RP_ID, pending},
+    house::{API, House, RP_ID, pending},
     http::Client,
     place,
     process::eventually,
@@ -18,10 +19,11 @@ use e2e::{
 };
 use serde_json::{Value, json};
 
-const BACK: &str = "https://portal.example/back";
+/// Where its users come back to.
+pub(crate) const BACK: &str = "https://portal.example/back";
 
 /// The service.
-struct Service {
+pub(crate) struct Service {
     process: Child,
     ask: ChildStdin,
     answers: BufReader<ChildStdout>,
@@ -29,11 +31,12 @@ struct Service {
 }
 
 impl Service {
-    fn start(stage: &Stage) -> Result<Self> {
+    /// Starts it, with the recipe in this folder.
+    pub(crate) fn start(folder: &Path) -> Result<Self> {
         let document = fs::read_to_string(place::root().join("docs/services.md"))?;
         let (_, rest) = document.split_once("```js recipe\n").context("a recipe")?;
         let (recipe, _) = rest.split_once("\n```").context("its end")?;
-        let file = stage.path("recipe.mjs");
+        let file = folder.join("recipe.mjs");
         fs::write(&file, recipe)?;
         let mut process = Command::new("node")
             .arg(place::root().join("tests/peers/services.mjs"))
@@ -70,7 +73,7 @@ impl Service {
         serde_json::from_str(&line).with_context(|| format!("the service answered {line:?}"))
     }
 
-    fn ask(&mut self, question: &Value) -> Result<Value> {
+    pub(crate) fn ask(&mut self, question: &Value) -> Result<Value> {
         self.tell(question)?;
         self.hear()
     }
@@ -83,7 +86,7 @@ impl Drop for Service {
     }
 }
 
-fn details(name: &str) -> Value {
+pub(crate) fn details(name: &str) -> Value {
     json!([{
         "type": "sceau_action", "action": "account.create", "requester": "alice", "params": {"role": "advisor"},
         "target": {"kind": "account", "id": name, "display": name},
@@ -91,9 +94,8 @@ fn details(name: &str) -> Value {
     }])
 }
 
-/// The portal shows who it is by keys of its own from now on.
-fn speaking(stage: &mut Stage, service: &Service) -> Result<()> {
-    let house = &mut stage.house;
+/// The portal shows who it is by keys of its own, from the next start on.
+pub(crate) fn speak(house: &House, service: &Service) -> Result<()> {
     fs::write(house.file("portal.jwks.json"), service.keys.to_string())?;
     let config = fs::read_to_string(house.config())?;
     let (before, after) = config
@@ -107,6 +109,11 @@ fn speaking(stage: &mut Stage, service: &Service) -> Result<()> {
         house.config(),
         format!("{before}id = \"portal\"\n{token}\n{oauth}{rest}"),
     )?;
+    Ok(())
+}
+
+fn speaking(stage: &mut Stage, service: &Service) -> Result<()> {
+    speak(&stage.house, service)?;
     let checked = check(stage)?;
     ensure!(
         checked.contains(&format!("by OAuth, issuer https://{RP_ID}: portal")),
@@ -144,7 +151,7 @@ fn again(stage: &mut Stage) -> Result<()> {
 #[test]
 fn a_service_gets_its_permits_by_oauth_alone() -> Result<()> {
     let mut stage = Stage::set()?;
-    let mut service = Service::start(&stage)?;
+    let mut service = Service::start(&stage.path(""))?;
     speaking(&mut stage, &service)?;
     let found = service.ask(&json!({"op": "discover"}))?;
     ensure!(found["issuer"] == format!("https://{RP_ID}"), "{found}");
