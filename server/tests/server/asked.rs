@@ -435,7 +435,10 @@ pub(crate) fn statements() -> Vec<(String, Vec<String>)> {
 fn literals(code: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut letters = code.chars();
+    let mut before = ' ';
     while let Some(letter) = letters.next() {
+        let raw = before == 'r';
+        before = letter;
         if letter != '"' {
             continue;
         }
@@ -443,7 +446,7 @@ fn literals(code: &str) -> Vec<String> {
         while let Some(letter) = letters.next() {
             match letter {
                 '"' => break,
-                '\\' => match letters.next() {
+                '\\' if !raw => match letters.next() {
                     Some('"') => text.push('"'),
                     _ => text.push(' '),
                 },

@@ -324,6 +324,13 @@ async fn serve(witness: Arc<Witness>) -> (sceau_server::desk::Witness, tokio::ta
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_permit_waits_for_the_witnesses_that_are_demanded() {
     let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("sceau.db").display());
+    a_permit_waits_for_its_witnesses(Place::new(url)).await;
+}
+
+/// The same on each store.
+pub(crate) async fn a_permit_waits_for_its_witnesses(mut place: Place) {
+    let folder = tempfile::tempdir().unwrap();
     let config = witness_in(&folder.path().join("w1"), "witness.example/w1", None);
     let state = config.state.clone();
     let (first, serving) = serve(Arc::new(Witness::load(&config, ports()).unwrap())).await;
@@ -335,10 +342,6 @@ async fn a_permit_waits_for_the_witnesses_that_are_demanded() {
             .clone(),
         url: "http://127.0.0.1:9".to_owned(),
     };
-    let mut place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
     place.witnessing = sceau_server::desk::Witnessing {
         witnesses: vec![first.clone(), second],
         demanded: vec![

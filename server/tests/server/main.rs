@@ -36,6 +36,8 @@ mod fault;
 mod four_eyes;
 /// Keys that a help desk hands out.
 mod handout;
+/// What is known of keys, seats and identities, and what is erased of it, on each store.
+mod kept;
 /// The real binary, killed at random points (attack 21).
 mod kill;
 /// Who begot whom, and what falls with a person (attack 14).
