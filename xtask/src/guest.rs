@@ -1,5 +1,5 @@
 //! Scenarios that want a machine of their own (`tests/guest`: QEMU, Debian's kernel and udev, virtual keys as gadgets): those of USB in one boot,
-//! those of the packages in another, with systemd as first process.
+//! those with a browser in another, those of the packages in a third, with systemd as first process.
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, process::Command};
 
@@ -16,6 +16,7 @@ use crate::{
 
 /// Where the scenarios are, in `tests/scenarios`.
 const USB: &str = "usb::";
+const BROWSER: &str = "usb::browser::";
 const SYSTEM: &str = "system::";
 
 /// The version that the tests upgrade to.
@@ -77,7 +78,7 @@ fn in_one_of_two_boots(once: impl Fn() -> Result<()>) -> Result<()> {
     })
 }
 
-/// Boots and runs the scenarios whose names contain `filter`; boots nothing when there is none and `insist` is false.
+/// Boots and runs the USB scenarios whose names contain `filter`; boots nothing when there is none and `insist` is false.
 ///
 /// # Errors
 /// When a scenario does not hold, or there is none to run.
@@ -89,13 +90,23 @@ pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
         }
         return Ok(());
     }
-    in_one_of_two_boots(|| {
-        let mut command = Command::new(&program);
-        command
-            .args(["--test-threads=1", "--nocapture", "--exact"])
-            .args(&chosen);
-        run_in(command)
-    })
+    // The browser is slow there, and many things: what it breaks is repeated without the others.
+    let (browser, others) = chosen
+        .into_iter()
+        .partition::<Vec<_>, _>(|name| name.starts_with(BROWSER));
+    for group in [others, browser] {
+        if group.is_empty() {
+            continue;
+        }
+        in_one_of_two_boots(|| {
+            let mut command = Command::new(&program);
+            command
+                .args(["--test-threads=1", "--nocapture", "--exact"])
+                .args(&group);
+            run_in(command)
+        })?;
+    }
+    Ok(())
 }
 
 /// The scenarios' program, and the names of those of a module that contain `filter`.
