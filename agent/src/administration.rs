@@ -154,7 +154,7 @@ impl AdministrationError {
         match self {
             Self::NoKey => (say("command-keys-none"), 3),
             Self::Several(keys) => (
-                format!("{}: {}", say("command-keys-several"), keys.join(", ")),
+                language.labelled(&say("command-keys-several"), keys.join(", ")),
                 2,
             ),
             Self::NoTerminal(e) => (format!("{} ({e})", say("command-keys-terminal")), 2),
@@ -165,7 +165,7 @@ impl AdministrationError {
                 let failure = Failure::Authenticator(*error);
                 (text::message(&failure, language), text::exit_code(&failure))
             }
-            Self::Child(error) => (format!("{}: {error}", say("command-keys-failed")), 3),
+            Self::Child(error) => (language.labelled(&say("command-keys-failed"), error), 3),
         }
     }
 }
@@ -374,11 +374,8 @@ fn render(what: &Administer, name: &str, done: &Value, language: Language) -> St
                     line(&credential["credential_id"])
                 ));
             }
-            out.push_str(&format!(
-                "{}: {}\n",
-                say("command-keys-room"),
-                line(&done["room"])
-            ));
+            out.push_str(&language.labelled(&say("command-keys-room"), line(&done["room"])));
+            out.push('\n');
             out
         }
         Administer::Fingers { add: true, .. } => {

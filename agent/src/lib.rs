@@ -6,7 +6,7 @@
 //!
 //! Rooms, from the outside in: [`config`], [`session`] and [`locale`] (what the machine says) · [`server`] (HTTP, TLS, inbox) · [`reader`],
 //! [`pcsc`], [`hidraw`] and [`piv`] (authenticators) · [`prompt`], [`socket`], [`desktop`], [`bridge`] and [`administration`] (people) · [`life`],
-//! [`doctor`] and [`manual`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
+//! [`doctor`] (the machine) · [`ceremony`] (pure: what may be signed) · [`agent`] (the state that they
 //! share) and the three ceremonies over it: [`approval`], [`sign_in`], [`enrolment`]; [`lineage`], [`break_glass`], [`record`] and [`handout`] ask for what these seal, [`batch`] for a list of persons, [`guide`] along the paths of a help desk · [`presence`] and [`seat`] (the key stays, and somebody sits here).
 
 pub mod administration;
@@ -28,7 +28,6 @@ pub mod life;
 pub mod lineage;
 pub mod locale;
 pub mod log;
-pub mod manual;
 mod own;
 pub mod pcsc;
 pub mod piv;

@@ -146,7 +146,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
 pub fn message(failure: &Failure, language: Language) -> String {
     let say = |name: &str| language.text(name).into_owned();
     match failure {
-        Failure::Misuse(what) => format!("{}: {what}", say("reason-malformed")),
+        Failure::Misuse(what) => language.labelled(&say("reason-malformed"), what),
         Failure::SignedOut => say("reason-signed-out"),
         Failure::NothingPending => say("reason-nothing-pending"),
         Failure::Declined { reported: true } => say("reason-declined"),
@@ -171,13 +171,25 @@ pub fn message(failure: &Failure, language: Language) -> String {
             let known = word
                 .filter(|_| language == Language::Fr && code == "registration-refused")
                 .and_then(|(word, _)| Some((word, why_not_enrolled(word, language)?)));
-            let translated =
-                known.map(|(word, words)| format!("{word}{} {words}", language.colon()));
-            let detail = translated
+            let translated = known.map(|(word, words)| language.labelled(word, words));
+            // Why an approval does not count: in words, and what to do.
+            let not_counted = detail
                 .as_deref()
-                .or(detail.as_deref())
-                .map(|detail| format!(" — {}", one_line(detail, 300)))
-                .unwrap_or_default();
+                .filter(|_| code == "not-an-approver")
+                .and_then(|reason| language.known(&format!("because-approver-{reason}")));
+            if let (Some(words), Some(reason)) = (not_counted, &detail) {
+                return format!("{words} ({status} {})", one_line(reason, 60));
+            }
+            // What the server says itself it says in English: a French reader sees that it is quoted.
+            let quoted = |detail: &str| match language == Language::Fr && detail.contains(' ') {
+                true => language.quoted(&one_line(detail, 300)),
+                false => one_line(detail, 300),
+            };
+            let detail = match (&translated, &detail) {
+                (Some(words), _) => format!(" — {}", one_line(words, 300)),
+                (None, Some(detail)) => format!(" — {}", quoted(detail)),
+                (None, None) => String::new(),
+            };
             let what = language
                 .known(&format!("problem-{code}"))
                 .unwrap_or_else(|| language.text("reason-server-refused"));

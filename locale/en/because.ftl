@@ -49,3 +49,21 @@ because-card-ocsp-responder-not-authorized = the OCSP responder was not appointe
 because-card-ocsp-signature-invalid = the OCSP answer is not signed by the responder that it names
 because-card-certificate-unknown = the OCSP responder does not know this certificate
 because-card-leaf-is-authority = the certificate is an authority's
+
+## Why an approval does not count, and what to do (403 not-an-approver)
+because-approver-self-approval = You asked for this action yourself: somebody else has to approve it.
+because-approver-descendant = Your account or your key came from whoever asks: somebody else has to approve.
+because-approver-role = You hold none of the roles that may approve this. The request's page says which are awaited.
+because-approver-not-requester = Only whoever asked for this action may seal it.
+because-approver-not-active = Your account is not active: sign in with your key first, or ask your administrator.
+because-approver-registration = The enrolment of a key is sealed by the key that is enrolled alone. Follow the invitation.
+because-approver-already-approved = You have approved this action already: somebody else has to, too.
+because-approver-key-not-fido2 = This action wants a FIDO2 key, and this is a card. Take your key.
+because-approver-key-not-a-card = This action wants a PIV card, and this is a key. Take your card.
+because-approver-key-not-attested = Nothing shows that this key lives on a card: it does not count for this action. Take an attested key, or ask the help desk for one.
+because-approver-key-without-pin-each-time = This card does not ask for its PIN at each signature: it does not count for this action. Take another key.
+because-approver-key-without-user-verification = This key asks for no PIN: it does not count for this action. Take another key.
+because-approver-key-not-certified = This key's model is not certified enough for this action. Ask the help desk for another key.
+because-approver-key-without-presence = This key has to stay plugged in, and has not shown itself. Plug it in, wait a few seconds, then try again.
+because-approver-same-workstation = This action wants another workstation than the one where it was asked for or approved already. Answer from another.
+because-approver-workstation-unknown = This action wants different workstations, and the server does not know yours. Sign in again, then try again.

@@ -103,3 +103,10 @@ page-provider-signed-out = You are signed out.
 
 ## What is signed
 page-provider-action = Sign in to “{ $service }” through ProConnect. Your browser shows the number { $number }: if it shows another one, refuse.
+
+## What a suspension will stop, on its page
+page-falls = What will fall
+page-falls-whole = { $what }: by one touch, in the same moment.
+page-falls-alone = { $what }. Those whom this person created stay.
+page-falls-leaves = They leave: their keys will be revoked, and never come back.
+page-falls-grown = The lineage has grown since this was asked for: who was added falls too. If that surprises you, call the other administrator before you seal.

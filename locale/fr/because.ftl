@@ -49,3 +49,21 @@ because-card-ocsp-responder-not-authorized = le répondeur OCSP n’a pas été 
 because-card-ocsp-signature-invalid = la réponse OCSP n’est pas signée par le répondeur qu’elle nomme
 because-card-certificate-unknown = le répondeur OCSP ne connaît pas ce certificat
 because-card-leaf-is-authority = le certificat est celui d’une autorité
+
+## Pourquoi une approbation ne compte pas, et que faire (403 not-an-approver)
+because-approver-self-approval = Vous avez demandé cette action : une autre personne doit l’approuver.
+because-approver-descendant = Votre compte ou votre clé vient de la personne qui demande : quelqu’un d’autre doit approuver.
+because-approver-role = Vous n’avez aucun des rôles qui peuvent approuver cela. La page de la demande dit lesquels sont attendus.
+because-approver-not-requester = Seule la personne qui a demandé cette action peut la sceller.
+because-approver-not-active = Votre compte n’est pas actif : utilisez d’abord votre clé pour vous connecter, ou adressez-vous à votre administrateur.
+because-approver-registration = L’enrôlement d’une clé n’est scellé que par la clé que l’on enrôle. Suivez l’invitation.
+because-approver-already-approved = Vous avez déjà approuvé cette action : une autre personne doit encore le faire.
+because-approver-key-not-fido2 = Cette action veut une clé FIDO2, et ceci est une carte. Prenez votre clé.
+because-approver-key-not-a-card = Cette action veut une carte PIV, et ceci est une clé. Prenez votre carte.
+because-approver-key-not-attested = Rien ne montre que cette clé vit sur une carte : elle ne compte pas pour cette action. Prenez une clé attestée, ou demandez-en une à l’assistance.
+because-approver-key-without-pin-each-time = Cette carte ne demande pas son code PIN à chaque signature : elle ne compte pas pour cette action. Prenez une autre clé.
+because-approver-key-without-user-verification = Cette clé ne demande pas de code PIN : elle ne compte pas pour cette action. Prenez une autre clé.
+because-approver-key-not-certified = Le modèle de cette clé n’est pas assez certifié pour cette action. Demandez une autre clé à l’assistance.
+because-approver-key-without-presence = Cette clé doit rester branchée, et elle ne s’est pas montrée. Branchez-la, attendez quelques secondes, puis recommencez.
+because-approver-same-workstation = Cette action veut un autre poste que celui où elle a été demandée ou déjà approuvée. Répondez depuis un autre.
+because-approver-workstation-unknown = Cette action veut des postes différents, et le vôtre n’est pas connu du serveur. Connectez-vous de nouveau, puis recommencez.

@@ -103,3 +103,10 @@ page-provider-signed-out = Vous êtes déconnecté.
 
 ## Ce qui est signé
 page-provider-action = Se connecter par ProConnect à « { $service } ». Votre navigateur affiche le nombre { $number } : s’il en affiche un autre, refusez.
+
+## Ce qu’une suspension arrêtera, sur sa page
+page-falls = Ce qui tombera
+page-falls-whole = { $what } : d’un seul toucher, dans le même instant.
+page-falls-alone = { $what }. Ceux que cette personne a créés restent.
+page-falls-leaves = Elle part : ses clés seront révoquées, et ne reviendront jamais.
+page-falls-grown = La lignée a grandi depuis que cela a été demandé : qui s’y est ajouté tombera aussi. Si cela vous étonne, appelez l’autre administrateur avant de sceller.

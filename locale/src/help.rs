@@ -9,6 +9,9 @@ use crate::Language;
 
 mod french;
 
+/// As wide as clap's help is at most.
+const WIDTH: usize = 100;
+
 /// Reads this process's command line. Help, version and errors are told in this language, and end the process as clap does.
 #[must_use]
 pub fn parse<P: Parser>(language: Language) -> P {
@@ -74,6 +77,54 @@ fn collect(command: &Command, lacking: &mut Vec<String>) {
     }
 }
 
+/// A sentence of the help in this language, where it has one: for the values of arguments in manual pages.
+#[must_use]
+pub fn sentence(english: &str, language: Language) -> Option<String> {
+    language.pick(known(english), Some(english.to_owned()))
+}
+
+/// Lines of French help that read as English: what `--help` of this command, and of each beneath it, prints under a French locale. A reference that
+/// stays English by decision is taken out before.
+#[must_use]
+pub fn left_in_english(command: Command) -> Vec<String> {
+    let mut command = spoken(command, Language::Fr);
+    command.build();
+    let mut left = Vec::new();
+    read_as_english(&mut command, &mut left);
+    left
+}
+
+/// Words that French has not, and that no English sentence does without for long.
+const ENGLISH: [&str; 32] = [
+    "the", "of", "and", "is", "are", "with", "for", "which", "that", "not", "from", "by", "what",
+    "each", "its", "this", "when", "who", "whom", "whose", "without", "where", "to", "it", "they",
+    "has", "be", "print", "usage", "possible", "default", "values",
+];
+
+fn read_as_english(command: &mut Command, left: &mut Vec<String>) {
+    let help = french(&command.render_long_help().to_string());
+    for line in help.lines() {
+        let words = line.split_whitespace().filter(|word| {
+            let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+            ENGLISH.contains(&word.to_lowercase().as_str())
+        });
+        let bracketed = [
+            "[default",
+            "[env",
+            "[possible",
+            "Possible values",
+            "Usage:",
+            "Example",
+        ];
+        if words.count() >= 2 || bracketed.iter().any(|it| line.contains(it)) {
+            left.push(format!("{}: {}", command.get_name(), line.trim()));
+        }
+    }
+    for inner in command.get_subcommands_mut().filter(|it| !it.is_hide_set()) {
+        read_as_english(inner, left);
+    }
+}
+
 /// The French of a paragraph.
 fn known(paragraph: &str) -> Option<String> {
     let bare = paragraph.trim_end_matches('.');
@@ -94,11 +145,18 @@ fn within(text: &str) -> String {
         })
 }
 
+/// A paragraph of lines that are sentences by themselves, or examples.
+fn lines(paragraph: &str) -> String {
+    let lines = paragraph.split('\n');
+    let french = lines.map(|line| known(line).unwrap_or_else(|| within(line)));
+    french.collect::<Vec<_>>().join("\n")
+}
+
 fn paragraphs(text: &StyledStr) -> String {
     let text = text.to_string();
     let french: Vec<String> = text
         .split("\n\n")
-        .map(|paragraph| known(paragraph).unwrap_or_else(|| within(paragraph)))
+        .map(|paragraph| known(paragraph).unwrap_or_else(|| lines(paragraph)))
         .collect();
     french.join("\n\n")
 }
@@ -130,30 +188,79 @@ fn translated(mut command: Command) -> Command {
 
 /// What clap prints, in French: its own words stand in fixed places of its lines.
 fn told(error: &Error) -> String {
+    french(&error.render().to_string())
+}
+
+fn french(text: &str) -> String {
     let mut out = String::new();
-    for line in error.render().to_string().lines() {
-        out.push_str(&one_line(line));
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        let mut whole = line.to_owned();
+        // The help of a value goes on, further in than its bullet.
+        if let Some(bullet) = bullet(line) {
+            while let Some(more) =
+                lines.next_if(|next| indent(next) > bullet && !next.trim().is_empty())
+            {
+                whole.push(' ');
+                whole.push_str(more.trim());
+            }
+            out.push_str(&value(&whole));
+        } else {
+            out.push_str(&one_line(line));
+        }
         out.push('\n');
     }
     out
 }
 
-fn one_line(line: &str) -> String {
-    let filled = french::CLAP
-        .iter()
-        .find_map(|(english, french)| filled(line, english, french));
-    let line = within(&filled.unwrap_or_else(|| line.to_owned()));
-    // A value that an argument may have: `- never: Never`.
-    let value = line.trim_start().strip_prefix("- ");
-    let help = value.and_then(|value| value.split_once(':'));
-    match help.and_then(|(_, help)| known(help.trim_start())) {
-        Some(french) => {
-            let (before, help) = line.split_once(':').unwrap_or((&line, ""));
-            let space = help.len() - help.trim_start().len();
-            format!("{before}\u{a0}:{}{french}", " ".repeat(space))
+fn indent(line: &str) -> usize {
+    line.len() - line.trim_start().len()
+}
+
+/// How far in a value that an argument may have stands: `- never: Never`.
+fn bullet(line: &str) -> Option<usize> {
+    let value = line.trim_start().strip_prefix("- ")?;
+    let (name, _) = value.split_once(':')?;
+    (!name.trim_end().contains(' ')).then(|| indent(line))
+}
+
+/// A value that an argument may have, with its help in French, as wide as clap's.
+fn value(line: &str) -> String {
+    let Some((before, help)) = line.split_once(':') else {
+        return line.to_owned();
+    };
+    let help = help.trim_start();
+    let french = known(help).unwrap_or_else(|| help.to_owned());
+    let mut out = format!("{}\u{a0}:", before.trim_end());
+    let inner = " ".repeat(indent(line) + 2);
+    let mut wide = out.chars().count();
+    for word in french.split(' ') {
+        if wide + 1 + word.chars().count() > WIDTH {
+            out.push('\n');
+            out.push_str(&inner);
+            wide = inner.len();
+        } else {
+            out.push(' ');
+            wide += 1;
         }
-        None => line,
+        out.push_str(word);
+        wide += word.chars().count();
     }
+    out
+}
+
+fn one_line(line: &str) -> String {
+    let form = |line: &str| {
+        let mut forms = french::CLAP.iter();
+        forms.find_map(|(english, french)| filled(line, english, french))
+    };
+    let inner = line.trim_start();
+    let further_in = || Some(format!("{}{}", " ".repeat(indent(line)), form(inner)?));
+    within(
+        &form(line)
+            .or_else(further_in)
+            .unwrap_or_else(|| line.to_owned()),
+    )
 }
 
 /// The line in the other form, when it is of this one.
@@ -189,6 +296,46 @@ mod tests {
     use clap::{Arg, ArgAction};
     use std::fs;
     use std::path::Path;
+
+    #[derive(Clone, clap::ValueEnum)]
+    enum Which {
+        /// Unless it was touched within 15 seconds. Refused for privileged actions by the default policy
+        Cached,
+        /// National identity card
+        Card,
+    }
+
+    #[test]
+    fn values_and_defaults_are_french_also_where_lines_break() {
+        let sorte = Arg::new("sorte")
+            .long("sorte")
+            .help("Why")
+            .value_parser(clap::value_parser!(Which))
+            .default_value("card");
+        let mut command = Command::new("sceau").arg(sorte);
+        let told = told(
+            &spoken(command.clone(), Language::Fr)
+                .try_get_matches_from_mut(["sceau", "--help"])
+                .unwrap_err(),
+        );
+        for words in [
+            "Valeurs possibles\u{a0}:",
+            "- card\u{a0}: Carte nationale",
+            "[défaut\u{a0}: card]",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert!(!told.contains("default policy"), "{told}");
+        assert!(
+            told.lines().all(|line| line.chars().count() <= WIDTH),
+            "{told}"
+        );
+        assert!(left_in_english(command.clone()).is_empty());
+        command = command.after_help("This is what the English of the sources says.");
+        assert_eq!(left_in_english(command).len(), 1);
+        let wrapped = french("      --log <LEVEL>  Niveau [default:\n                     info]\n");
+        assert!(wrapped.contains("[défaut\u{a0}:\n"), "{wrapped}");
+    }
 
     fn command() -> Command {
         let json = Arg::new("json").long("json").action(ArgAction::SetTrue);

@@ -41,6 +41,12 @@ impl Language {
         self.pick("\u{a0}:", ":")
     }
 
+    /// A label and what stands after its colon.
+    #[must_use]
+    pub fn labelled(self, label: &str, value: impl std::fmt::Display) -> String {
+        format!("{label}{} {value}", self.colon())
+    }
+
     /// A text in this language's quotation marks. What comes from outside goes through `sceau_proof::display` first.
     #[must_use]
     pub fn quoted(self, text: &str) -> String {

@@ -17,6 +17,7 @@
 mod date;
 pub mod help;
 mod language;
+pub mod manual;
 mod shelf;
 
 pub use date::{day, instant, span};

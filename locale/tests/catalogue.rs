@@ -274,6 +274,7 @@ fn misset(text: &str) -> Vec<String> {
             ':' if ends => before.is_none_or(|c| c == NO_BREAK),
             ';' | '?' | '!' if ends => before.is_none_or(|c| c == NARROW || "!?".contains(c)),
             ':' | ';' | '?' | '!' => before != Some(' '),
+            c if at == 0 && [NO_BREAK, NARROW].contains(c) => false,
             '\'' => {
                 let elides = before.is_some_and(char::is_alphabetic);
                 !(elides && after.is_some_and(char::is_alphabetic))
@@ -326,6 +327,7 @@ fn french_is_set_as_french_is() {
         ("!!! «\u{a0}a --b ok\u{a0}»", "« a »"),
         ("https://a.example/?b=c", "Comment?"),
         ("à la fin\u{a0}:", "à la fin:"),
+        ("! expire", "\u{202f}! expire"),
     ] {
         assert!(misset(good).is_empty(), "{good}");
         assert!(!misset(bad).is_empty(), "{bad}");

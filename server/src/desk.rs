@@ -73,6 +73,7 @@ pub use execute::Consumed;
 pub use identity::LoginClaim;
 pub use inbox::{Inbox, InboxEvent};
 pub use judgement::{Believed, Contradiction, REVIEW, Review};
+pub use lineage::Fall;
 pub use login::{NewLogin, Redeemed, SignedIn};
 pub use oauth::{Asked as AskedByService, PACE, Polled, Pushed, Returned, SERVICE_TOKEN};
 pub use presence::{Asked, BeatAnswer, ProofClaim, Standing};

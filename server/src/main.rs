@@ -1,10 +1,11 @@
 //! `sceau-server`: the one place that owns a real clock, real randomness, and the process.
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use sceau_locale::Language;
 use sceau_server::command::{
     CommandError, check_config::CheckConfig, facts::Facts, init::Init, keys::Keys, log::Log,
@@ -36,6 +37,12 @@ enum Command {
     Metadata(Metadata),
     Policy(PolicyCommand),
     Report(Report),
+    /// Write completions and man pages into a folder.
+    #[command(hide = true)]
+    Manual {
+        /// Where.
+        folder: PathBuf,
+    },
 }
 
 struct SystemClock;
@@ -76,6 +83,8 @@ fn run(command: Command, language: Language) -> Result<(String, bool), CommandEr
         Command::Log(log) => runtime.block_on(log.run()).map(yes),
         Command::Report(report) => runtime.block_on(report.run(ports)).map(yes),
         Command::Metadata(metadata) => metadata.run(&ports).map(yes),
+        // Written before a runtime is made.
+        Command::Manual { .. } => Ok(yes(String::new())),
         Command::Policy(policy) => runtime.block_on(policy.run(ports, language)),
     }
 }
@@ -91,6 +100,9 @@ fn main() -> ExitCode {
         .init();
     let language = Language::of_process();
     let cli: Cli = sceau_locale::help::parse(language);
+    if let Command::Manual { folder } = &cli.command {
+        return sceau_locale::manual::written(Cli::command(), folder);
+    }
     match run(cli.command, language) {
         Ok((text, yes)) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) if yes => ExitCode::SUCCESS,
@@ -107,11 +119,11 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
-
     #[test]
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Cli::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        let left = sceau_locale::help::left_in_english(Cli::command());
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

@@ -26,7 +26,7 @@ use sceau_proof::action::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::action::ActionRecord;
+use crate::action::{ActionRecord, State as ActionState};
 use crate::api::{ApprovalBody, Json, Peer, Problem};
 use crate::console;
 use crate::desk::{ApprovalClaim, Desk, DeskError, RefusalReason};
@@ -430,6 +430,10 @@ impl Pages {
                 .map(|settlement| settlement.reason.as_str()),
             back: self.back(&record, &session.person),
             leads: held_for(&record, &session.person) || desk::hands_out(&record, &session.person),
+            fall: match record.state {
+                ActionState::Pending => self.desk().would_fall(&action).await?,
+                _ => None,
+            },
         };
         Ok(page(
             StatusCode::OK,

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -127,11 +127,11 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         std::fs::create_dir_all(&self.receipts)?;
         let all = tasks.len();
         let open: Vec<&Task> = tasks.iter().filter(|task| !self.is_done(task)).collect();
-        self.say(&format!(
-            "{}: {}/{all}\n",
-            self.language.text("command-batch-already"),
-            all - open.len()
-        ))?;
+        let already = self.language.text("command-batch-already");
+        let already = self
+            .language
+            .labelled(&already, format!("{}/{all}", all - open.len()));
+        self.say(&format!("{already}\n"))?;
         for (at, task) in (1..).zip(tasks) {
             if self.journal.step(task).is_none() {
                 self.say(&format!("[{at}/{all}] {task}\n"))?;
@@ -359,17 +359,14 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         let paper = receipt::html(task, &handed, &self.operator, self.language);
         self.journal.set(task, Some(Step::Done(handed)))?;
         std::fs::write(&paper_at, paper)?;
-        self.say(&format!(
-            "  {}: {}\n",
-            self.language.text("command-batch-enrolled"),
-            paper_at.display()
-        ))?;
+        let language = self.language;
+        let told = |name: &str, path: &Path| {
+            let told = language.labelled(&language.text(name), path.display());
+            format!("  {told}\n")
+        };
+        self.say(&told("command-batch-enrolled", &paper_at))?;
         match (slip.is_some(), pin.is_some()) {
-            (true, _) => self.say(&format!(
-                "  {}: {}\n",
-                self.language.text("desk-path-slip-at"),
-                slip_at.display()
-            )),
+            (true, _) => self.say(&told("desk-path-slip-at", &slip_at)),
             (false, true) => self.say(&format!("  {}\n", self.language.text("desk-path-no-force"))),
             (false, false) => Ok(()),
         }

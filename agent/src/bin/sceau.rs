@@ -14,10 +14,10 @@ use sceau_agent::doctor::{self, look};
 use sceau_agent::guide;
 use sceau_agent::lineage;
 use sceau_agent::locale::Language;
-use sceau_agent::manual;
 use sceau_agent::piv::command::{CardCommand, card_lines};
 use sceau_agent::prompt::Reason;
 use sceau_agent::prompt::terminal::{Client, ClientError, Ended};
+use sceau_locale::manual;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
@@ -830,19 +830,18 @@ fn render(command: &Command, done: &Value, language: Language) -> String {
                 .as_str()
                 .or(done["aaguid"].as_str())
                 .unwrap_or_default();
-            format!(
-                "{}: {} ({model}), {}\n",
-                language.text("command-key-enrolled"),
+            let key = format!(
+                "{} ({model}), {}\n",
                 text(&done["key_id"]),
                 text(&done["person"])
-            )
+            );
+            language.labelled(&language.text("command-key-enrolled"), key)
         }
         Command::Card { command, .. } => command.render(done, language),
-        Command::SignIn { .. } => format!(
-            "{}: {}\n",
-            language.text("command-signed-in"),
-            text(&done["person"])
-        ),
+        Command::SignIn { .. } => {
+            let person = format!("{}\n", text(&done["person"]));
+            language.labelled(&language.text("command-signed-in"), person)
+        }
         Command::Doctor { .. } | Command::Manual { .. } | Command::Desk { .. } => String::new(),
         Command::Log { .. } => log_lines(done, language),
         Command::SignOut => format!("{}\n", language.text("command-signed-out")),
@@ -877,32 +876,27 @@ fn outcome(done: &Value, language: Language) -> String {
         "sealed" => language.text("command-sealed"),
         "refused" => language.text("command-refused"),
         "later" => language.text("command-put-off"),
-        _ => return format!("{}: {}", text(&done["id"]), text(&done["message"])),
+        _ => return language.labelled(&text(&done["id"]), text(&done["message"])),
     };
-    format!("{words}: {} ({})", text(&done["id"]), text(&done["state"]))
+    let action = format!("{} ({})", text(&done["id"]), text(&done["state"]));
+    language.labelled(&words, action)
 }
 
 fn status(done: &Value, language: Language) -> String {
-    let mut out = format!(
-        "{}: {}\n{}: {} ({})\n{}: {}\n",
-        language.text("command-person"),
-        text(&done["person"]),
-        language.text("command-server"),
-        text(&done["server"]),
-        text(&done["inbox"]),
-        language.text("command-keys-present"),
-        text(&done["authenticators"]),
-    );
+    let line =
+        |name: &str, value: String| format!("{}\n", language.labelled(&language.text(name), value));
+    let server = format!("{} ({})", text(&done["server"]), text(&done["inbox"]));
+    let mut out = line("command-person", text(&done["person"]));
+    out.push_str(&line("command-server", server));
+    out.push_str(&line("command-keys-present", text(&done["authenticators"])));
     if let Some(cards) = done["cards"].as_u64().filter(|cards| *cards > 0) {
-        let words = language.text("command-piv-cards-present");
-        out.push_str(&format!("{words}: {cards}\n"));
+        out.push_str(&line("command-piv-cards-present", cards.to_string()));
     }
     for refused in done["refused"].as_array().into_iter().flatten() {
-        out.push_str(&format!(
-            "  {}: {}\n",
-            text(&refused["reader"]),
-            sceau_agent::text::one_line(refused["message"].as_str().unwrap_or_default(), 400)
-        ));
+        let message = refused["message"].as_str().unwrap_or_default();
+        let message = sceau_agent::text::one_line(message, 400);
+        let reader = text(&refused["reader"]);
+        out.push_str(&format!("  {}\n", language.labelled(&reader, message)));
     }
     if let Some(message) = done["log"]["message"].as_str() {
         out.push_str(&format!(
@@ -920,11 +914,7 @@ fn status(done: &Value, language: Language) -> String {
         .as_array()
         .map(Vec::as_slice)
         .unwrap_or_default();
-    out.push_str(&format!(
-        "{}: {}\n",
-        language.text("command-awaiting"),
-        pending.len()
-    ));
+    out.push_str(&line("command-awaiting", pending.len().to_string()));
     for action in pending {
         out.push_str(&format!(
             "  {}  {}  {}  {}\n",
@@ -948,11 +938,9 @@ fn own_keys(own: &Value, language: Language) -> String {
     if labels.is_empty() {
         return String::new();
     }
-    let mut out = format!(
-        "{}: {}\n",
-        language.text("command-keys-own"),
-        sceau_agent::text::one_line(&labels.join(", "), 200)
-    );
+    let labels_shown = sceau_agent::text::one_line(&labels.join(", "), 200);
+    let shown = language.labelled(&language.text("command-keys-own"), labels_shown);
+    let mut out = format!("{shown}\n");
     let wanted = own["wanted"].as_u64().unwrap_or_default();
     if wanted > u64::try_from(labels.len()).unwrap_or(u64::MAX) {
         let said = language.text_with("command-keys-spare", &[("wanted", wanted.into())]);
@@ -1012,12 +1000,11 @@ fn keys(done: &Value, language: Language) -> String {
             }
         };
         out.push_str(&format!("  AAGUID {}\n", text(&key["aaguid"])));
+        let labelled = |name: &str, value: &str| language.labelled(&language.text(name), value);
         out.push_str(&format!(
-            "  {}: {}   {}: {}\n",
-            language.text("command-pin-set"),
-            yes_no(&key["pin_set"]),
-            language.text("command-card-tries-left"),
-            text(&key["pin_retries"])
+            "  {}   {}\n",
+            labelled("command-pin-set", &yes_no(&key["pin_set"])),
+            labelled("command-card-tries-left", &text(&key["pin_retries"]))
         ));
         let enrolled = if key["enrolled"].is_null() {
             language.text("command-card-no").into_owned()
@@ -1025,8 +1012,8 @@ fn keys(done: &Value, language: Language) -> String {
             text(&key["enrolled"]["label"])
         };
         out.push_str(&format!(
-            "  {}: {enrolled}\n",
-            language.text("command-card-enrolled")
+            "  {}\n",
+            labelled("command-card-enrolled", &enrolled)
         ));
     }
     out
@@ -1040,5 +1027,7 @@ mod tests {
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Arguments::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        let left = sceau_locale::help::left_in_english(Arguments::command());
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

@@ -10,12 +10,12 @@ use sceau_agent::config::{Config, Places};
 use sceau_agent::hidraw;
 use sceau_agent::life;
 use sceau_agent::locale::Language;
-use sceau_agent::manual;
 use sceau_agent::pcsc::Monitor;
 use sceau_agent::presence;
 use sceau_agent::seat;
 use sceau_agent::socket::Socket;
 use sceau_agent::text;
+use sceau_locale::manual;
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -177,5 +177,7 @@ mod tests {
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Arguments::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        let left = sceau_locale::help::left_in_english(Arguments::command());
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

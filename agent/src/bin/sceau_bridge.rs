@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use sceau_agent::bridge::{self, BridgeError};
 use sceau_agent::config::{Config, ConfigError, Places};
 
@@ -17,8 +17,11 @@ use sceau_agent::config::{Config, ConfigError, Places};
 )]
 struct Arguments {
     /// Write the extension for the configured server into this folder.
-    #[arg(long, value_name = "FOLDER", required = true)]
-    extension: PathBuf,
+    #[arg(long, value_name = "FOLDER", required_unless_present = "manual")]
+    extension: Option<PathBuf>,
+    /// Write completions and man pages into a folder.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    manual: Option<PathBuf>,
 }
 
 enum Fault {
@@ -36,9 +39,12 @@ fn main() -> ExitCode {
     } else {
         let arguments =
             sceau_locale::help::parse::<Arguments>(sceau_locale::Language::of_process());
+        if let Some(folder) = &arguments.manual {
+            return sceau_locale::manual::written(Arguments::command(), folder);
+        }
         configured().and_then(|(config, _)| {
-            bridge::write_extension(&config, &arguments.extension)
-                .map_err(|e| Fault::Bridge(e.into()))
+            let folder = arguments.extension.unwrap_or_default();
+            bridge::write_extension(&config, &folder).map_err(|e| Fault::Bridge(e.into()))
         })
     };
     let (why, code) = match done {
@@ -75,11 +81,12 @@ fn host(arguments: &[String]) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Arguments::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        let left = sceau_locale::help::left_in_english(Arguments::command());
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

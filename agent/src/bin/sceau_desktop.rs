@@ -7,8 +7,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 use sceau_agent::config::Places;
 use sceau_agent::desktop::{self, DesktopError, Settings};
+use sceau_agent::life;
 use sceau_agent::locale::Language;
-use sceau_agent::{life, manual};
+use sceau_locale::manual;
 use time::OffsetDateTime;
 use tracing::level_filters::LevelFilter;
 
@@ -83,5 +84,7 @@ mod tests {
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Arguments::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        let left = sceau_locale::help::left_in_english(Arguments::command());
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

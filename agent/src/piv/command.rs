@@ -274,11 +274,8 @@ pub fn card_lines(card: &Value, language: Language) -> String {
         Value::Null => "-".to_owned(),
         other => other.to_string(),
     };
-    let mut out = format!(
-        "  {} PIV: {}\n",
-        language.text("command-card-card"),
-        text(&card["holder"])
-    );
+    let name = format!("{} PIV", language.text("command-card-card"));
+    let mut out = format!("  {}\n", language.labelled(&name, text(&card["holder"])));
     if let Some(until) = card["expires_at"].as_str() {
         let day = one_line(until.get(..10).unwrap_or(until), 10);
         let warning = match card["expiry"].as_str() {
@@ -307,15 +304,13 @@ pub fn card_lines(card: &Value, language: Language) -> String {
             )
         })
         .collect();
-    out.push_str(&format!(
-        "  {}: {}\n",
-        language.text("command-card-slots"),
-        if slots.is_empty() {
-            "-".to_owned()
-        } else {
-            slots.join(", ")
-        }
-    ));
+    let slots = match slots.is_empty() {
+        true => "-".to_owned(),
+        false => slots.join(", "),
+    };
+    let line =
+        |name: &str, value: &str| format!("  {}\n", language.labelled(&language.text(name), value));
+    out.push_str(&line("command-card-slots", &slots));
     let tries = if card["pin_blocked"] == true {
         language.text("command-card-blocked").into_owned()
     } else {
@@ -329,10 +324,7 @@ pub fn card_lines(card: &Value, language: Language) -> String {
         Some(true) => language.text("command-card-typed-on-the-reader"),
         _ => Cow::Borrowed(""),
     };
-    out.push_str(&format!(
-        "  {}: {tries}{pad}\n",
-        language.text("command-card-pin")
-    ));
+    out.push_str(&line("command-card-pin", &format!("{tries}{pad}")));
     if let Some(serial) = card["card_serial"].as_u64() {
         let words = language.text("command-card-serial");
         out.push_str(&format!("  {words} {serial}\n"));
@@ -348,9 +340,6 @@ pub fn card_lines(card: &Value, language: Language) -> String {
     } else {
         text(&card["enrolled"]["label"])
     };
-    out.push_str(&format!(
-        "  {}: {enrolled}\n",
-        language.text("command-card-enrolled")
-    ));
+    out.push_str(&line("command-card-enrolled", &enrolled));
     out
 }

@@ -278,7 +278,9 @@ impl Client {
             Progress::Queued => say("prompt-queued"),
             Progress::InsertKey { keys } if keys.is_empty() => say("prompt-insert-key-to-enrol"),
             Progress::InsertKey { keys } => {
-                format!("{}: {}…", say("prompt-insert-or-present"), keys.join(", "))
+                let keys = format!("{}…", keys.join(", "));
+                self.language
+                    .labelled(&say("prompt-insert-or-present"), keys)
             }
             Progress::OnlyOneKey => say("prompt-only-one-key"),
             Progress::TouchToChoose => say("prompt-touch-to-choose"),

@@ -712,6 +712,18 @@ pub(super) const WORDS: &[(&str, &str)] = &[
         "Les fichiers contiennent des données personnelles : ils sont pour le délégué à la protection des données et l’autorité",
     ),
     (
+        "document: identity-card, passport, residence-permit, driving-licence, staff-card (the kind alone, never its number)",
+        "document : identity-card, passport, residence-permit, driving-licence, staff-card (la nature du document, jamais son numéro)",
+    ),
+    (
+        "keys: 1, or 2 (main and spare), which whoever has a role gets when it is not said. Interrupted, the same command goes on",
+        "keys : 1, ou 2 (principale et secours) ; non dit, qui a un rôle en reçoit deux. Interrompue, la même commande reprend",
+    ),
+    (
+        "Nobody unblocks the PIN of a FIDO2 key; of a PIV card: sceau card pin unblock",
+        "Personne ne débloque le code PIN d’une clé FIDO2 ; celui d’une carte PIV : sceau card pin unblock",
+    ),
+    (
         "Exit codes: 0 done, 1 no or refused, 2 usage or malformed input, 3 unavailable",
         "Codes de retour : 0 fait, 1 non ou refusé, 2 usage ou entrée mal formée, 3 indisponible",
     ),
@@ -804,12 +816,21 @@ pub(super) const CLAP: &[(&str, &str)] = &[
 
 /// The same within a line, where it is followed by something of the command's.
 pub(super) const WITHIN: &[(&str, &str)] = &[
-    ("[default: ", "[défaut : "),
-    ("[possible values: ", "[valeurs : "),
-    ("[env: ", "[environnement : "),
-    ("[aliases: ", "[alias : "),
+    ("[default:", "[défaut :"),
+    ("[possible values:", "[valeurs :"),
+    ("[env:", "[environnement :"),
+    ("[aliases:", "[alias :"),
     (" [COMMAND]", " [COMMANDE]"),
     (" <COMMAND>", " <COMMANDE>"),
+    (
+        "# optional: instead of the system's authorities",
+        "# facultatif : à la place des autorités du système",
+    ),
+    (
+        "# optional: who signs in here",
+        "# facultatif : qui se connecte ici",
+    ),
+    ("The list: person,", "La liste : person,"),
     ("Examples:", "Exemples :"),
     ("Example:", "Exemple :"),
     ("Example configuration", "Exemple de configuration"),

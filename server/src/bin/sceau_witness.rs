@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use sceau_server::listen;
 use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use sceau_server::witness::{self, SetupError, Witness, config::Config};
@@ -56,6 +56,12 @@ enum Command {
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Write completions and man pages into a folder.
+    #[command(hide = true)]
+    Manual {
+        /// Where.
+        folder: PathBuf,
     },
 }
 
@@ -183,6 +189,8 @@ fn run(command: Command) -> Result<(String, bool), Failure> {
             .block_on(serve(at, ports))
             .map(|()| (String::new(), true)),
         Command::Check { at, json } => runtime.block_on(check(at, json, ports)),
+        // Written before anything is run.
+        Command::Manual { .. } => Ok((String::new(), true)),
     }
 }
 
@@ -195,6 +203,9 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .init();
     let cli: Cli = sceau_locale::help::parse(sceau_locale::Language::of_process());
+    if let Command::Manual { folder } = &cli.command {
+        return sceau_locale::manual::written(Cli::command(), folder);
+    }
     match run(cli.command) {
         Ok((text, well)) => match std::io::stdout().write_all(text.as_bytes()) {
             Ok(()) if well => ExitCode::SUCCESS,
@@ -219,11 +230,11 @@ fn main() -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
-
     #[test]
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Cli::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        let left = sceau_locale::help::left_in_english(Cli::command());
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

@@ -5,6 +5,7 @@
 //! whose digest is not the lineage's at that moment is not opened. Whoever was begotten *between* opening and the touch is stopped too,
 //! and the entry says how many those were: stopping is the safe side, and nobody escapes by begetting faster than keys are touched.
 
+use sceau_proof::action::Action;
 use serde_json::{Map, Value, json};
 
 use super::eligible::end;
@@ -12,7 +13,10 @@ use super::open::about;
 use super::{Desk, DeskError, Shared, own, revocation};
 use crate::action::ActionRecord;
 use crate::id::{ActionId, PersonId, ServiceId};
-use crate::lineage::{Begotten, Edge, Lineage, MAX_BEGOTTEN, Node, Relation, draw, set_sha256};
+use crate::lineage::{
+    Begotten, Edge, Lineage, MAX_BEGOTTEN, Node, Relation, Totals, draw, set_sha256,
+};
+use crate::policy::OWN_SERVICE;
 use crate::store::{self, action, lineage, person, signal};
 use crate::writer::{Command, Fault, Tx};
 
@@ -32,7 +36,7 @@ impl Desk {
         let root = Node::Person(id.clone());
         let (edges, known) = self.stored(lineage::walk(&mut connection, &root).await)?;
         let now = self.now();
-        let totals = self.stored(lineage::totals(&mut connection, &root, now).await)?;
+        let totals = self.stored(lineage::totals(&mut connection, &root, true, now).await)?;
         let begotten = edges
             .iter()
             .filter(|edge| edge.relation != Relation::Granted)
@@ -44,6 +48,37 @@ impl Desk {
             totals,
             nodes,
             left_out,
+        }))
+    }
+
+    /// What a `person.suspend` would stop as things stand; `None` for any other action, and for a person who is not there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn would_fall(&self, action: &Action) -> Result<Option<Fall>, DeskError> {
+        if action.kind() != "person.suspend" || action.service() != OWN_SERVICE {
+            return Ok(None);
+        }
+        let Ok(scope) = Scope::read(action.params(), "cascade") else {
+            return Ok(None);
+        };
+        let (totals, grown) = if scope.whole {
+            let Some(lineage) = self.lineage(&scope.person, 0).await? else {
+                return Ok(None);
+            };
+            (lineage.totals, scope.set != Some(lineage.sha256))
+        } else {
+            let mut connection = self.reader().await?;
+            let root = Node::Person(scope.person);
+            let now = self.now();
+            let totals = lineage::totals(&mut connection, &root, false, now).await;
+            (self.stored(totals)?, false)
+        };
+        Ok(Some(Fall {
+            totals,
+            whole: scope.whole,
+            leaves: scope.leaves,
+            grown,
         }))
     }
 
@@ -100,6 +135,19 @@ impl Desk {
         self.inner.hub.ended_so_often(times);
         Ok(())
     }
+}
+
+/// What one seal would stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fall {
+    /// How much of each.
+    pub totals: Totals,
+    /// The whole lineage, or one person alone.
+    pub whole: bool,
+    /// The person's keys are revoked besides.
+    pub leaves: bool,
+    /// Since it was asked for, somebody was begotten, who falls too.
+    pub grown: bool,
 }
 
 /// Writes what an execution begot, with the entry that tells of it.

@@ -7,7 +7,10 @@ const status = document.getElementById("status");
 const say = (name) => {
   status.textContent = words[name] ?? words.unavailable;
 };
-const because = (error) => say(error.code in words ? error.code : error.said ? "unavailable" : "no-key");
+const because = (error) => {
+  const reason = `${error.code}-${error.said?.reason}`;
+  say([reason, error.code].find((name) => name in words) ?? (error.said ? "unavailable" : "no-key"));
+};
 
 for (const at of document.querySelectorAll("time")) {
   const style = { dateStyle: "long", timeStyle: "short" };

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::action::State;
+use crate::desk::Fall;
 use crate::gate::client::Language;
 use crate::gate::page::{escape, say};
 
@@ -42,15 +43,31 @@ pub(super) struct Standing<'a> {
     pub(super) back: Option<String>,
     /// Something waits there for this person's approval: an approval leads there by itself.
     pub(super) leads: bool,
+    /// What it would stop, while it waits.
+    pub(super) fall: Option<Fall>,
 }
 
 /// A family of texts, as a table for the script.
 pub(super) fn table(language: Language, family: &str) -> String {
-    let members: Map<String, Value> = language
-        .family(family)
-        .map(|(name, text)| (name.to_owned(), text.into_owned().into()))
-        .collect();
+    escape(&Value::Object(members(language, family, "")).to_string())
+}
+
+/// What the script of an action's page says, as its table: what became of it, and why an approval does not count.
+fn words_of_action(language: Language) -> String {
+    let mut members = members(language, "page-told", "");
+    members.extend(self::members(
+        language,
+        "because-approver",
+        "not-an-approver-",
+    ));
     escape(&Value::Object(members).to_string())
+}
+
+fn members(language: Language, family: &str, prefix: &str) -> Map<String, Value> {
+    language
+        .family(family)
+        .map(|(name, text)| (format!("{prefix}{name}"), text.into_owned().into()))
+        .collect()
 }
 
 /// What became of an action.
@@ -171,8 +188,34 @@ pub(super) fn list(lines: impl IntoIterator<Item = (String, String)>) -> String 
     format!("<dl>\n{rows}</dl>")
 }
 
-/// What, by whom, for which service, since when, until when.
-fn summary(language: Language, action: &Action, tongue: Tongue) -> String {
+/// What a suspension would stop, in words.
+fn falling(language: Language, fall: &Fall) -> String {
+    let totals = &fall.totals;
+    let counts = [
+        ("lineage-persons", totals.persons),
+        ("lineage-accounts", totals.accounts),
+        ("lineage-keys", totals.keys),
+        ("lineage-sessions", totals.sessions),
+        ("lineage-actions", totals.actions),
+    ];
+    let counts: Vec<String> = counts
+        .into_iter()
+        .filter(|(name, _)| fall.whole || !matches!(*name, "lineage-persons" | "lineage-accounts"))
+        .map(|(name, count)| language.text_with(name, &[("count", count.into())]))
+        .collect();
+    let name = match fall.whole {
+        true => "page-falls-whole",
+        false => "page-falls-alone",
+    };
+    let mut text = language.text_with(name, &[("what", counts.join(", ").into())]);
+    if fall.leaves {
+        text = format!("{text} {}", language.text("page-falls-leaves"));
+    }
+    escape(&text)
+}
+
+/// What, by whom, for which service, since when, until when; and what it would stop.
+fn summary(language: Language, action: &Action, tongue: Tongue, standing: &Standing<'_>) -> String {
     let row = |name, value| (say(language, name), value);
     let mut rows = vec![
         row("page-asked-by", quoted(&action.requester().display)),
@@ -181,6 +224,9 @@ fn summary(language: Language, action: &Action, tongue: Tongue) -> String {
     ];
     if let Some(words) = action.words(tongue) {
         rows.push(row("page-service-says", quoted(words)));
+    }
+    if let Some(fall) = &standing.fall {
+        rows.push(row("page-falls", falling(language, fall)));
     }
     rows.push(row("page-since", instant(action.created_at())));
     rows.push(row("page-valid-until", instant(action.expires_at())));
@@ -212,6 +258,9 @@ pub(super) fn action(
         let text = say(language, "page-not-whole");
         warnings.push(text.to_owned());
     }
+    if standing.fall.is_some_and(|fall| fall.grown) {
+        warnings.push(language.text("page-falls-grown").into_owned());
+    }
     let warnings = if warnings.is_empty() {
         String::new()
     } else {
@@ -235,7 +284,7 @@ pub(super) fn action(
     let body = format!(
         "{}\n{reason}{warnings}{}\n<details>\n<summary>{}</summary>\n{}\n<p>SHA-256 <code>{}</code></p>\n</details>\n{}{}",
         status(&told(language, now)),
-        summary(language, action, tongue),
+        summary(language, action, tongue, standing),
         say(language, "page-exact-parameters"),
         list(words.lines.iter().map(line)),
         hex::encode(action.sha256()),
@@ -244,7 +293,7 @@ pub(super) fn action(
     );
     let attributes = format!(
         " data-words=\"{}\" data-action=\"/actions/{}\" data-state=\"{state}\" data-approved=\"{}\" data-sha256=\"{}\"",
-        table(language, "page-told"),
+        words_of_action(language),
         action.id(),
         standing.approved,
         hex::encode(action.sha256()),
@@ -335,6 +384,7 @@ pub(super) fn enrol(language: Language) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lineage::Totals;
 
     fn asked(display: &str) -> Action {
         let document = serde_json::json!({
@@ -355,6 +405,85 @@ mod tests {
             reason: None,
             back: Some("https://portal.example/".to_owned()),
             leads: false,
+            fall: None,
+        }
+    }
+
+    #[test]
+    fn a_suspension_says_what_will_fall() {
+        let mut about = standing(State::Pending, true);
+        let totals = Totals {
+            persons: 4,
+            accounts: 1,
+            sessions: 2,
+            actions: 0,
+            keys: 5,
+        };
+        let fall = Fall {
+            totals,
+            whole: true,
+            leaves: false,
+            grown: false,
+        };
+        about.fall = Some(fall);
+        let french = action(Language::Fr, "Alice", &asked("Jean"), &about);
+        assert!(
+            french
+                .contains("4 personnes, 1 compte, 5 clés, 2 sessions ouvertes, 0 action en cours"),
+            "{french}"
+        );
+        assert!(!french.contains("class=\"warnings\""));
+        about.fall = Some(Fall {
+            grown: true,
+            ..fall
+        });
+        let grown = action(Language::En, "Alice", &asked("Jean"), &about);
+        assert!(grown.contains("class=\"warnings\"") && grown.contains("has grown"));
+        about.fall = Some(Fall {
+            whole: false,
+            leaves: true,
+            ..fall
+        });
+        let alone = action(Language::En, "Alice", &asked("Jean"), &about);
+        assert!(alone.contains("5 keys, 2 live sessions") && !alone.contains("4 persons"));
+        assert!(alone.contains("never come back"));
+    }
+
+    #[test]
+    fn each_reason_why_an_approval_does_not_count_has_its_words() {
+        use crate::policy::NotCounted;
+        let counted = [
+            NotCounted::SelfApproval,
+            NotCounted::Descendant,
+            NotCounted::Role,
+            NotCounted::NotRequester,
+            NotCounted::NotActive,
+        ];
+        let mut reasons: Vec<String> = counted.map(|it| it.as_str().to_owned()).into();
+        // The others are literals of the code that refuses.
+        for (source, call) in [
+            (include_str!("../policy/requirement.rs"), "Err(\"key-"),
+            (include_str!("../desk/settle.rs"), "let reason = \"key-"),
+            (include_str!("../desk/settle.rs"), "NotAnApprover(\""),
+            (include_str!("../desk/eligible.rs"), "Some(\"workstation-"),
+            (include_str!("../desk/eligible.rs"), "then_some(\"same-"),
+        ] {
+            let found = source.split(call).skip(1);
+            let begun = call.rsplit('"').next().unwrap_or_default();
+            let found: Vec<String> = found
+                .map(|rest| format!("{begun}{}", rest.split('"').next().unwrap()))
+                .collect();
+            assert!(!found.is_empty(), "{call}");
+            reasons.extend(found);
+        }
+        assert!(reasons.len() > 14, "{reasons:?}");
+        for language in [Language::Fr, Language::En] {
+            let table = words_of_action(language);
+            for reason in &reasons {
+                let name = format!("because-approver-{reason}");
+                assert!(language.known(&name).is_some(), "{name}");
+                assert!(table.contains(&format!("not-an-approver-{reason}")));
+            }
         }
     }
 

@@ -163,16 +163,17 @@ pub async fn walk(
     Ok((edges, known))
 }
 
-/// What stopping the root and all its descendants would stop.
+/// What stopping the root, and all its descendants where it is the whole lineage, would stop.
 pub async fn totals(
     connection: &mut AnyConnection,
     root: &Node,
+    whole: bool,
     now: OffsetDateTime,
 ) -> Result<Totals, StoreError> {
     let row = sqlx::query(descent!(
-        ", persons (id) AS (SELECT SUBSTR(node, 8) FROM descent WHERE node LIKE 'person/%')
+        ", persons (id) AS (SELECT SUBSTR(node, 8) FROM descent WHERE node LIKE 'person/%' AND (CAST($3 AS BIGINT) = 1 OR node = CAST($1 AS TEXT)))
          SELECT (SELECT COUNT(*) FROM persons) AS persons,
-             (SELECT COUNT(*) FROM descent WHERE node LIKE 'account/%') AS accounts,
+             (SELECT COUNT(*) FROM descent WHERE node LIKE 'account/%' AND CAST($3 AS BIGINT) = 1) AS accounts,
              (SELECT COUNT(*) FROM session WHERE state IN ('pending', 'active') AND expires_ms > $2
                  AND person IN (SELECT id FROM persons)) AS sessions,
              (SELECT COUNT(*) FROM action WHERE state IN ('pending', 'approved') AND started_ms IS NULL AND expires_ms > $2
@@ -182,6 +183,7 @@ pub async fn totals(
     ))
     .bind(root.to_string())
     .bind(to_ms(now))
+    .bind(i64::from(whole))
     .fetch_one(connection)
     .await?;
     let count = |column| -> Result<u64, StoreError> {

@@ -4,10 +4,10 @@
 //! each with its `Args` and a `run` that returns an [`Outcome`]; reading, printing and exit statuses are here, and every check is in the library.
 
 use std::io::{Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use serde_json::{Value, json};
 
 mod action;
@@ -52,6 +52,12 @@ enum Command {
     Piv(piv::Args),
     Permits(permits::Args),
     Report(report::Args),
+    /// Write completions and man pages into a folder.
+    #[command(hide = true)]
+    Manual {
+        /// Where.
+        folder: PathBuf,
+    },
 }
 
 /// What a subcommand found: one JSON object, and whether the answer is yes.
@@ -80,6 +86,9 @@ fn main() -> ExitCode {
         Command::Piv(args) => piv::run(&args),
         Command::Permits(args) => permits::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Manual { folder } => {
+            return sceau_locale::manual::written(Cli::command(), &folder);
+        }
     };
     let (object, status) = match result {
         Ok(Outcome { yes: true, object }) => (object, 0),
@@ -136,11 +145,14 @@ fn read_input(path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn help_has_its_french() {
         let lacking = sceau_locale::help::untranslated(&Cli::command());
         assert!(lacking.is_empty(), "{lacking:#?}");
+        // The reference of codes beneath each command is compared with programs' output: English (docs/decisions.md).
+        let bare = Cli::command().mut_subcommands(|command| command.after_help(""));
+        let left = sceau_locale::help::left_in_english(bare);
+        assert!(left.is_empty(), "{left:#?}");
     }
 }

@@ -1,5 +1,6 @@
-//! Completions and man pages, from the command lines themselves: for packages, by `sceau manual FOLDER`, `sceau-agent --manual FOLDER` and
-//! `sceau-desktop --manual FOLDER`. English pages, and French ones by the same words as `--help`.
+//! Completions and man pages, from the command lines themselves: for packages, by `sceau manual FOLDER` (so also `sceau-server`, `sceau-witness` and
+//! `sceau-verify`) and `sceau-agent --manual FOLDER` (so also `sceau-desktop` and `sceau-bridge`). English pages, and French ones by the same words as
+//! `--help`.
 
 use std::fs;
 use std::io;
@@ -8,7 +9,8 @@ use std::process::ExitCode;
 
 use clap::Command;
 use clap_complete::Shell;
-use sceau_locale::{Language, help};
+
+use crate::{Language, help};
 
 /// Writes them, and says what went wrong.
 #[must_use]
@@ -54,20 +56,65 @@ fn pages(command: Command, folder: &Path) -> io::Result<()> {
 
 /// A page's headings in French.
 fn headings(page: &str) -> String {
-    let mut text = page.to_owned();
+    let mut lines = Vec::new();
+    let mut value = false;
+    for line in page.lines() {
+        lines.push(if value {
+            of_value(line)
+        } else {
+            line.to_owned()
+        });
+        value = line == ".IP \\(bu 2";
+    }
+    lines.push(String::new());
+    let mut text = lines.join("\n");
     for (english, french) in [
         (".SH NAME", ".SH NOM"),
         (".SH SUBCOMMANDS", ".SH SOUS\\-COMMANDES"),
         (".SH EXTRA", ".SH EXEMPLES"),
+        ("[default: ", "[défaut\u{a0}: "),
+        ("[possible values: ", "[valeurs\u{a0}: "),
+        (
+            "\\fIPossible values:\\fR",
+            "\\fIValeurs possibles\u{a0}:\\fR",
+        ),
+        (
+            "Print help (see a summary with \\*(Aq\\-h\\*(Aq)",
+            "Montrer cette aide (résumé\u{a0}: «\u{a0}\\-h\u{a0}»)",
+        ),
+        (
+            "Print help (see more with \\*(Aq\\-\\-help\\*(Aq)",
+            "Montrer cette aide (en entier\u{a0}: «\u{a0}\\-\\-help\u{a0}»)",
+        ),
+        ("\nPrint help\n", "\nMontrer cette aide\n"),
+        ("\nPrint version\n", "\nMontrer la version\n"),
     ] {
         text = text.replace(english, french);
     }
     text
 }
 
+/// A value that an argument may have, with its help in French.
+fn of_value(line: &str) -> String {
+    let Some((name, help)) = line.split_once(": ") else {
+        return line.to_owned();
+    };
+    let plain = help.replace("\\-", "-").replace("\\*(Aq", "'");
+    match help::sentence(&plain, Language::Fr) {
+        Some(french) => format!("{name}\u{a0}: {}", french.replace('-', "\\-")),
+        None => line.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Clone, clap::ValueEnum)]
+    enum Paper {
+        /// National identity card
+        Identity,
+    }
 
     #[test]
     fn pages_and_completions_are_written_the_same_each_time() {
@@ -75,6 +122,13 @@ mod tests {
             Command::new("sceau")
                 .about("Seals privileged actions with a physical key")
                 .after_help("Example:\n  sceau status")
+                .arg(
+                    clap::Arg::new("document")
+                        .long("document")
+                        .help("Why")
+                        .value_parser(clap::value_parser!(Paper))
+                        .default_value("identity"),
+                )
                 .subcommand(Command::new("status").about("Sign out"))
         };
         let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -100,5 +154,14 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("Scelle"), "{page}");
+        assert!(page.contains("Montrer cette aide"), "{page}");
+        for words in ["Print", "Possible", "[default", "National"] {
+            assert!(!page.contains(words), "{words}: {page}");
+        }
+        assert!(
+            page.contains("identity\u{a0}: Carte nationale d’identité"),
+            "{page}"
+        );
+        assert!(page.contains("[défaut\u{a0}: identity]"), "{page}");
     }
 }
