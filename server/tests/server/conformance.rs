@@ -50,7 +50,11 @@ async fn postgres_keeps_every_promise() {
         let said = postgres.statements();
         let silent: Vec<_> = crate::asked::statements()
             .into_iter()
-            .filter(|(file, _)| !OPEN.contains(&file.as_str()))
+            .filter(|(_, pieces)| {
+                !UNSAID
+                    .iter()
+                    .any(|(begins, _)| pieces.concat().starts_with(begins))
+            })
             .filter(|(_, pieces)| {
                 !said
                     .iter()
@@ -61,20 +65,16 @@ async fn postgres_keeps_every_promise() {
     }
 }
 
-/// Files of the store with statements that the suite does not run yet.
-const OPEN: [&str; 12] = [
-    "action.rs",
-    "checkpoint.rs",
-    "console.rs",
-    "identity.rs",
-    "judgement.rs",
-    "key.rs",
-    "log.rs",
-    "metadata.rs",
-    "person.rs",
-    "session.rs",
-    "signal.rs",
-    "signing_key.rs",
+/// What the suite does not say to PostgreSQL, by how it begins, and why.
+const UNSAID: [(&str, &str); 2] = [
+    (
+        "INSERT INTO metadata_list",
+        "a list is believed only with the signature of whoever makes them",
+    ),
+    (
+        "SELECT id FROM enrolled_key WHERE state IN ('live', 'waiting') ORDER BY id",
+        "asked while a list comes into force",
+    ),
 ];
 
 async fn all(stores: &mut Stores) {

@@ -19,7 +19,11 @@ async fn sealed(desk: &Desk, by: &Owner, kind: &str, params: Value) {
         requester: by.id.clone(),
         target: Target {
             kind: "person".to_owned(),
-            id: params["person"].as_str().unwrap_or("x").to_owned(),
+            id: params["person"]
+                .as_str()
+                .or(params["person"]["id"].as_str())
+                .unwrap_or("x")
+                .to_owned(),
             display: "somebody".to_owned(),
         },
         params: params.as_object().unwrap().clone(),
@@ -204,6 +208,10 @@ pub(crate) async fn what_is_erased_is_nowhere(place: Place) {
             .text
     };
     assert_eq!(text().await, Some(word));
+    let dora = json!({"id": "dora", "display": "Dora", "roles": ["manager"], "organisation": "13002526500013"});
+    sealed(&desk, &alice, "key.enroll", json!({ "person": dora })).await;
+    let organisation = desk.organisation(&"dora".parse().unwrap()).await;
+    assert_eq!(organisation, Ok(Some("13002526500013".to_owned())));
     sealed(&desk, &alice, "person.suspend", json!({"person": "carl"})).await;
     sealed(&desk, &alice, "person.erase", json!({"person": "carl"})).await;
     assert_eq!(known().await, (0, None));
