@@ -63,10 +63,21 @@ pub(super) fn waiting(headers: &HeaderMap, found: &Authorization, state: &str) -
     if state != "used" {
         body.push_str(&format!(
             "\n<p><a id=\"next\" href=\"{own}/continue\">{}</a></p>",
-            say(language, "oauth-back"),
+            say(
+                language,
+                if state == "pending" {
+                    "oauth-go-on"
+                } else {
+                    "oauth-back"
+                }
+            ),
         ));
     }
-    html(StatusCode::OK, language, "oauth-title", &body)
+    let title = match state {
+        "used" => "oauth-used-title",
+        _ => "oauth-title",
+    };
+    html(StatusCode::OK, language, title, &body)
 }
 
 /// The browser brought nothing that a service of ours had pushed for it, now.

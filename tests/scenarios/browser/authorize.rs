@@ -61,7 +61,7 @@ impl Story {
 
         // Gone back to, the page leads nowhere any more.
         browser.go("user", &page)?;
-        browser.reads("user", "Cette demande a déjà servi.")?;
+        browser.reads("user", "Demande déjà utilisée")?;
         browser.judge_both("user", "oauth-used")?;
         browser.go(
             "user",
