@@ -65,6 +65,16 @@ pub struct Claims {
     pub amr: Vec<String>,
     /// Who approved, with which key, when.
     pub approvals: Vec<Approval>,
+    /// The key that whoever uses the permit has to show (RFC 9449 §6); absent when it is nobody's in particular. Not checked here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+}
+
+/// A key, by its name (RFC 7800).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmation {
+    /// SHA-256 thumbprint of the public key (RFC 7638), base64url.
+    pub jkt: String,
 }
 
 /// One approval that a permit rests on.
@@ -413,6 +423,7 @@ mod tests {
                 key_id: "k1".into(),
                 at: ISSUED,
             }],
+            cnf: None,
         }
     }
 

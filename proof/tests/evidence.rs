@@ -551,6 +551,7 @@ fn issue_permit(action: &Action) -> PermitRecord {
         acr: "eidas3".into(),
         amr: vec!["pop".into(), "hwk".into(), "pin".into(), "mfa".into()],
         approvals: vec![],
+        cnf: None,
     };
     let jws = permit::sign(&key, &claims, &SystemRandom::new()).unwrap();
     PermitRecord {

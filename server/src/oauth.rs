@@ -3,7 +3,7 @@
 //!
 //! RFC 8414 (metadata), RFC 7523 (`private_key_jwt`), RFC 6749 §4.4 (client credentials, for the API), RFC 9126 and RFC 9396 (the action is pushed, as
 //! `authorization_details` of type `sceau_action`), RFC 7636 and RFC 9207 (back by redirect), CIBA Core (poll mode, without an id_token: the permit says
-//! who), RFC 7662 (introspection), RFC 9470 (`acr_values`). The access token is the permit itself.
+//! who), RFC 7662 (introspection), RFC 9470 (`acr_values`), RFC 9449 (a permit for one key, `dpop`). The access token is the permit itself.
 //!
 //! The action is written down when it is *pushed*, not when the browser comes: nothing that a browser carries can change it, a refusal by policy is told
 //! to the service alone, and the agent asks at once. Here: what is shared, and the description. Who calls is `client`, what they ask is `request`, what
@@ -11,6 +11,7 @@
 
 mod authorize;
 pub mod client;
+mod dpop;
 mod page;
 mod request;
 mod token;
@@ -265,6 +266,36 @@ impl OAuth {
     }
 }
 
+impl OAuth {
+    /// The key that a service shows beside its own at this endpoint (RFC 9449), by its thumbprint; its proof's one use is taken here.
+    async fn bound(
+        &self,
+        client: &Client,
+        headers: &HeaderMap,
+        endpoint: &str,
+    ) -> Result<Option<String>, Refusal> {
+        let address = format!("{}{PATH}{endpoint}", self.issuer());
+        let now = self.desk().now();
+        let refused = || Refusal::of("invalid_dpop_proof");
+        let shown = dpop::read(headers, "POST", &address, now).map_err(|reason| {
+            tracing::info!(%reason, client = %client.id(), "a proof of possession is not believed");
+            refused()
+        })?;
+        let Some(proven) = shown else {
+            return Ok(None);
+        };
+        let fresh = self
+            .desk()
+            .take_assertion(client.id(), &proven.once(), proven.until())
+            .await?;
+        if fresh {
+            Ok(Some(proven.thumbprint().to_owned()))
+        } else {
+            Err(refused())
+        }
+    }
+}
+
 /// Who calls and what they sent, at an endpoint for services.
 async fn called<'o>(
     oauth: &'o OAuth,
@@ -304,6 +335,7 @@ async fn metadata(State(oauth): State<OAuth>) -> Response {
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": dpop::ALGORITHMS.map(|(name, _)| name),
         "authorization_response_iss_parameter_supported": true,
         "authorization_details_types_supported": [DETAIL],
         "scopes_supported": [SCOPE],

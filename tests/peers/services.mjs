@@ -1,6 +1,7 @@
 // A service that speaks OAuth by a certified client that we did not write (openid-client), and verifies permits by the recipe of docs/services.md: one JSON
 // object per line in, one per line out. The first line that it prints is its public keys (two, of which the second is used after `rotate`).
-//   discover · credentials · begin {details} → {url} · finish {url} · backchannel {details, more} · poll · introspect {permit, consume}
+//   discover · credentials · begin {details, bound} → {url} (bound: for a key of its own, RFC 9449) · finish {url} · backchannel {details, more, bound}
+//   · poll · other (another key from now on) · introspect {permit, consume}
 //   · verify {permit} · resource {permit} (a client calls this service, which challenges by RFC 9470) · rotate (another key of its own)
 // The server is reached where the test runs it: TLS ends before it, as behind any reverse proxy.
 import { createServer } from "node:http";
@@ -9,6 +10,7 @@ import { createInterface } from "node:readline";
 
 const require = createRequire(`${process.env.SCEAU_PEERS}/node_modules/`);
 const client = await import(require.resolve("openid-client"));
+const { EmbeddedJWK, calculateJwkThumbprint, jwtVerify } = await import(require.resolve("jose"));
 const [issuer, id, redirect_uri, reached, recipe] = process.argv.slice(2);
 const { verify } = await import(recipe);
 const at = (url) => String(url).replace(issuer, reached);
@@ -23,6 +25,8 @@ for (const kid of ["first", "second"]) {
 console.log(JSON.stringify({ keys: keys.map(({ jwk }) => jwk) }));
 
 let config;
+let DPoP;
+const key = async () => { DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair()); };
 let expected;
 let waiting;
 const jwks = async () => (await fetch(`${reached}/jwks.json`)).json();
@@ -37,7 +41,9 @@ const rotate = () => discover({}, keys[1]);
 
 const credentials = async () => client.clientCredentialsGrant(config, { scope: "actions" });
 
-async function begin({ details }) {
+async function begin({ details, bound }) {
+  DPoP = undefined;
+  if (bound) await key();
   const pkceCodeVerifier = client.randomPKCECodeVerifier();
   expected = { pkceCodeVerifier, expectedState: client.randomState() };
   const url = await client.buildAuthorizationUrlWithPAR(config, {
@@ -47,13 +53,20 @@ async function begin({ details }) {
     code_challenge_method: "S256",
     acr_values: "eidas3",
     authorization_details: JSON.stringify(details),
-  });
+  }, { DPoP });
   return { url: url.href };
 }
 
-const finish = async ({ url }) => client.authorizationCodeGrant(config, new URL(url), expected);
+const finish = async ({ url }) => client.authorizationCodeGrant(config, new URL(url), expected, undefined, { DPoP });
 
-async function backchannel({ details, more }) {
+async function other() {
+  await key();
+  return {};
+}
+
+async function backchannel({ details, more, bound }) {
+  DPoP = undefined;
+  if (bound) await key();
   waiting = await client.initiateBackchannelAuthentication(config, {
     authorization_details: JSON.stringify(details),
     login_hint: details[0].requester,
@@ -62,19 +75,29 @@ async function backchannel({ details, more }) {
   return { interval: waiting.interval, expires_in: waiting.expires_in };
 }
 
-const poll = async () => client.pollBackchannelAuthenticationGrant(config, waiting);
+const poll = async () => client.pollBackchannelAuthenticationGrant(config, waiting, undefined, { DPoP });
 
 const introspect = async ({ permit, consume }) =>
   client.tokenIntrospection(config, permit, { consume: String(consume) });
 
 const verified = async ({ permit }) => verify(permit, await jwks(), issuer, id);
 
+// RFC 9449 §7.1: the permit is bound to a key, which is shown for this very request.
+async function possessed(scheme, token, cnf, request) {
+  const { payload, protectedHeader } = await jwtVerify(request.headers.dpop, EmbeddedJWK, { typ: "dpop+jwt", maxTokenAge: "1 minute" });
+  const ath = Buffer.from(await crypto.subtle.digest("SHA-256", Buffer.from(token))).toString("base64url");
+  const here = `http://${request.headers.host}${request.url}`;
+  const holds = scheme === "DPoP" && payload.htm === request.method && payload.htu === here && payload.ath === ath;
+  if (!holds || (await calculateJwkThumbprint(protectedHeader.jwk)) !== cnf.jkt) throw new Error("not its key");
+}
+
 // What a service of its own does in front of its clients.
-async function resource({ permit }) {
+async function resource({ permit, bound }) {
   const server = createServer(async (request, response) => {
-    const token = request.headers.authorization?.split(" ")[1];
+    const [scheme, token] = request.headers.authorization?.split(" ") ?? [];
     try {
-      verify(token, await jwks(), issuer, id);
+      const { cnf } = verify(token, await jwks(), issuer, id);
+      if (cnf) await possessed(scheme, token, cnf, request);
       response.end("done");
     } catch {
       const wanted = 'error="insufficient_user_authentication", acr_values="eidas3", max_age=60';
@@ -86,7 +109,7 @@ async function resource({ permit }) {
   const calling = new client.Configuration({ issuer }, "caller");
   client.allowInsecureRequests(calling);
   try {
-    const answer = await client.fetchProtectedResource(calling, permit, url, "DELETE");
+    const answer = await client.fetchProtectedResource(calling, permit, url, "DELETE", undefined, undefined, bound ? { DPoP } : undefined);
     return { status: answer.status };
   } catch (error) {
     return { status: error.status, challenge: error.cause?.[0]?.parameters };
@@ -95,7 +118,7 @@ async function resource({ permit }) {
   }
 }
 
-const known = { discover, rotate, credentials, begin, finish, backchannel, poll, introspect, verify: verified, resource };
+const known = { other, discover, rotate, credentials, begin, finish, backchannel, poll, introspect, verify: verified, resource };
 for await (const line of createInterface({ input: process.stdin })) {
   const asked = JSON.parse(line);
   const answer = await known[asked.op](asked).catch((error) => ({

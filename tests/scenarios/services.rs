@@ -239,6 +239,8 @@ fn a_service_gets_its_permits_by_oauth_alone() -> Result<()> {
     ensure!(replayed["error"] == "invalid_grant", "{replayed}");
     stage.logged(&["oauth.code-replayed"])?;
 
+    a_permit_may_be_for_one_key(&stage, &mut service)?;
+
     // Without a browser: it polls, and is told no, then yes.
     service.ask(&json!({"op": "backchannel", "details": details("Marie"), "more": {}}))?;
     let action = stage.house.awaited(&stage.people.manager)?;
@@ -295,5 +297,56 @@ fn a_service_gets_its_permits_by_oauth_alone() -> Result<()> {
         said.contains(&format!("line {line}: service portal: cannot read")),
         "{said}"
     );
+    Ok(())
+}
+
+/// RFC 9449, by openid-client: the permit names a key of the service's, and is of no use without it.
+fn a_permit_may_be_for_one_key(stage: &Stage, service: &mut Service) -> Result<()> {
+    let alice = &stage.people.manager;
+    let browser = Client::new(&format!("http://{API}"));
+    let sealed = |service: &mut Service, name: &str| -> Result<String> {
+        let begun =
+            service.ask(&json!({"op": "begin", "details": details(name), "bound": true}))?;
+        let url = begun["url"].as_str().with_context(|| begun.to_string())?;
+        let path = url
+            .strip_prefix(&format!("https://{RP_ID}"))
+            .context("ours")?;
+        let came = browser.get(path)?;
+        let page = came
+            .header("location")
+            .with_context(|| came.text.clone())?
+            .to_owned();
+        let (code, shown) = alice.approve(&stage.house.awaited(alice)?)?;
+        ensure!(code == 0, "{shown}");
+        let back = browser.get(&format!("{page}/continue"))?;
+        Ok(back
+            .header("location")
+            .with_context(|| back.text.clone())?
+            .to_owned())
+    };
+    let url = sealed(service, "Luc")?;
+    let granted = service.ask(&json!({"op": "finish", "url": url}))?;
+    ensure!(granted["token_type"] == "dpop", "{granted}");
+    let permit = granted["access_token"]
+        .as_str()
+        .context("a permit")?
+        .to_owned();
+    let said = service.ask(&json!({"op": "introspect", "permit": permit, "consume": false}))?;
+    ensure!(
+        said["token_type"] == "DPoP" && said["cnf"]["jkt"].is_string(),
+        "{said}"
+    );
+    let with = json!({"op": "resource", "permit": permit, "bound": true});
+    ensure!(service.ask(&with)?["status"] == 200, "with its key");
+    let bare = service.ask(&json!({"op": "resource", "permit": permit}))?;
+    ensure!(bare["status"] == 401, "stolen, and without the key: {bare}");
+    service.ask(&json!({"op": "other"}))?;
+    ensure!(service.ask(&with)?["status"] == 401, "with another key");
+
+    // What was pushed for for one key is not redeemed with another.
+    let url = sealed(service, "Lucie")?;
+    service.ask(&json!({"op": "other"}))?;
+    let refused = service.ask(&json!({"op": "finish", "url": url}))?;
+    ensure!(refused["error"] == "invalid_grant", "{refused}");
     Ok(())
 }

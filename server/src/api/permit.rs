@@ -52,10 +52,13 @@ pub(crate) fn introspected(claims: Option<Claims>) -> Value {
     let touched = claims
         .as_ref()
         .and_then(|claims| claims.approvals.iter().map(|approval| approval.at).max());
+    // RFC 9449 §6.2.
+    let is_bound = claims.as_ref().is_some_and(|claims| claims.cnf.is_some());
+    let kind = if is_bound { "DPoP" } else { "permit+jwt" };
     match claims.map(serde_json::to_value) {
         Some(Ok(Value::Object(mut answer))) => {
             answer.insert("active".to_owned(), Value::Bool(true));
-            answer.insert("token_type".to_owned(), Value::from("permit+jwt"));
+            answer.insert("token_type".to_owned(), Value::from(kind));
             if let Some(touched) = touched {
                 answer.insert("auth_time".to_owned(), touched.unix_timestamp().into());
             }

@@ -184,6 +184,16 @@ pub(super) async fn permit(
     shared: &Shared,
     record: &ActionRecord,
 ) -> Result<String, Fault> {
+    permit_for(tx, shared, record, None).await
+}
+
+/// The same, for whoever shows the key of this thumbprint (RFC 9449) where there is one.
+pub(super) async fn permit_for(
+    tx: &mut Tx<'_>,
+    shared: &Shared,
+    record: &ActionRecord,
+    bound: Option<&str>,
+) -> Result<String, Fault> {
     let issued_at = tx.now.replace_nanosecond(0).unwrap_or(tx.now);
     let pin = record
         .requirement
@@ -223,6 +233,9 @@ pub(super) async fn permit(
                 at: approval.at,
             })
             .collect(),
+        cnf: bound.map(|thumbprint| permit::Confirmation {
+            jkt: thumbprint.to_owned(),
+        }),
     };
     let jws = permit::sign(
         &shared.permit_key,

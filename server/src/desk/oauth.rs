@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
 use super::eligible::end;
-use super::execute::{permit, usable};
+use super::execute::{permit_for, usable};
 use super::open::{OpenAction, about};
 use super::sign_in::token_digest;
 use super::{Desk, DeskError, Shared};
@@ -199,10 +199,11 @@ impl Desk {
         .await
     }
 
-    /// Redeems a code for the permit, once, for the service that asked. A second showing ends the action.
+    /// Redeems a code for the permit, once, for the service that asked. A second showing ends the action. `bound`: the thumbprint of the key that the
+    /// permit is for, when one was shown.
     ///
     /// # Errors
-    /// `NotFound` (unknown, another service's, another address, wrong verifier, used, too late), `Unwitnessed`, `ClockWentBack`,
+    /// `NotFound` (unknown, another service's, another address, wrong verifier, another key than was pushed for, used, too late), `Unwitnessed`, `ClockWentBack`,
     /// `Unavailable`.
     pub async fn redeem_code(
         &self,
@@ -210,6 +211,7 @@ impl Desk {
         client: &ServiceId,
         redirect_uri: &str,
         verifier: &str,
+        bound: Option<&str>,
     ) -> Result<String, DeskError> {
         let code = token_digest(code);
         let mut connection = self.reader().await?;
@@ -222,15 +224,21 @@ impl Desk {
             client: client.clone(),
             redirect_uri: redirect_uri.to_owned(),
             challenge: base64url::encode(sha256(verifier.as_bytes())),
+            bound: bound.map(str::to_owned),
         })
         .await?
     }
 
-    /// A service asks for the answer to what it pushed.
+    /// A service asks for the answer to what it pushed. `bound`: as in [`Desk::redeem_code`].
     ///
     /// # Errors
     /// `Unwitnessed`, `ClockWentBack`, `Unavailable`.
-    pub async fn poll(&self, handle: &str, client: &ServiceId) -> Result<Polled, DeskError> {
+    pub async fn poll(
+        &self,
+        handle: &str,
+        client: &ServiceId,
+        bound: Option<&str>,
+    ) -> Result<Polled, DeskError> {
         let handle = token_digest(handle);
         let mut connection = self.reader().await?;
         let found = self.stored(oauth::by_handle(&mut connection, &handle).await)?;
@@ -240,6 +248,7 @@ impl Desk {
             shared: Arc::clone(&self.inner.shared),
             handle,
             client: client.clone(),
+            bound: bound.map(str::to_owned),
         })
         .await
     }
@@ -498,13 +507,14 @@ async fn grant(
     tx: &mut Tx<'_>,
     shared: &Shared,
     mut found: Authorization,
+    bound: Option<&str>,
 ) -> Result<Result<String, DeskError>, Fault> {
     let record = match usable(tx, shared, found.action, Some(&found.client)).await? {
         Ok((record, _)) => record,
         Err(error) => return Ok(Err(error)),
     };
     shared.witnessed(tx.connection, &record).await??;
-    let jws = permit(tx, shared, &record).await?;
+    let jws = permit_for(tx, shared, &record, bound).await?;
     found.state = AuthorizationState::Redeemed;
     oauth::update(tx.connection, &found, None).await?;
     said(tx, "oauth.redeemed", &found, None).await?;
@@ -517,6 +527,7 @@ struct RedeemCode {
     client: ServiceId,
     redirect_uri: String,
     challenge: String,
+    bound: Option<String>,
 }
 
 impl Command for RedeemCode {
@@ -535,12 +546,14 @@ impl Command for RedeemCode {
             end(tx, &self.shared, found.action, "code-replayed").await?;
             return Ok(Err(DeskError::NotFound));
         }
-        let meant = matches!(&found.way, Way::Redirect { redirect_uri, code_challenge, .. }
-            if *redirect_uri == self.redirect_uri && *code_challenge == self.challenge);
+        // RFC 9449 §10: a code that was pushed for for a key serves whoever shows that key.
+        let meant = matches!(&found.way, Way::Redirect { redirect_uri, code_challenge, bound, .. }
+            if *redirect_uri == self.redirect_uri && *code_challenge == self.challenge
+                && (bound.is_none() || *bound == self.bound));
         if !meant || tx.now >= found.until {
             return Ok(Err(DeskError::NotFound));
         }
-        match grant(tx, &self.shared, found).await {
+        match grant(tx, &self.shared, found, self.bound.as_deref()).await {
             // Settled otherwise since the code was made.
             Err(Fault::Refused(
                 DeskError::AlreadySettled(_) | DeskError::AlreadyUsed | DeskError::Expired,
@@ -555,6 +568,7 @@ struct Poll {
     shared: Arc<Shared>,
     handle: [u8; 32],
     client: ServiceId,
+    bound: Option<String>,
 }
 
 impl Command for Poll {
@@ -589,7 +603,8 @@ impl Command for Poll {
                 Ok(Polled::Expired)
             }
             Outcome::Pending => Ok(Polled::Pending),
-            Outcome::Approved => match grant(tx, &self.shared, found).await? {
+            Outcome::Approved => match grant(tx, &self.shared, found, self.bound.as_deref()).await?
+            {
                 Ok(jws) => Ok(Polled::Granted(jws)),
                 Err(DeskError::AlreadySettled(_)) => Ok(Polled::Denied("lapsed".to_owned())),
                 Err(error) => Err(error.into()),

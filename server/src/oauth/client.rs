@@ -60,7 +60,7 @@ impl Signature {
             .map(|(_, signature)| signature)
     }
 
-    fn algorithm(self) -> Algorithm {
+    pub(super) fn algorithm(self) -> Algorithm {
         match self {
             Self::ES256 => Algorithm::ES256,
             Self::ES384 => Algorithm::ES384,
@@ -169,9 +169,17 @@ impl Registration {
     }
 }
 
-struct ClientKey {
+/// A public key that fits an algorithm.
+pub(super) struct ClientKey {
     jwk: Jwk,
     key: DecodingKey,
+}
+
+impl ClientKey {
+    /// What verifies by it.
+    pub(super) fn verifier(&self) -> &DecodingKey {
+        &self.key
+    }
 }
 
 /// A service as it is known here.
@@ -269,7 +277,7 @@ fn file(id: &ServiceId, path: &Path) -> Result<Vec<Value>, RegistrationError> {
 }
 
 /// Reads a public key that fits one of the algorithms.
-fn key(value: Value, algorithms: &[Signature]) -> Result<ClientKey, &'static str> {
+pub(super) fn key(value: Value, algorithms: &[Signature]) -> Result<ClientKey, &'static str> {
     let secret = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
     if secret.iter().any(|member| value.get(member).is_some()) {
         return Err("is a secret: here stands the public half alone");

@@ -152,7 +152,8 @@ fn scope(form: &Form) -> Result<(), Refusal> {
     }
 }
 
-fn redirect(form: &Form, client: &Client) -> Result<Way, Refusal> {
+/// `shown`: the key that came with the request.
+fn redirect(form: &Form, client: &Client, shown: Option<String>) -> Result<Way, Refusal> {
     let refuse = |why: &'static str| Refusal::of("invalid_request").because(why);
     if form.one("request").is_some() || form.one("request_uri").is_some() {
         return Err(Refusal::of("request_not_supported"));
@@ -175,6 +176,20 @@ fn redirect(form: &Form, client: &Client) -> Result<Way, Refusal> {
         .filter(|_| form.one("code_challenge_method") == Some("S256"))
         .filter(|it| sceau_proof::base64url::decode(it).is_ok_and(|it| it.len() == 32))
         .ok_or(refuse("PKCE by S256 is needed"))?;
+    // RFC 9449 §10.1: by either way, and where both are there they are one.
+    let bound = match (form.one("dpop_jkt"), shown) {
+        (Some(named), Some(shown)) if named != shown => {
+            return Err(Refusal::of("invalid_dpop_proof"));
+        }
+        (Some(named), _) => {
+            let is_digest = sceau_proof::base64url::decode(named).is_ok_and(|it| it.len() == 32);
+            if !is_digest {
+                return Err(refuse("dpop_jkt is no thumbprint"));
+            }
+            Some(named.to_owned())
+        }
+        (None, shown) => shown,
+    };
     let state = form.one("state");
     if state.is_some_and(|state| state.len() > MAX_STATE) {
         return Err(refuse("state is too long"));
@@ -183,6 +198,7 @@ fn redirect(form: &Form, client: &Client) -> Result<Way, Refusal> {
         redirect_uri: uri.to_owned(),
         state: state.map(str::to_owned),
         code_challenge: challenge.to_owned(),
+        bound,
     })
 }
 
@@ -200,8 +216,9 @@ pub(super) async fn push(
 ) -> Result<Response, Refusal> {
     let (client, form) = called(&oauth, &peer, &headers, body).await?;
     scope(&form)?;
+    let shown = oauth.bound(client, &headers, "/par").await?;
     let asked = AskedByService {
-        way: redirect(&form, client)?,
+        way: redirect(&form, client, shown)?,
         levels: levels(&form)?,
         action: action(&form, client.id())?,
         patience: None,

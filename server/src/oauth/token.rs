@@ -19,10 +19,16 @@ pub(super) async fn token(
     body: Body,
 ) -> Result<Response, Refusal> {
     let (client, form) = called(&oauth, &peer, &headers, body).await?;
+    let bound = oauth.bound(client, &headers, "/token").await?;
+    let bound = bound.as_deref();
     match form.one("grant_type") {
+        // A service's own token is for our API, which takes bearers.
+        Some("client_credentials") if bound.is_some() => {
+            Err(Refusal::of("invalid_request").because("only permits are bound to a key"))
+        }
         Some("client_credentials") => credentials(&oauth, client, &form).await,
-        Some("authorization_code") => code(&oauth, client, &form).await,
-        Some(CIBA) => poll(&oauth, client, &form).await,
+        Some("authorization_code") => code(&oauth, client, &form, bound).await,
+        Some(CIBA) => poll(&oauth, client, &form, bound).await,
         Some(_) => Err(Refusal::of("unsupported_grant_type")),
         None => Err(Refusal::of("invalid_request").because("grant_type")),
     }
@@ -48,7 +54,12 @@ async fn credentials(oauth: &OAuth, client: &Client, form: &Form) -> Result<Resp
     ))
 }
 
-async fn code(oauth: &OAuth, client: &Client, form: &Form) -> Result<Response, Refusal> {
+async fn code(
+    oauth: &OAuth,
+    client: &Client,
+    form: &Form,
+    bound: Option<&str>,
+) -> Result<Response, Refusal> {
     if form.one("authorization_details").is_some() {
         // RFC 9396 §6: what persons have sealed is what is granted, neither more nor less.
         return Err(Refusal::of("invalid_authorization_details")
@@ -66,17 +77,22 @@ async fn code(oauth: &OAuth, client: &Client, form: &Form) -> Result<Response, R
     }
     let permit = oauth
         .desk()
-        .redeem_code(code, client.id(), redirect_uri, verifier)
+        .redeem_code(code, client.id(), redirect_uri, verifier, bound)
         .await?;
     granted(oauth, client, &permit)
 }
 
 /// CIBA Core §11.
-async fn poll(oauth: &OAuth, client: &Client, form: &Form) -> Result<Response, Refusal> {
+async fn poll(
+    oauth: &OAuth,
+    client: &Client,
+    form: &Form,
+    bound: Option<&str>,
+) -> Result<Response, Refusal> {
     let handle = form
         .one("auth_req_id")
         .ok_or(Refusal::of("invalid_request").because("auth_req_id"))?;
-    match oauth.desk().poll(handle, client.id()).await? {
+    match oauth.desk().poll(handle, client.id(), bound).await? {
         Polled::Granted(permit) => granted(oauth, client, &permit),
         Polled::Pending => Err(Refusal::of("authorization_pending")),
         Polled::SlowDown => Err(Refusal::of("slow_down")),
@@ -105,7 +121,7 @@ fn granted(oauth: &OAuth, client: &Client, permit: &str) -> Result<Response, Ref
         StatusCode::OK,
         &json!({
             "access_token": permit,
-            "token_type": "Bearer",
+            "token_type": if claims.cnf.is_some() { "DPoP" } else { "Bearer" },
             "expires_in": (claims.exp - now).whole_seconds(),
             "authorization_details": details,
             "acr": claims.acr,

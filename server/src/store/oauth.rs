@@ -21,6 +21,9 @@ pub enum Way {
         state: Option<String>,
         /// PKCE, S256.
         code_challenge: String,
+        /// The key that the code is for (RFC 9449 §10): its thumbprint.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound: Option<String>,
     },
     /// The service asks for it (CIBA, poll mode).
     Backchannel,

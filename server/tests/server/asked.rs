@@ -60,6 +60,7 @@ pub(crate) async fn what_a_service_asks_for_is_answered_once(place: Place) {
         redirect_uri: BACK.to_owned(),
         state: Some("s".to_owned()),
         code_challenge: base64url::encode(sha256(VERIFIER.as_bytes())),
+        bound: None,
     };
     let Pushed::Open { handle, record, .. } =
         push(&one, &alice, "account.create", redirect(), Vec::new())
@@ -96,7 +97,7 @@ pub(crate) async fn what_a_service_asks_for_is_answered_once(place: Place) {
     };
     assert_eq!(back("browser").await.err(), Some(DeskError::AlreadyUsed));
     let redeem = async |desk: &Desk, client: &ServiceId, uri: &str, verifier: &str| {
-        desk.redeem_code(&code, client, uri, verifier).await
+        desk.redeem_code(&code, client, uri, verifier, None).await
     };
     for (client, uri, verifier) in [
         (&other, BACK, VERIFIER),
@@ -130,16 +131,16 @@ pub(crate) async fn what_a_service_asks_for_is_answered_once(place: Place) {
     else {
         panic!("denied")
     };
-    assert_eq!(two.poll(&handle, &portal).await, Ok(Polled::Pending));
-    assert_eq!(one.poll(&handle, &portal).await, Ok(Polled::SlowDown));
-    assert_eq!(one.poll(&handle, &other).await, Ok(Polled::Unknown));
+    assert_eq!(two.poll(&handle, &portal, None).await, Ok(Polled::Pending));
+    assert_eq!(one.poll(&handle, &portal, None).await, Ok(Polled::SlowDown));
+    assert_eq!(one.poll(&handle, &other, None).await, Ok(Polled::Unknown));
     alice.approve(&two, &record).await.unwrap();
     place.clock.shift(Duration::seconds(11));
     assert!(matches!(
-        two.poll(&handle, &portal).await,
+        two.poll(&handle, &portal, None).await,
         Ok(Polled::Granted(_))
     ));
-    assert_eq!(one.poll(&handle, &portal).await, Ok(Polled::Unknown));
+    assert_eq!(one.poll(&handle, &portal, None).await, Ok(Polled::Unknown));
 
     // What can never reach the level that is asked for leaves nothing behind.
     let size = log(&one).await.len();

@@ -899,6 +899,7 @@ async fn sessions(place: &mut Place) -> Saboteur {
         code_challenge: sceau_proof::base64url::encode(sceau_proof::log::entry::sha256(
             verifier.as_bytes(),
         )),
+        bound: None,
     };
     let (handle, record) = pushed(&mut it, &redirect).await;
     let begun = it
@@ -915,12 +916,12 @@ async fn sessions(place: &mut Place) -> Saboteur {
     let Returned::Code(_, code) = returned else {
         panic!("{returned:?}")
     };
-    let redeem = async || desk.redeem_code(&code, &portal, back, verifier).await;
+    let redeem = async || desk.redeem_code(&code, &portal, back, verifier, None).await;
     it.step("code redeemed", redeem).await;
     let again = it.step_of(1, "code redeemed again", redeem).await;
     assert!(again.is_err(), "a code serves once");
     let (handle, record) = pushed(&mut it, &Way::Backchannel).await;
-    let poll = async || desk.poll(&handle, &portal).await;
+    let poll = async || desk.poll(&handle, &portal, None).await;
     assert_eq!(it.step("polled", poll).await, Polled::Pending);
     assert_eq!(it.step("polled too fast", poll).await, Polled::SlowDown);
     alice.approve(&desk, &record).await.unwrap();
