@@ -63,6 +63,10 @@ pub enum Failure {
     LogBreach(BreachKind),
     /// A file of the agent's own; the system's reason.
     File(String),
+    /// The authenticator holds a key that is somebody's: it is not erased.
+    Somebodys,
+    /// Whether the authenticator holds a key that is somebody's cannot be told: too many of its model are enrolled.
+    TooManyToTell,
 }
 
 impl From<Unfit> for Failure {

@@ -466,8 +466,16 @@ impl Journal {
     /// Who was handed the key with this serial number.
     #[must_use]
     pub fn holder(&self, serial: &str) -> Option<&str> {
+        self.handed(serial).map(|(name, _)| name)
+    }
+
+    /// The key with this serial number that was handed out, and its task's name.
+    #[must_use]
+    pub fn handed(&self, serial: &str) -> Option<(&str, &Handed)> {
         self.saved.tasks.iter().find_map(|(name, step)| match step {
-            Step::Done(handed) if handed.serial.as_deref() == Some(serial) => Some(name.as_str()),
+            Step::Done(handed) if handed.serial.as_deref() == Some(serial) => {
+                Some((name.as_str(), handed))
+            }
             _ => None,
         })
     }

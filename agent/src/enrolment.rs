@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use sceau_ctap::{Keepalive, Pin, config};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::agent::{Agent, Failure};
 use crate::approval::with_pin;
@@ -408,11 +408,85 @@ pub(crate) async fn with_own_pin(
     Ok((authenticator, set))
 }
 
-/// Erases an authenticator for good: every credential on it, for every service, and its PIN. `named` is what the person typed: the authenticator's
-/// serial number, or its name where it tells none.
+/// An authenticator that a help desk has in hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Looked {
+    /// What it is called: its serial number, or its name where it tells none.
+    pub name: String,
+    /// Somebody has set its PIN: it is not new.
+    pub pin_set: bool,
+    /// It holds a key that is somebody's, and not revoked.
+    pub somebodys: bool,
+    /// That is whoever is signed in here.
+    pub own: bool,
+}
+
+/// Looks at the authenticator that is there; waits for one to be put in. Nobody is asked for anything.
 ///
 /// # Errors
-/// [`Failure::Misuse`] when nothing, or something else, is of that name; [`Failure::Authenticator`], as when it was not put in just before.
+/// [`Failure`].
+pub async fn look(agent: &Agent, prompt: &mut impl Prompt) -> Result<Looked, Failure> {
+    let _turn = agent.turn(prompt).await;
+    let authenticator = one_authenticator(agent, prompt).await;
+    let held = match is_somebodys(agent, &authenticator).await {
+        // Whoever only enrols it is told by the authenticator, should it hold one of those that the server names then.
+        Err(Failure::TooManyToTell) => None,
+        other => other?,
+    };
+    let own = |held: &Vec<u8>| {
+        let keys = agent.keys();
+        keys.iter()
+            .any(|key| key.credential().as_ref() == Some(held))
+    };
+    Ok(Looked {
+        name: serial(agent, authenticator.id).unwrap_or_else(|| authenticator.name.clone()),
+        pin_set: authenticator.info.options.client_pin == Some(true),
+        own: held.as_ref().is_some_and(own),
+        somebodys: held.is_some(),
+    })
+}
+
+/// Credentials of one model that are somebody's, as the server names them.
+#[derive(Deserialize)]
+struct Named {
+    credentials: Vec<String>,
+    whole: bool,
+}
+
+/// The credential of the server's, not revoked, that an authenticator holds, whoever's: it is asked for each of its model, in silence.
+///
+/// # Errors
+/// [`Failure::TooManyToTell`]; [`Failure::Authenticator`]; [`Failure::Server`], as for whoever is neither operator nor administrator.
+async fn is_somebodys(agent: &Agent, authenticator: &Ready) -> Result<Option<Vec<u8>>, Failure> {
+    let path = format!("/v1/keys?aaguid={}", authenticator.info.aaguid);
+    let token = agent.token()?;
+    let named: Named = agent
+        .server
+        .get(&path, Some(&token), Duration::ZERO)
+        .await?;
+    let credentials = named
+        .credentials
+        .iter()
+        .map(|id| decoded(id))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !credentials.is_empty() {
+        let rp_id = agent.config.rp_id.as_str();
+        if let Some(held) = authenticator.locate(rp_id, credentials).await? {
+            return Ok(Some(held));
+        }
+    }
+    match named.whole {
+        true => Ok(None),
+        false => Err(Failure::TooManyToTell),
+    }
+}
+
+/// Erases an authenticator for good: every credential on it, for every service, and its PIN. `named` is what the person typed: the authenticator's
+/// serial number, or its name where it tells none. One that holds a key which is somebody's, and not revoked, is not erased.
+///
+/// # Errors
+/// [`Failure::Misuse`] when something else is of that name; [`Failure::Somebodys`], [`Failure::TooManyToTell`]; [`Failure::Authenticator`], as when it
+/// was not put in just before.
 pub async fn danger_reset(
     agent: &Agent,
     prompt: &mut impl Prompt,
@@ -423,6 +497,10 @@ pub async fn danger_reset(
     let own = serial(agent, authenticator.id).unwrap_or_else(|| authenticator.name.clone());
     if own != named {
         return Err(Failure::Misuse("the key that is there has another name"));
+    }
+    // Looked at after it was put back: nothing says that it is the one which was there before.
+    if is_somebodys(agent, &authenticator).await?.is_some() {
+        return Err(Failure::Somebodys);
     }
     let name = authenticator.name.clone();
     let mut told = |keepalive| {

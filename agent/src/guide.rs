@@ -465,60 +465,21 @@ impl<'w, 'd, D: Daemon> Guide<'w, 'd, D> {
             self.wizard
                 .say(&format!("{} ", language.text("desk-path-put-blocked")))?;
             self.wizard.line()?;
-            let ended = self.wizard.daemon.ask(json!({ "op": "keys" }))?;
-            let there = self.wizard.answer(ended)?.unwrap_or_default();
-            let ready: Vec<&Value> = there["keys"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter(|key| key["state"] == "ready" && key["kind"] != "piv")
-                .collect();
-            let [key] = ready[..] else {
+            let ended = self.wizard.daemon.ask(json!({ "op": "look" }))?;
+            let looked = self.wizard.answer(ended)?.unwrap_or_default();
+            // The one that was just revoked is nobody's any more.
+            if looked["somebodys"] == true {
                 self.wizard
-                    .say(&format!("{}\n", language.text("desk-path-one-key")))?;
-                continue;
-            };
-            if !key["enrolled"].is_null() {
-                self.wizard
-                    .say(&format!("{}\n", language.text("desk-path-your-own")))?;
-                continue;
-            }
-            let word = key["serial"].as_str().or(key["reader"].as_str());
-            let word = word.unwrap_or_default().to_owned();
-            if self.erased(&word)? {
+                    .say(&format!("{}\n", language.text("reason-somebodys")))?;
+            } else if let Some(name) = looked["name"].as_str()
+                && self.wizard.erased(name)?
+            {
                 return Ok(());
             }
             if !self.yes(&format!("{} ", language.text("desk-path-ask-retry")))? {
                 return Ok(());
             }
         }
-    }
-
-    fn erased(&mut self, word: &str) -> Result<bool, WizardError> {
-        let language = self.wizard.language;
-        self.wizard.say(&format!(
-            "! {}\n{} {}{} ",
-            language.text("desk-path-danger"),
-            language.text("desk-path-type-name"),
-            language.quoted(&one_line(word, 120)),
-            language.colon()
-        ))?;
-        if self.wizard.line()?.trim() != word {
-            self.wizard
-                .say(&format!("{}\n", language.text("desk-path-not-erased")))?;
-            return Ok(false);
-        }
-        self.wizard
-            .say(&format!("{} ", language.text("desk-path-replug")))?;
-        self.wizard.line()?;
-        let request = json!({ "op": "danger-reset", "named": word });
-        let ended = self.wizard.daemon.ask(request)?;
-        let erased = self.wizard.answer(ended)?.is_some();
-        if erased {
-            self.wizard
-                .say(&format!("{}\n", language.text("desk-path-empty")))?;
-        }
-        Ok(erased)
     }
 
     fn task(

@@ -12,11 +12,9 @@ use crate::approval::Outcome;
 use crate::lineage;
 use crate::locale::Language;
 use crate::own;
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, Secret};
+use crate::server::ServerError;
 use crate::text;
-
-/// How long one look waits for others to seal.
-const WAIT: Duration = Duration::from_secs(10);
 
 /// Asks to enrol a key for `person` (docs/api.md), and has the operator seal it.
 ///
@@ -102,7 +100,21 @@ impl Why {
     }
 }
 
-/// Where such an action stands: `{"state","invitation"?}`. The server shows the invitation once, to its requester alone.
+/// Whether an invitation has made its key.
+///
+/// # Errors
+/// [`Failure`].
+pub async fn is_used(agent: &Agent, invitation: &Secret) -> Result<bool, Failure> {
+    let body = json!({ "invitation": invitation.expose() });
+    let opened: Result<Value, _> = agent.server.post("/v1/enrolments/open", None, &body).await;
+    match opened {
+        Ok(_) => Ok(false),
+        Err(ServerError::Refused { code, .. }) if code == "already-settled" => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where such an action stands now: `{"state","invitation"?}`; of twenty that await others, nobody waits for one after the other. The server shows the invitation once, to its requester alone.
 ///
 /// # Errors
 /// [`Failure`].
@@ -110,8 +122,12 @@ pub async fn invited(agent: &Agent, action: Uuid) -> Result<Value, Failure> {
     if let Some(invitation) = agent.take_invitation(action) {
         return Ok(json!({ "state": "executed", "invitation": invitation.expose() }));
     }
-    let path = format!("/v1/actions/{action}?wait={}", WAIT.as_secs());
-    let found: Value = agent.server.get(&path, Some(&agent.token()?), WAIT).await?;
+    let path = format!("/v1/actions/{action}");
+    let token = agent.token()?;
+    let found: Value = agent
+        .server
+        .get(&path, Some(&token), Duration::ZERO)
+        .await?;
     Ok(json!({
         "state": found["state"],
         "invitation": found["result"]["invitation"],

@@ -99,6 +99,13 @@ enum Op {
         /// Why.
         reason: handout::Why,
     },
+    /// Whether an invitation has made its key.
+    IsUsed {
+        /// The secret.
+        invitation: Secret,
+    },
+    /// Look at the authenticator that is there: is it new, is it somebody's?
+    Look,
     /// Erase the authenticator that is there.
     DangerReset {
         /// Its serial number, or its name where it tells none, as the person typed it.
@@ -493,6 +500,11 @@ async fn perform(
             let (id, outcome) = asked.await?;
             Ok(outcome_json(id, &outcome))
         }
+        Op::IsUsed { invitation } => {
+            let used = handout::is_used(agent, &invitation).await?;
+            Ok(json!({ "used": used }))
+        }
+        Op::Look => Ok(json!(enrolment::look(agent, prompt).await?)),
         Op::DangerReset { named } => {
             enrolment::danger_reset(agent, prompt, &named).await?;
             Ok(json!({ "erased": true }))

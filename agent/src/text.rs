@@ -104,6 +104,8 @@ pub fn code(failure: &Failure) -> &'static str {
         },
         Failure::LogBreach(_) => "log-breach",
         Failure::File(_) => "file",
+        Failure::Somebodys => "somebodys",
+        Failure::TooManyToTell => "too-many-to-tell",
     }
 }
 
@@ -210,6 +212,8 @@ pub fn message(failure: &Failure, language: Language) -> String {
         }
         Failure::LogBreach(kind) => breach_message(*kind, language).into_owned(),
         Failure::File(why) => one_line(why, 300),
+        Failure::Somebodys => say("reason-somebodys"),
+        Failure::TooManyToTell => say("reason-too-many-to-tell"),
     }
 }
 

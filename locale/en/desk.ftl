@@ -43,6 +43,7 @@ desk-step-in = The person takes the seat and puts theirs in.
 desk-step-pin = They choose the PIN alone: look away.
 desk-enrol = Enrol the person’s key
 desk-to-receipt = Receipt to print and have signed
+desk-one-of-two = This person’s roles want two keys, main and spare: they can sign in for the first time once both are enrolled.
 desk-another = Hand out another key
 
 ## The receipt
@@ -80,8 +81,6 @@ desk-path-others-too = Others have to seal it still: run the same command again 
 desk-path-nothing-done = Nothing was done.
 desk-path-ask-reset = Reset this very key, to hand it out again (n: another key)? [y/n]
 desk-path-put-blocked = Take your key out, put the blocked key in, then Enter:
-desk-path-one-key = One key, and only one, is needed.
-desk-path-your-own = This one is yours: it is not erased.
 desk-path-ask-retry = Try again? [y/n]
 desk-path-danger = EVERYTHING on this key, for every service, and its PIN will be lost for good.
 desk-path-type-name = To erase everything, type

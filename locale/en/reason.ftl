@@ -57,3 +57,5 @@ reason-authenticator-silent = The key does not answer. Take it out, put it back 
 reason-authenticator-failed = The key failed: take it out, put it back and try again
 reason-reader-failed = The reader failed: plug it in again and try again
 reason-no-thread = The system is out of resources. Close some programs and try again.
+reason-somebodys = This key is somebody’s, and counts: it is not erased. Put it aside and find its person.
+reason-too-many-to-tell = So many keys of this model are enrolled that nobody can tell whether this one is somebody’s: it is not erased here. Take a new one.

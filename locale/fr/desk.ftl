@@ -43,6 +43,7 @@ desk-step-in = La personne prend place et met la sienne.
 desk-step-pin = Elle choisit son code PIN seule : tournez-vous.
 desk-enrol = Enrôler la clé de la personne
 desk-to-receipt = Reçu à imprimer et à faire signer
+desk-one-of-two = Les rôles de cette personne demandent deux clés, principale et de secours : sa première connexion ne sera possible qu’une fois les deux enrôlées.
 desk-another = Remettre une autre clé
 
 ## Le reçu
@@ -80,8 +81,6 @@ desk-path-others-too = D’autres personnes doivent encore sceller : relancez l
 desk-path-nothing-done = Rien n’a été fait.
 desk-path-ask-reset = Remettre cette même clé à zéro pour la remettre à la personne (n : une autre clé) ? [o/n]
 desk-path-put-blocked = Retirez votre clé, mettez la clé bloquée, puis Entrée :
-desk-path-one-key = Il faut une clé, et une seule.
-desk-path-your-own = C’est la vôtre : elle n’est pas effacée.
 desk-path-ask-retry = Réessayer ? [o/n]
 desk-path-danger = TOUT ce que cette clé contient, pour tous les services, et son code PIN seront perdus pour toujours.
 desk-path-type-name = Pour tout effacer, tapez

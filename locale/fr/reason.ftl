@@ -57,3 +57,5 @@ reason-authenticator-silent = La clé ne répond pas. Débranchez-la, rebranchez
 reason-authenticator-failed = La clé a échoué : débranchez-la, rebranchez-la et recommencez
 reason-reader-failed = Le lecteur a échoué : rebranchez-le et recommencez
 reason-no-thread = Le système est à court de ressources. Fermez des programmes et recommencez.
+reason-somebodys = Cette clé est à quelqu’un, et vaut : elle n’est pas effacée. Mettez-la de côté et retrouvez la personne.
+reason-too-many-to-tell = Tant de clés de ce modèle sont enrôlées qu’on ne peut dire si celle-ci est à quelqu’un : elle n’est pas effacée ici. Prenez-en une neuve.

@@ -127,6 +127,7 @@ impl Api {
             .route("/v1/presence/delays", post(presence::delay))
             .route("/v1/presence/inabilities", post(presence::disclaim))
             .route("/v1/keys/{id}/review", get(key::review))
+            .route("/v1/keys", get(key::of_model))
             .route("/v1/persons/{id}/keys", get(key::of_person))
             .route("/v1/persons/{id}/lineage", get(lineage::show))
             .route("/v1/actions/{id}/begotten", post(lineage::report))
@@ -200,6 +201,7 @@ impl FromRef<Api> for Desk {
         presence::delay,
         presence::disclaim,
         key::review,
+        key::of_model,
         key::of_person,
         lineage::show,
         lineage::report,

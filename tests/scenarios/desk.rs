@@ -3,7 +3,9 @@
 //!
 //! `SCEAU_BATCH=20` hands out twenty; a few are enough for the rest.
 
+mod older;
 mod privileged;
+mod used;
 
 use std::{collections::BTreeMap, env, fs, time::Duration};
 
@@ -427,5 +429,9 @@ fn a_box_of_keys_is_handed_out_though_the_run_is_killed_half_way() -> Result<()>
     desk.blocked(&format!("p{persons}"), last)?;
     desk.leaves("p2")?;
     println!("lost, blocked, left: {:?}", begun.elapsed());
+    let begun = std::time::Instant::now();
+    desk.used(0, persons - 1, &format!("p{}", persons - 1))?;
+    desk.older("quinn")?;
+    println!("used keys, an older one: {:?}", begun.elapsed());
     Ok(())
 }

@@ -16,9 +16,13 @@ use super::{BatchError, Handed, Journal, Step, Task};
 use crate::locale::Language;
 use crate::prompt::Secret;
 use crate::prompt::terminal::{ClientError, Ended};
+use crate::text::one_line;
 
 /// Between two attempts, while the server limits the pace of requests.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// The daemon's codes for what stands in the way of everything: it need not be said of each person.
+const ENDS_ALL: [&str; 3] = ["signed-out", "server-unavailable", "server-untrusted"];
 
 /// What the wizard needs of the daemon: one request, seen through with whoever sits at the terminal.
 pub trait Daemon {
@@ -46,6 +50,9 @@ pub enum WizardError {
     /// A signal, or the person gave up.
     #[error("interrupted")]
     Interrupted,
+    /// Nobody is signed in, or the server is not reached: what the daemon says of it was told already, and nothing goes on without. Its exit code.
+    #[error("nothing goes on")]
+    Told(u8),
 }
 
 impl WizardError {
@@ -55,7 +62,7 @@ impl WizardError {
         match self {
             Self::Batch(error) => error.tell(language),
             Self::Interrupted => language.text("command-batch-interrupted").into_owned(),
-            Self::Daemon(_) | Self::Io(_) => self.to_string(),
+            Self::Daemon(_) | Self::Io(_) | Self::Told(_) => self.to_string(),
         }
     }
 }
@@ -92,6 +99,18 @@ enum Tried {
     Done,
     Again,
     Left,
+}
+
+/// Whether a key may be somebody's new one.
+enum Fit {
+    /// It is empty.
+    New,
+    /// It was used, and its person keeps it as it is.
+    ItsPersonKnowsThePin,
+    /// Another one is needed.
+    No,
+    /// It is that very key, from before the run was cut.
+    DoneBefore,
 }
 
 impl<'d, D: Daemon> Wizard<'d, D> {
@@ -189,6 +208,10 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         let Some(sealed) = sealed else {
             return Ok(());
         };
+        if sealed["outcome"] == "refused" {
+            // The operator said no to this one alone.
+            return Ok(());
+        }
         let action = sealed["id"].as_str().and_then(|id| id.parse().ok());
         let (Some("sealed"), Some(action)) = (sealed["outcome"].as_str(), action) else {
             return Err(WizardError::Interrupted);
@@ -261,29 +284,25 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         if matches!(typed.trim(), "s" | "p") {
             return Ok(Tried::Left);
         }
-        let ended = self.daemon.ask(json!({ "op": "keys" }))?;
-        let there = self.answer(ended)?.unwrap_or_default();
-        let serials = there["keys"].as_array().into_iter().flatten();
-        let known = serials
-            .filter_map(|key| key["serial"].as_str())
-            .find_map(|serial| self.journal.holder(serial).map(str::to_owned));
-        if let Some(holder) = known {
-            self.say(&format!(
-                "  {} {holder}.\n",
-                self.language.text("command-batch-handed-out")
-            ))?;
-            return Ok(Tried::Again);
-        }
-        if !self.transport_pin {
+        let own_pin = match self.fits(invitation)? {
+            Fit::New => false,
+            Fit::ItsPersonKnowsThePin => true,
+            Fit::No => return Ok(Tried::Again),
+            Fit::DoneBefore => {
+                self.done_before(task, action)?;
+                return Ok(Tried::Done);
+            }
+        };
+        let pin = match self.transport_pin && !own_pin {
+            true => Some(super::transport_pin().ok_or(WizardError::Interrupted)?),
+            false => None,
+        };
+        if pin.is_none() {
             self.say(&format!(
                 "  {}\n",
                 self.language.text("command-batch-look-away")
             ))?;
         }
-        let pin = match self.transport_pin {
-            true => Some(super::transport_pin().ok_or(WizardError::Interrupted)?),
-            false => None,
-        };
         let request = json!({
             "op": "enroll", "invitation": invitation, "label": task.label(), "handover": true,
             "transport_pin": pin.as_ref().map(Secret::expose),
@@ -296,31 +315,175 @@ impl<'d, D: Daemon> Wizard<'d, D> {
                 problem: Some(problem),
                 ..
             } if problem == "already-settled" => {
-                self.say(&format!(
-                    "  {}\n",
-                    self.language.text("command-batch-done-before")
-                ))?;
-                self.done(task, action, &Value::Null, None)?;
+                self.done_before(task, action)?;
                 return Ok(Tried::Done);
             }
             Ended::Failed {
                 code,
                 problem,
                 message,
-                ..
+                exit,
             } => {
                 self.say(&format!("  {message}\n"))?;
-                return match (code.as_str(), problem.as_deref()) {
-                    (_, Some("expired" | "not-found")) => self.anew(task),
-                    ("server-unavailable" | "server-untrusted" | "signed-out", _) => {
-                        Err(WizardError::Interrupted)
-                    }
+                return match problem.as_deref() {
+                    Some("expired" | "not-found") => self.anew(task),
+                    _ if ENDS_ALL.contains(&code.as_str()) => Err(WizardError::Told(exit)),
                     _ => Ok(Tried::Again),
                 };
             }
         };
         self.done(task, action, &made, pin.as_ref())
             .map(|()| Tried::Done)
+    }
+
+    /// Whether the key in the reader may be this person's new one; one that was used before is erased when the operator wants it.
+    fn fits(&mut self, invitation: &str) -> Result<Fit, WizardError> {
+        let ended = self.daemon.ask(json!({ "op": "keys" }))?;
+        let there = self.answer(ended)?.unwrap_or_default();
+        let keys = there["keys"].as_array().map_or(&[][..], Vec::as_slice);
+        for serial in keys.iter().filter_map(|key| key["serial"].as_str()) {
+            if let Some(holder) = self.counts_for(serial)? {
+                self.say(&format!(
+                    "  {} {holder}.\n",
+                    self.language.text("command-batch-handed-out")
+                ))?;
+                return Ok(Fit::No);
+            }
+        }
+        // Of a card the enrolment itself says whether it fits.
+        if !keys.is_empty() && keys.iter().all(|key| key["kind"] == "piv") {
+            return Ok(Fit::New);
+        }
+        let ended = self.daemon.ask(json!({ "op": "look" }))?;
+        let Some(looked) = self.answer(ended)? else {
+            return Ok(Fit::No);
+        };
+        if looked["own"] == true {
+            self.say(&format!("  {}\n", self.language.text("command-batch-own")))?;
+            return Ok(Fit::No);
+        }
+        if looked["somebodys"] == true {
+            if self.is_used(invitation)? {
+                return Ok(Fit::DoneBefore);
+            }
+            self.say(&format!(
+                "  {}\n",
+                self.language.text("command-batch-somebodys")
+            ))?;
+            return Ok(Fit::No);
+        }
+        if looked["pin_set"] != true {
+            return Ok(Fit::New);
+        }
+        let name = looked["name"].as_str().unwrap_or_default().to_owned();
+        self.say(&format!(
+            "! {}\n",
+            self.language.text("command-batch-not-new")
+        ))?;
+        loop {
+            let asked = format!("  {} ", self.language.text("command-batch-ask-erase"));
+            self.say(&asked)?;
+            match self.line()?.trim().to_lowercase().as_str() {
+                "o" | "oui" | "y" | "yes" if self.erased(&name)? => return Ok(Fit::New),
+                "o" | "oui" | "y" | "yes" => {}
+                "n" | "non" | "no" => return Ok(Fit::No),
+                "g" | "k" => return Ok(Fit::ItsPersonKnowsThePin),
+                _ => {}
+            }
+        }
+    }
+
+    /// Who was handed the authenticator with this serial number, as a key that is not revoked: one that was erased since is theirs still.
+    fn counts_for(&mut self, serial: &str) -> Result<Option<String>, WizardError> {
+        let Some((name, handed)) = self.journal.handed(serial) else {
+            return Ok(None);
+        };
+        let (holder, key) = (name.to_owned(), handed.key_id.clone());
+        let person = holder.split('/').next().unwrap_or_default();
+        let ended = self.daemon.ask(json!({ "op": "held", "person": person }))?;
+        let told = self.answer(ended)?.unwrap_or_default();
+        let revoked = told["keys"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|one| one["key_id"].as_str() == key.as_deref() && one["state"] == "revoked");
+        Ok(Some(holder).filter(|_| !revoked))
+    }
+
+    /// Whether this invitation has made its key already: a run was cut between the server's answer and the journal.
+    fn is_used(&mut self, invitation: &str) -> Result<bool, WizardError> {
+        let request = json!({ "op": "is-used", "invitation": invitation });
+        let ended = self.daemon.ask(request)?;
+        Ok(self.answer(ended)?.is_some_and(|told| told["used"] == true))
+    }
+
+    /// The authenticator in the reader is erased, once its name was typed and it was put in anew; whether it was. `name` is what it is called.
+    pub(crate) fn erased(&mut self, name: &str) -> Result<bool, WizardError> {
+        let language = self.language;
+        self.say(&format!(
+            "! {}\n{} {}{} ",
+            language.text("desk-path-danger"),
+            language.text("desk-path-type-name"),
+            language.quoted(&one_line(name, 120)),
+            language.colon()
+        ))?;
+        if self.line()?.trim() != name {
+            self.say(&format!("{}\n", language.text("desk-path-not-erased")))?;
+            return Ok(false);
+        }
+        self.say(&format!("{} ", language.text("desk-path-replug")))?;
+        self.line()?;
+        let request = json!({ "op": "danger-reset", "named": name });
+        let ended = self.daemon.ask(request)?;
+        let erased = self.answer(ended)?.is_some();
+        if erased {
+            self.say(&format!("{}\n", language.text("desk-path-empty")))?;
+        }
+        Ok(erased)
+    }
+
+    /// The key was enrolled before the run was cut: which one it is, the server knows.
+    fn done_before(&mut self, task: &Task, action: uuid::Uuid) -> Result<(), WizardError> {
+        self.say(&format!(
+            "  {}\n",
+            self.language.text("command-batch-done-before")
+        ))?;
+        let ended = self
+            .daemon
+            .ask(json!({ "op": "held", "person": task.person.id }))?;
+        let told = self.answer(ended)?.unwrap_or_default();
+        let made = told["keys"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .rfind(|key| key["label"] == task.label() && key["state"] != "revoked");
+        let made = made.unwrap_or(&Value::Null);
+        if !self.paper(task, "").exists() {
+            return self.done(task, action, made, None);
+        }
+        // The paper was written before the power went, and knows more.
+        let step = Step::Done(self.handed(action, made));
+        Ok(self.journal.set(task, Some(step))?)
+    }
+
+    /// Where a paper about a key lies.
+    fn paper(&self, task: &Task, end: &str) -> PathBuf {
+        let name = task.name().replace('/', "-");
+        self.receipts.join(format!("{name}{end}.html"))
+    }
+
+    fn handed(&self, action: uuid::Uuid, made: &Value) -> Handed {
+        let text = |name: &str| made[name].as_str().map(str::to_owned);
+        Handed {
+            action,
+            key_id: text("key_id"),
+            model: text("model"),
+            aaguid: text("aaguid"),
+            serial: text("serial"),
+            firmware: made["firmware"].as_u64(),
+            transport_pin: made["transport_pin"] == true,
+            at: self.daemon.now(),
+        }
     }
 
     fn done(
@@ -330,22 +493,8 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         made: &Value,
         pin: Option<&Secret>,
     ) -> Result<(), WizardError> {
-        let text = |name: &str| made[name].as_str().map(str::to_owned);
-        let handed = Handed {
-            action,
-            key_id: text("key_id"),
-            model: text("model"),
-            aaguid: text("aaguid"),
-            serial: text("serial"),
-            firmware: made["firmware"].as_u64(),
-            transport_pin: made["transport_pin"] == true,
-            at: self.daemon.now(),
-        };
-        let file = |end: &str| {
-            let name = task.name().replace('/', "-");
-            self.receipts.join(format!("{name}{end}.html"))
-        };
-        let (paper_at, slip_at) = (file(""), file("-pin"));
+        let handed = self.handed(action, made);
+        let (paper_at, slip_at) = (self.paper(task, ""), self.paper(task, "-pin"));
         let slip = pin.filter(|_| handed.transport_pin);
         if let Some(pin) = slip {
             let paper = receipt::slip(task, pin, self.language);
@@ -356,9 +505,10 @@ impl<'d, D: Daemon> Wizard<'d, D> {
             task.person.document = document;
         }
         let task = &task;
+        // The paper first: what the journal says is done is not looked at again.
         let paper = receipt::html(task, &handed, &self.operator, self.language);
-        self.journal.set(task, Some(Step::Done(handed)))?;
         std::fs::write(&paper_at, paper)?;
+        self.journal.set(task, Some(Step::Done(handed)))?;
         let language = self.language;
         let told = |name: &str, path: &Path| {
             let told = language.labelled(&language.text(name), path.display());
@@ -372,13 +522,21 @@ impl<'d, D: Daemon> Wizard<'d, D> {
         }
     }
 
-    /// The answer, or what stands in its way, told; a signal ends the run.
+    /// The answer, or what stands in its way, told; a signal ends the run, as does what stands in the way of everything.
     pub(crate) fn answer(&mut self, ended: Ended) -> Result<Option<Value>, WizardError> {
         match ended {
             Ended::Done(done) => Ok(Some(done)),
-            Ended::Failed { message, .. } => {
+            Ended::Failed {
+                code,
+                message,
+                exit,
+                ..
+            } => {
                 self.say(&format!("  {message}\n"))?;
-                Ok(None)
+                match ENDS_ALL.contains(&code.as_str()) {
+                    true => Err(WizardError::Told(exit)),
+                    false => Ok(None),
+                }
             }
             Ended::Signalled(_) => Err(WizardError::Interrupted),
         }

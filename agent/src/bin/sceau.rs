@@ -626,6 +626,7 @@ fn enrol_all(
 fn cut(error: WizardError, language: Language) -> Result<ExitCode, Fault> {
     match error {
         WizardError::Daemon(error) => Err(error.into()),
+        WizardError::Told(exit) => Ok(ExitCode::from(exit)),
         error => {
             eprintln!(
                 "sceau: {} {}",

@@ -2,11 +2,12 @@
 //! that a help desk has to do with.
 
 use axum::extract::State;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
 use utoipa::ToSchema;
 
-use super::{Path, PersonCaller, Problem};
+use super::{Path, PersonCaller, Problem, Query};
 use crate::desk::{Desk, DeskError};
 use crate::id::{KeyId, PersonId};
 use crate::key::Credential;
@@ -67,6 +68,48 @@ pub(super) async fn review(
     })))
 }
 
+/// Most credentials that one answer names: an authenticator that was just plugged in can be asked for these before its time for a reset is over.
+const MAX_NAMED: usize = 1000;
+
+/// Which model.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OfModel {
+    aaguid: String,
+}
+
+/// Credentials of one model that are somebody's, whoever's: for administrators and operators, who erase no authenticator that holds one.
+#[utoipa::path(get, path = "/v1/keys", params(("aaguid" = String, Query)),
+    responses((status = 200, description = "{\"credentials\":[\"<credential id>\"],\"whole\":bool}: newest first; not whole when there are more", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
+pub(super) async fn of_model(
+    State(desk): State<Desk>,
+    PersonCaller(session): PersonCaller,
+    Query(model): Query<OfModel>,
+) -> Result<axum::Json<Value>, Problem> {
+    if !oversees(&desk, &session.person).await? {
+        return Err(DeskError::Forbidden.into());
+    }
+    let limit = i64::try_from(MAX_NAMED + 1).unwrap_or(i64::MAX);
+    let held = desk.held_of_model(&model.aaguid, limit).await?;
+    let named: Vec<String> = held
+        .iter()
+        .take(MAX_NAMED)
+        .map(sceau_proof::base64url::encode)
+        .collect();
+    Ok(axum::Json(
+        json!({ "credentials": named, "whole": held.len() <= MAX_NAMED }),
+    ))
+}
+
+/// Whether this person looks after others' keys.
+async fn oversees(desk: &Desk, person: &PersonId) -> Result<bool, Problem> {
+    let caller = desk.person(person).await?.ok_or(Problem::not_found())?;
+    Ok(caller
+        .roles
+        .iter()
+        .any(|role| matches!(role.as_str(), "administrator" | "operator")))
+}
+
 /// All keys of a person, revoked ones too, oldest first; for administrators, operators, and the person.
 #[utoipa::path(get, path = "/v1/persons/{id}/keys", params(("id" = String, Path)),
     responses((status = 200, description = "{\"person\":{\"id\",\"display\",\"state\",\"roles\"},\"keys_wanted\",\"keys\":[{\"key_id\",\"kind\",\"label\",\"model\",\"aaguid\",\"state\",\"state_reason\",\"enrolled_at\",\"used_at\"}]}", body = Object), (status = "4XX", body = super::problem::ProblemBody)))]
@@ -75,15 +118,7 @@ pub(super) async fn of_person(
     PersonCaller(session): PersonCaller,
     Path(id): Path<PersonId>,
 ) -> Result<axum::Json<Value>, Problem> {
-    let caller = desk
-        .person(&session.person)
-        .await?
-        .ok_or(Problem::not_found())?;
-    let oversees = caller
-        .roles
-        .iter()
-        .any(|role| matches!(role.as_str(), "administrator" | "operator"));
-    if !oversees && caller.id != id {
+    if session.person != id && !oversees(&desk, &session.person).await? {
         return Err(Problem::not_found());
     }
     let person = desk.person(&id).await?.ok_or(Problem::not_found())?;

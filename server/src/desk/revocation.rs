@@ -26,6 +26,16 @@ impl Desk {
         self.inner.shared.policy.keys_wanted(roles)
     }
 
+    /// Credentials of this model that are somebody's and not revoked, newest first, at most `limit`: what a help desk asks an authenticator for before
+    /// it is erased. Whose they are is not told.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn held_of_model(&self, aaguid: &str, limit: i64) -> Result<Vec<Vec<u8>>, DeskError> {
+        let mut connection = self.reader().await?;
+        self.stored(store::key::held_of_model(&mut connection, aaguid, limit).await)
+    }
+
     /// All keys of a person, whatever their state, oldest first: what a help desk looks at.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use crate::desk::{DeskError, HandedOut};
 use crate::gate::client::Language;
 use crate::gate::page::{escape, say};
 use crate::id::{ActionId, PersonId};
-use crate::key::Credential;
+use crate::key::{Credential, KeyState};
 use crate::person::Person;
 use crate::policy::OWN_SERVICE;
 use crate::session::Session;
@@ -159,7 +159,18 @@ pub(super) async fn ceremony(
         return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, to)]).into_response());
     }
     let handed = pages.desk().handed_out(record.id).await?;
-    let text = hand_over(language(&headers), &operator.display, &record, &handed);
+    let held = pages.desk().held(&handed.person.id).await?;
+    let held = held.iter().filter(|one| one.key.state != KeyState::Revoked);
+    let wanted = usize::from(pages.desk().keys_wanted(&handed.person.roles));
+    let is_one_of_two = held.count() + usize::from(handed.key.is_none()) < wanted;
+    let operator = &operator.display;
+    let text = hand_over(
+        language(&headers),
+        operator,
+        &record,
+        &handed,
+        is_one_of_two,
+    );
     Ok(page(StatusCode::OK, text))
 }
 
@@ -280,6 +291,7 @@ fn hand_over(
     operator: &str,
     record: &ActionRecord,
     handed: &HandedOut,
+    is_one_of_two: bool,
 ) -> String {
     let params = params(record);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -304,7 +316,7 @@ fn hand_over(
     let hidden = |is: bool| if is { " hidden" } else { "" };
     let body = format!(
         "{}\n{}\n<form id=\"hand-over\"{}>\n<ol>\n<li>{}</li>\n<li>{}</li>\n<li>{}</li>\n</ol>\n<button class=\"main\">{}</button>\n</form>\n\
-         <p id=\"model\"></p>\n<p id=\"receipt\"{}><a href=\"/desk/{}/receipt\">{}</a></p>\n<p><a href=\"/desk\">{}</a></p>",
+         <p id=\"model\"></p>\n<p id=\"receipt\"{}><a href=\"/desk/{}/receipt\">{}</a></p>\n{}<p><a href=\"/desk\">{}</a></p>",
         status(&told),
         markup::list(rows),
         hidden(done),
@@ -315,6 +327,10 @@ fn hand_over(
         hidden(!done),
         record.id,
         say(language, "desk-to-receipt"),
+        match is_one_of_two {
+            true => format!("<p>{}</p>\n", say(language, "desk-one-of-two")),
+            false => String::new(),
+        },
         say(language, "desk-another"),
     );
     let attributes = format!(

@@ -157,6 +157,25 @@ pub async fn handed_out(
     .collect()
 }
 
+/// The handles of FIDO2 credentials of one model (AAGUID) that are somebody's and not revoked, newest first, at most `limit`.
+pub async fn held_of_model(
+    connection: &mut AnyConnection,
+    aaguid: &str,
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    sqlx::query(
+        "SELECT handle FROM enrolled_key WHERE kind = 'fido2' AND state <> 'revoked' AND aaguid = $1
+         ORDER BY created_ms DESC, id DESC LIMIT $2",
+    )
+    .bind(aaguid.to_owned())
+    .bind(limit)
+    .fetch_all(connection)
+    .await?
+    .iter()
+    .map(|row| Ok(row.try_get("handle")?))
+    .collect()
+}
+
 /// Whether a key is enrolled already, for anyone.
 pub async fn known(
     connection: &mut AnyConnection,

@@ -13,10 +13,11 @@ use sceau_server::session::{SessionKind, SessionState};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::api::Served;
+use crate::api::{Served, problem};
 use crate::authenticator::Credential;
 use crate::fixture::{AGENT, Owner, POLICY, RP_ID, SCHEMA};
-use crate::page::signed_in;
+use crate::page::{HERE, signed_in};
+use crate::wire::Ask;
 
 /// What `alice` asks of Sceau itself.
 async fn asked(served: &Served, kind: &str, params: Value) -> Result<ActionRecord, DeskError> {
@@ -228,6 +229,52 @@ async fn whoever_left_comes_back_by_a_new_enrolment_alone() {
     assert_eq!(refused.err(), Some(DeskError::UnknownPerson));
 }
 
+#[tokio::test]
+async fn whoever_looks_after_keys_is_told_which_ones_of_a_model_are_somebodys() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let manon = served
+        .place
+        .invite(desk, &served.alice, "manon", "manager")
+        .await;
+    served.place.clock.shift(time::Duration::SECOND);
+    let (waiting, _) = handed_out(&served).await;
+    let (lost, _) = handed_out(&served).await;
+    sealed(
+        &served,
+        "key.revoke",
+        json!({"key_id": lost.key, "reason": "lost"}),
+    )
+    .await;
+    let held = desk.held(&waiting.id).await.unwrap();
+    let sceau_server::key::Credential::Fido2 { aaguid, .. } = &held[0].key.credential else {
+        panic!("a FIDO2 key");
+    };
+    let path = format!("/v1/keys?aaguid={aaguid}");
+    let told = served.ask(&served.alice.token, "GET", &path, None).await;
+    assert_eq!(told.status, 200, "{told:?}");
+    let told = told.json();
+    assert_eq!(told["whole"], true);
+    let named = |owner: &Owner| {
+        let id = json!(base64url::encode(&owner.credential.id));
+        told["credentials"].as_array().unwrap().contains(&id)
+    };
+    assert!(named(&waiting) && named(&manon) && named(&served.alice));
+    assert!(!named(&lost), "whoever has it may erase it");
+    let some = desk.held_of_model(aaguid, 1).await.unwrap();
+    assert!(
+        some.len() == 1 && some[0] == waiting.credential.id,
+        "the newest first"
+    );
+
+    let none = served
+        .ask(&served.alice.token, "GET", "/v1/keys?aaguid=x", None)
+        .await;
+    assert_eq!(none.json(), json!({"credentials": [], "whole": true}));
+    let others = served.ask(&manon.token, "GET", &path, None).await;
+    problem(&others, 403, "forbidden");
+}
+
 /// The tests' policy, with the shipped rule of two keys, and a role that wants them.
 fn of_two_keys() -> Policy {
     let shipped = include_str!("../../policy/sceau.cedar");
@@ -242,13 +289,33 @@ fn of_two_keys() -> Policy {
     Policy::parse(&sources).unwrap()
 }
 
+/// The page at which Paul takes the seat, for whoever has this cookie of `alice`'s.
+async fn at_the_desk(served: &Served, cookie: &str) -> String {
+    let person = json!({"id": "paul", "display": "Paul", "roles": ["manager"], "identity_document": "passport"});
+    let digest = sceau_proof::log::entry::sha256(b"a tab's");
+    let digest = base64url::encode(digest);
+    let wanted = json!({"person": person, "key": "main", "handover": digest}).to_string();
+    let ask = Ask::new("POST", "/desk").header("Cookie", cookie);
+    let asked = served.send(ask.header("Origin", HERE).json(&wanted)).await;
+    let id = asked.json()["id"].as_str().unwrap().to_owned();
+    let record = served.desk.action(id.parse().unwrap()).await.unwrap();
+    let sealed = served.alice.approve(&served.desk, &record.unwrap()).await;
+    assert_eq!(sealed.unwrap().state.as_str(), "executed");
+    format!("/desk/{id}")
+}
+
 #[tokio::test]
 async fn a_role_of_two_keys_begins_with_both_and_goes_on_with_either() {
     let served = Served::with(|place| place.policy = of_two_keys()).await;
     let desk = &served.desk;
     let alice = signed_in(&served, &served.alice).await;
     let page = async || alice.page("/console/persons/paul").await.text();
+    let seat = at_the_desk(&served, &alice.cookie).await;
+    let first = alice.page(&seat).await.text();
+    assert!(first.contains("once both are enrolled"), "{first}");
     let (main, _) = handed_out(&served).await;
+    let second = alice.page(&seat).await.text();
+    assert!(!second.contains("once both are enrolled"), "{second}");
     let paul = desk.person(&main.id).await.unwrap().unwrap();
     assert_eq!(desk.keys_wanted(&paul.roles), 2);
     let early = desk.open_session(main.id.clone(), SessionKind::Agent).await;

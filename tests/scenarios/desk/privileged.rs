@@ -45,7 +45,7 @@ impl Desk<'_> {
     }
 
     /// Puts one of the box's keys into the reader, alone.
-    fn put(&self, number: usize) -> Result<()> {
+    pub(super) fn put(&self, number: usize) -> Result<()> {
         self.clear()?;
         self.keys[number].insert()?;
         self.there().map(drop)
@@ -174,16 +174,18 @@ fn main_and_spare_of_somebody_with_a_role_through_damage_and_replacement() -> Re
     );
     for (number, label) in [(0, "main"), (1, "spare")] {
         desk.mia_signs_in(number)?;
-        let shown = desk.operator().ask("keys")?;
-        ensure!(shown["keys"][0]["enrolled"]["label"] == label, "{shown}");
-        let own = &shown["own"];
-        ensure!(
-            own["wanted"] == 2
+        // Once the inbox has said so.
+        let mut shown = Value::Null;
+        let told = eventually("the agent knows both", Duration::from_secs(10), || {
+            shown = desk.operator().ask("keys").unwrap_or_default();
+            let own = &shown["own"];
+            shown["keys"][0]["enrolled"]["label"] == label
+                && own["wanted"] == 2
                 && own["labels"]
                     .as_array()
-                    .is_some_and(|of| of.len() == number + 1),
-            "{shown}"
-        );
+                    .is_some_and(|of| of.len() == number + 1)
+        });
+        told.with_context(|| shown.to_string())?;
         let used = stage.logged(&["key.first-used"])?;
         ensure!(used["subjects"]["key"] == both[number]["key_id"], "{used}");
     }

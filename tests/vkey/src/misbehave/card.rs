@@ -32,6 +32,8 @@ pub(crate) enum Mode {
     Silent,
     /// The command's own bytes come back.
     Echo,
+    /// Lawful: a FIDO2 key from before `authenticatorConfig` (CTAP 2.0). It knows nothing of `setMinPINLength`, and says so.
+    Ctap20,
 }
 
 /// A misbehaving card; SELECT is answered honestly, so that readers come to the point.
@@ -89,8 +91,37 @@ impl Misbehave {
             Mode::Flood => [&[0x7f; 65_533][..], &[0x90, 0x00]].concat(),
             Mode::Silent => return None,
             Mode::Echo => [command, &[0x90, 0x00]].concat(),
+            Mode::Ctap20 => match ctap_command(command) {
+                Some(AUTHENTICATOR_CONFIG) => vec![CTAP1_ERR_INVALID_COMMAND, 0x90, 0x00],
+                _ => without_options(honest(command), &["authnrCfg", "setMinPINLength"]),
+            },
         })
     }
+}
+
+const AUTHENTICATOR_CONFIG: u8 = 0x0d;
+const CTAP1_ERR_INVALID_COMMAND: u8 = 0x01;
+
+/// The CTAP command that an APDU carries (NFCCTAP_MSG, CTAP 2.1 §11.3.7).
+fn ctap_command(apdu: &[u8]) -> Option<u8> {
+    match apdu {
+        [0x80 | 0x90, 0x10, _, _, 0x00, _, _, command, ..] => Some(*command),
+        [0x80 | 0x90, 0x10, _, _, length, command, ..] if *length > 0 => Some(*command),
+        _ => None,
+    }
+}
+
+/// The reply with these options (CBOR text and `true`) said to be `false`, where it has them.
+fn without_options(mut answer: Vec<u8>, options: &[&str]) -> Vec<u8> {
+    for option in options {
+        let length = u8::try_from(option.len()).unwrap_or(u8::MAX);
+        let stated = [&[0x60 | length][..], option.as_bytes(), &[0xf5]].concat();
+        let found = answer.windows(stated.len()).position(|part| part == stated);
+        if let Some(last) = found.and_then(|at| answer.get_mut(at + stated.len() - 1)) {
+            *last = 0xf4;
+        }
+    }
+    answer
 }
 
 fn with_first_byte(mut answer: Vec<u8>, change: impl FnOnce(u8) -> u8) -> Vec<u8> {
@@ -129,6 +160,19 @@ mod tests {
         );
         let answer = card.transmit(&[0, 0xcb, 0x3f, 0xff], honest).unwrap();
         assert_eq!(answer.get(answer.len() - 2), Some(&0x61));
+    }
+
+    #[test]
+    fn an_older_key_knows_no_configuration() {
+        let card = Misbehave::new(Mode::Ctap20);
+        let config = [0x80, 0x10, 0x80, 0x00, 0x02, 0x0d, 0xa0, 0x00];
+        let refused = card.transmit(&config, |_| vec![0x00, 0x90, 0x00]);
+        assert_eq!(refused, Some(vec![CTAP1_ERR_INVALID_COMMAND, 0x90, 0x00]));
+        let stated = [&[0x00, 0xa1, 0x69][..], b"authnrCfg", &[0xf5, 0x90, 0x00]].concat();
+        let info = [0x80, 0x10, 0x80, 0x00, 0x01, 0x04, 0x00];
+        let answer = card.transmit(&info, |_| stated.clone()).unwrap();
+        assert_eq!(answer.get(12), Some(&0xf4));
+        assert_eq!(answer.len(), stated.len());
     }
 
     #[test]
