@@ -43,7 +43,7 @@ const ON_PATHS: [(&str, &str); 14] = [
     ("which", r"Which key \(number\)\? $"),
     ("go-on", r"Go on with it[^\n]*\[y/n\] $"),
     ("blocked", r"put the blocked key in, then Enter: $"),
-    ("name", r"To erase everything, type “[^\n]*”: $"),
+    ("name", r"To erase everything, type [^\n]+: $"),
     ("replug", r"then Enter at once \(and touch it\): $"),
 ];
 
