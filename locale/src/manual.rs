@@ -41,10 +41,16 @@ pub fn write(command: Command, folder: &Path) -> io::Result<()> {
     let french = folder.join("man/fr/man1");
     fs::create_dir_all(&french)?;
     pages(help::spoken(command, Language::Fr), &french)?;
-    for page in fs::read_dir(&french)? {
-        let path = page?.path();
-        let text = fs::read_to_string(&path)?;
-        fs::write(&path, headings(&text))?;
+    for (folder, language) in [(&english, Language::En), (&french, Language::Fr)] {
+        for page in fs::read_dir(folder)? {
+            let path = page?.path();
+            let text = examples(&fs::read_to_string(&path)?);
+            let text = match language {
+                Language::Fr => headings(&text),
+                Language::En => text,
+            };
+            fs::write(&path, text)?;
+        }
     }
     Ok(())
 }
@@ -52,6 +58,11 @@ pub fn write(command: Command, folder: &Path) -> io::Result<()> {
 fn pages(command: Command, folder: &Path) -> io::Result<()> {
     // Reproducible: clap_mangen writes no date.
     clap_mangen::generate_to(command.disable_help_subcommand(true), folder)
+}
+
+/// What stands after the options: examples and references, whose long words no line can be filled with.
+fn examples(page: &str) -> String {
+    page.replace(".SH EXTRA\n", ".SH EXAMPLES\n.ad l\n")
 }
 
 /// A page's headings in French.
@@ -71,7 +82,7 @@ fn headings(page: &str) -> String {
     for (english, french) in [
         (".SH NAME", ".SH NOM"),
         (".SH SUBCOMMANDS", ".SH SOUS\\-COMMANDES"),
-        (".SH EXTRA", ".SH EXEMPLES"),
+        (".SH EXAMPLES", ".SH EXEMPLES"),
         ("[default: ", "[défaut\u{a0}: "),
         ("[possible values: ", "[valeurs\u{a0}: "),
         (
@@ -154,6 +165,9 @@ mod tests {
             "{page}"
         );
         assert!(page.contains("Scelle"), "{page}");
+        assert!(page.contains(".SH EXEMPLES\n.ad l\n"), "{page}");
+        let english = read(&places[0], "man/man1/sceau.1");
+        assert!(english.contains(".SH EXAMPLES\n.ad l\n"), "{english}");
         assert!(page.contains("Montrer cette aide"), "{page}");
         for words in ["Print", "Possible", "[default", "National"] {
             assert!(!page.contains(words), "{words}: {page}");

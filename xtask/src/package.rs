@@ -191,7 +191,7 @@ impl Run {
                 let debs = made
                     .iter()
                     .filter(|path| path.extension() == Some("deb".as_ref()));
-                let options = ["--allow-root", "--fail-on", "error"];
+                let options = ["--allow-root", "--fail-on", "error,warning"];
                 run(self.tool("lintian").args(options).args(debs))
             })?;
         }
