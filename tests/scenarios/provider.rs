@@ -317,7 +317,7 @@ fn the_weakest_pillar_caps_the_level_and_signed_information_verifies() -> Result
     let mut stage = stage;
     fs::write(
         stage.house.config(),
-        config.replace("redirect_uris", "signed_userinfo = true\nredirect_uris"),
+        config.replace("\nredirect_uris", "\nsigned_userinfo = true\nredirect_uris"),
     )?;
     stage.house.kill_server();
     stage.house.start_server()?;

@@ -134,7 +134,9 @@ impl Pinentry {
     }
 
     async fn prepare(&mut self, dialog: &Dialog) -> Result<(), PinentryError> {
-        self.set("SETTITLE", &dialog.title).await?;
+        // A title has one line: no-break spaces hold nothing together there, and X programs that read titles as Latin-1 miss the whole of it.
+        let title = dialog.title.replace(['\u{a0}', '\u{202f}'], " ");
+        self.set("SETTITLE", &title).await?;
         self.set("SETDESC", &dialog.text).await?;
         let buttons = [
             ("SETOK", Some(&dialog.yes)),

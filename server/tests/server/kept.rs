@@ -43,7 +43,19 @@ pub(crate) async fn what_is_known_of_keys_and_seats(mut place: Place) {
     let desk = place.desk("a").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let store = crate::log::open(&place.url).await;
+    place.clock.shift(Duration::seconds(1));
     let carl = place.invite(&desk, &alice, "carl", "manager").await;
+    // Of one model, newest first, and nobody's name.
+    let held = desk.held(&carl.id).await.unwrap();
+    let sceau_server::key::Credential::Fido2 { aaguid, .. } = &held[0].key.credential else {
+        panic!("a FIDO2 key");
+    };
+    let model = desk.held_of_model(aaguid, 2).await.unwrap();
+    assert_eq!(
+        model,
+        [carl.credential.id.clone(), alice.credential.id.clone()]
+    );
+    assert!(desk.held_of_model("x", 2).await.unwrap().is_empty());
     let agent = desk.session(&carl.token).await.unwrap().unwrap();
     let seat = Workstation {
         session: agent.id,
