@@ -94,7 +94,7 @@ pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
     let (browser, others) = chosen
         .into_iter()
         .partition::<Vec<_>, _>(|name| name.starts_with(BROWSER));
-    for group in [others, browser] {
+    for (group, memory) in [(others, None), (browser, Some(MEMORY))] {
         if group.is_empty() {
             continue;
         }
@@ -103,7 +103,7 @@ pub fn scenarios(filter: Option<&str>, insist: bool) -> Result<()> {
             command
                 .args(["--test-threads=1", "--nocapture", "--exact"])
                 .args(&group);
-            run_in(command)
+            run_with(command, memory)
         })?;
     }
     Ok(())
@@ -133,11 +133,19 @@ fn skipped() {
 /// # Errors
 /// When the command does not end with 0.
 pub fn run_in(command: Command) -> Result<()> {
+    run_with(command, None)
+}
+
+fn run_with(command: Command, memory: Option<&str>) -> Result<()> {
     if !is_possible()? {
         skipped();
         return Ok(());
     }
-    run(script()
+    let mut script = script();
+    if let (Some(memory), None) = (memory, std::env::var_os("SCEAU_GUEST_MEMORY")) {
+        script.env("SCEAU_GUEST_MEMORY", memory);
+    }
+    run(script
         .args(["run", "env", "SCEAU_NS=1", "RUST_BACKTRACE=0"])
         .arg(command.get_program())
         .args(command.get_args()))
@@ -154,14 +162,11 @@ pub fn prepare() -> Result<()> {
     Ok(())
 }
 
-/// MiB of the guest: a browser and the pages that the root's memory layer holds. More may be asked for by the same variable.
+/// MiB of a guest with a browser, when the environment says nothing else.
 const MEMORY: &str = "3072";
 
 fn script() -> Command {
     let mut command = Command::new(place::root().join("tests/guest/guest"));
-    if std::env::var_os("SCEAU_GUEST_MEMORY").is_none() {
-        command.env("SCEAU_GUEST_MEMORY", MEMORY);
-    }
     command
         .current_dir(place::root())
         .env("SCEAU_GUEST_DIR", place::target().join("guest"));
