@@ -12,7 +12,7 @@ use sceau_proof::log::entry::sha256;
 use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 
-use super::client::{Signature, key};
+use super::client::{Signature, claims, key};
 
 /// Longest proof.
 const LONGEST: usize = 4 * 1024;
@@ -113,7 +113,7 @@ fn verify(
 ) -> Result<Proven, NotProven> {
     // §4.3 steps 2 and 3.
     let jws = Compact::parse(proof, LONGEST).map_err(|_| NotProven::Malformed)?;
-    let claims = claims(&jws)?;
+    let claims = claims(&jws, LONGEST).ok_or(NotProven::Malformed)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
     // Step 4.
     if jws.header_text("typ") != Some("dpop+jwt") {
@@ -161,19 +161,6 @@ fn verify(
         // Instances' clocks differ.
         until: iat + LIFETIME + SKEW * 3,
     })
-}
-
-fn claims(jws: &Compact<'_>) -> Result<Map<String, Value>, NotProven> {
-    let rules = sceau_proof::json::Rules {
-        length: LONGEST,
-        depth: 4,
-        integers: false,
-        nfc: false,
-    };
-    match sceau_proof::json::parse(jws.payload(), rules) {
-        Ok(Value::Object(claims)) => Ok(claims),
-        _ => Err(NotProven::Malformed),
-    }
 }
 
 /// RFC 7638 §3: the required members in the order of their names, and nothing else.
