@@ -156,7 +156,7 @@ impl Workstation {
         let port = FIRST_PORT + 2 * number;
         let (pcscd, socket) = pcscd(&folder, port)?;
         let key = key(&folder.join("key"), port)?;
-        key.insert()?;
+        key.insert().with_context(|| pcscd.printed())?;
         let mut workstation = Self::with_key(folder, person, key, server)?;
         (workstation.port, workstation.socket) = (port, socket);
         workstation.pcscd = Some(pcscd);
