@@ -1,7 +1,7 @@
 //! Cards that are broken, or that want to break their reader: what they say instead of the firmware's answer.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
 
@@ -41,6 +41,8 @@ pub(crate) enum Mode {
 pub(crate) struct Misbehave {
     mode: Mode,
     counter: Arc<AtomicU64>,
+    /// The command before was not the last of its chain (ISO 7816-4 §5.3.3).
+    is_chaining: Arc<AtomicBool>,
 }
 
 impl Misbehave {
@@ -49,6 +51,7 @@ impl Misbehave {
         Self {
             mode,
             counter: Arc::default(),
+            is_chaining: Arc::default(),
         }
     }
 
@@ -63,6 +66,8 @@ impl Misbehave {
             return Some(honest(command));
         }
         let turn = self.counter.fetch_add(1, Ordering::Relaxed);
+        let chains = command.first().is_some_and(|class| class & CHAINING != 0);
+        let goes_on = self.is_chaining.swap(chains, Ordering::Relaxed);
         let mut random = StdRng::seed_from_u64(turn);
         Some(match self.mode {
             Mode::Endless61 => [&[0xaa; 250][..], &[0x61, 0xff]].concat(),
@@ -91,6 +96,8 @@ impl Misbehave {
             Mode::Flood => [&[0x7f; 65_533][..], &[0x90, 0x00]].concat(),
             Mode::Silent => return None,
             Mode::Echo => [command, &[0x90, 0x00]].concat(),
+            // What goes on in a chain begins with any byte.
+            Mode::Ctap20 if goes_on => honest(command),
             Mode::Ctap20 => match ctap_command(command) {
                 Some(AUTHENTICATOR_CONFIG) => vec![CTAP1_ERR_INVALID_COMMAND, 0x90, 0x00],
                 _ => without_options(honest(command), &["authnrCfg", "setMinPINLength"]),
@@ -99,6 +106,8 @@ impl Misbehave {
     }
 }
 
+/// The class byte's bit for a command that goes on in the next one.
+const CHAINING: u8 = 0x10;
 const AUTHENTICATOR_CONFIG: u8 = 0x0d;
 const CTAP1_ERR_INVALID_COMMAND: u8 = 0x01;
 
@@ -160,6 +169,21 @@ mod tests {
         );
         let answer = card.transmit(&[0, 0xcb, 0x3f, 0xff], honest).unwrap();
         assert_eq!(answer.get(answer.len() - 2), Some(&0x61));
+    }
+
+    #[test]
+    fn an_older_key_takes_no_part_of_a_chain_for_a_command() {
+        let card = Misbehave::new(Mode::Ctap20);
+        let done = |_: &[u8]| vec![0x00, 0x90, 0x00];
+        let first = [0x90, 0x10, 0x80, 0x00, 0x02, 0x02, 0xa2];
+        let last = [0x80, 0x10, 0x80, 0x00, 0x02, 0x0d, 0xa0, 0x00];
+        assert_eq!(card.transmit(&first, done), Some(vec![0x00, 0x90, 0x00]));
+        assert_eq!(card.transmit(&last, done), Some(vec![0x00, 0x90, 0x00]));
+        assert_eq!(
+            card.transmit(&last, done),
+            Some(vec![CTAP1_ERR_INVALID_COMMAND, 0x90, 0x00]),
+            "a command of its own again"
+        );
     }
 
     #[test]
