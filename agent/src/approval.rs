@@ -318,6 +318,7 @@ async fn holder(
     let credentials = consented.credentials();
     let card_keys = consented.card_keys();
     let mut asked: Vec<u64> = Vec::new();
+    let mut unclear: Vec<String> = Vec::new();
     let mut failures = 0;
     let mut told = false;
     loop {
@@ -358,6 +359,7 @@ async fn holder(
                     .keys()
                     .map(|key| text::one_line(key.name(), 60))
                     .collect(),
+                unclear: std::mem::take(&mut unclear),
             });
             continue;
         };
@@ -388,7 +390,12 @@ async fn holder(
                 asked.pop();
             }
             Err(e) => {
-                tracing::debug!(authenticator = %authenticator.name, error = %e, "could not be asked for its keys")
+                tracing::info!(authenticator = %authenticator.name, error = %e, "could not be asked for its keys");
+                let there = agent.authenticators.borrow().ready();
+                if there.iter().any(|one| one.id == authenticator.id) {
+                    unclear.push(text::one_line(&authenticator.name, 60));
+                    told = false;
+                }
             }
         }
     }

@@ -269,7 +269,10 @@ async fn one_authenticator(agent: &Agent, prompt: &mut impl Prompt) -> Ready {
         let mut ready = agent.until(settled).await;
         told = Some(ids(&ready));
         match ready.len() {
-            0 => prompt.tell(Progress::InsertKey { keys: Vec::new() }),
+            0 => prompt.tell(Progress::InsertKey {
+                keys: Vec::new(),
+                unclear: Vec::new(),
+            }),
             1 => {
                 if let Some(only) = ready.pop() {
                     return only;

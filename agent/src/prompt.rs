@@ -196,6 +196,9 @@ pub enum Progress {
     InsertKey {
         /// The keys' labels.
         keys: Vec<String>,
+        /// Authenticators that are there and gave no answer that can be used, for people: one of them may be the one.
+        #[serde(default)]
+        unclear: Vec<String>,
     },
     /// Several authenticators are there, and only one is wanted: the others must be taken out.
     OnlyOneKey,

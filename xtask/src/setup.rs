@@ -344,8 +344,20 @@ pub fn setup(need: Need) -> Result<()> {
 /// # Errors
 /// When the build fails.
 pub fn virtual_keys() -> Result<()> {
+    of_virtual_keys("build")
+}
+
+/// The virtual keys' own tests: their transports, and the ways in which they misbehave.
+///
+/// # Errors
+/// When one fails.
+pub fn virtual_keys_tests() -> Result<()> {
+    of_virtual_keys("test")
+}
+
+fn of_virtual_keys(task: &str) -> Result<()> {
     run(place::cargo(&[
-        "build",
+        task,
         "--locked",
         "--manifest-path",
         "tests/vkey/Cargo.toml",

@@ -27,6 +27,7 @@ fn everything(steps: &mut Steps) -> Result<()> {
     build(steps)?;
     check::check(steps)?;
     steps.step("tests of the rooms", || rooms(None))?;
+    steps.step("tests of the virtual keys", setup::virtual_keys_tests)?;
     steps.step("cards of a PKCS #11 module", modules)?;
     steps.step("end to end", || end_to_end(None))?;
     steps.step("USB, in a guest", || guest::scenarios(None, true))?;

@@ -265,9 +265,13 @@ async fn progressed(settings: &Settings, told: &mut Told<'_>, progress: &Progres
             let body = one_line(authenticator, 100);
             told.touch(&say("prompt-touch-your-key"), &body).await;
         }
-        Progress::InsertKey { keys } => {
-            let body = keys.join(", ");
-            told.touch(&say("prompt-insert-your-key"), &body).await;
+        Progress::InsertKey { keys, unclear } => {
+            let (summary, body) = if unclear.is_empty() {
+                ("prompt-insert-your-key", keys)
+            } else {
+                ("prompt-unclear-key", unclear)
+            };
+            told.touch(&say(summary), &body.join(", ")).await;
         }
         Progress::InsertCard => {
             let body = say("prompt-card-wanted");

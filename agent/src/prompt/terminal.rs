@@ -276,8 +276,14 @@ impl Client {
         let say = |name: &str| self.language.text(name).into_owned();
         let text = match progress {
             Progress::Queued => say("prompt-queued"),
-            Progress::InsertKey { keys } if keys.is_empty() => say("prompt-insert-key-to-enrol"),
-            Progress::InsertKey { keys } => {
+            Progress::InsertKey { unclear, .. } if !unclear.is_empty() => {
+                let text = say("prompt-unclear-key");
+                format!("{text} ({})…", unclear.join(", "))
+            }
+            Progress::InsertKey { keys, .. } if keys.is_empty() => {
+                say("prompt-insert-key-to-enrol")
+            }
+            Progress::InsertKey { keys, .. } => {
                 let keys = format!("{}…", keys.join(", "));
                 self.language
                     .labelled(&say("prompt-insert-or-present"), keys)

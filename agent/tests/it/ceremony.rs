@@ -514,9 +514,20 @@ fn hostile_cards_cost_bounded_time_and_memory_and_the_next_honest_one_works() {
         "{} kB, {before} kB before",
         memory()
     );
+    // One that breaks between the question and the PIN is named, and may be put in again.
     let action = propose(&relay, &workstation, 60);
     let mut terminal = workstation.terminal(&["approve"]);
-    pin(&mut terminal, PIN);
+    terminal.exp_string("Seal this action?").unwrap();
+    workstation.key("misbehave noise");
+    terminal.send_line("y").unwrap();
+    terminal
+        .exp_string("no answer that can be used: pull it out and put it in again")
+        .unwrap();
+    workstation.key("misbehave none");
+    workstation.key("remove");
+    workstation.key("insert");
+    terminal.exp_string("PIN of the key").unwrap();
+    terminal.send_line(PIN).unwrap();
     assert_eq!(end(terminal).0, 0);
     relay
         .verify(&action, &relay.await_request(&path(&action, "approvals")))
