@@ -18,6 +18,8 @@ use crate::id::ServiceId;
 use crate::reading::Budget;
 
 mod file;
+#[cfg(test)]
+mod shipped;
 
 pub use file::{RouteFault, RouteFileError};
 
