@@ -4,43 +4,61 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use sceau_proof::piv::SignatureResponse;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::view::{self, Eyes};
 use super::{Api, Json, Path, Peer, PersonCaller, Problem, action, binary};
-use crate::action::{Caller, NewAction, Target};
 use crate::desk::{Desk, DeskError, RegistrationClaim};
-use crate::id::{EnrolmentId, PersonId};
+use crate::id::{EnrolmentId, KeyId, PersonId};
 use crate::key::{Credential, KeyType};
 use crate::piv::CardClaim;
-use crate::policy::OWN_SERVICE;
 use crate::workstation::is_device;
 
-/// Who shall be enrolled.
-#[derive(Deserialize, ToSchema)]
+/// Who shall be enrolled: the parameters of `key.enroll`, as they are sealed. Members that nobody gave are not there.
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InviteBody {
     person: InvitedBody,
+    /// SHA-256, base64url, of the secret for which alone the invitation is shown, at the desk's page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    handover: Option<String>,
 }
 
-#[derive(Deserialize, ToSchema)]
+#[derive(Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct InvitedBody {
     #[schema(value_type = String)]
     id: PersonId,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     display: Option<String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     roles: Vec<String>,
+    /// Accounts at services that are this person's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accounts: Vec<AccountBody>,
+    /// SIRET of who employs them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    organisation: Option<String>,
     /// The kind of document that the person showed.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     identity_document: Option<String>,
     /// The key counts once its person has signed in with it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     first_use: bool,
+    /// A key of theirs, which is revoked once the new one counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    replaces: Option<KeyId>,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AccountBody {
+    service: String,
+    id: String,
 }
 
 /// Asks for the action `key.enroll`.
@@ -51,45 +69,11 @@ pub(super) async fn invite(
     PersonCaller(session): PersonCaller,
     Json(invite): Json<InviteBody>,
 ) -> Result<Response, Problem> {
-    let invited = invite.person;
-    let known = desk.person(&invited.id).await?;
-    let display = invited
-        .display
-        .clone()
-        .or(known.map(|person| person.display))
-        .unwrap_or_default();
-    let mut person = Map::new();
-    person.insert("id".to_owned(), json!(invited.id));
-    if let Some(display) = &invited.display {
-        person.insert("display".to_owned(), json!(display));
-    }
-    if !invited.roles.is_empty() {
-        person.insert("roles".to_owned(), json!(invited.roles));
-    }
-    if let Some(document) = &invited.identity_document {
-        person.insert("identity_document".to_owned(), json!(document));
-    }
-    if invited.first_use {
-        person.insert("first_use".to_owned(), json!(true));
-    }
-    let asked = NewAction {
-        kind: "key.enroll".to_owned(),
-        service: OWN_SERVICE.parse().map_err(|_| Problem::not_found())?,
-        requester: session.person.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: invited.id.to_string(),
-            display,
-        },
-        params: Map::from_iter([("person".to_owned(), Value::Object(person))]),
-        request: None,
-        words: None,
+    let params = match serde_json::to_value(invite) {
+        Ok(Value::Object(params)) => params,
+        _ => return Err(DeskError::Misuse("an invitation is an object").into()),
     };
-    let caller = Caller::Person {
-        person: session.person.clone(),
-        session: session.id,
-    };
-    let record = desk.open_action(asked, caller).await?;
+    let record = desk.ask_enrolment(&session, params).await?;
     action::created(&desk, &record, &Eyes::Person(&session.person))
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sceau_proof::evidence::KeyRecord as EvidenceKey;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -13,11 +13,12 @@ use super::new_key::NewKey;
 use super::open::{about, birth};
 use super::sign_in::{open_sealed, token_digest};
 use super::{Desk, DeskError, Shared, digest, own, revocation};
-use crate::action::{ActionRecord, NewAction, State, Target};
+use crate::action::{ActionRecord, Caller, NewAction, State, Target};
 use crate::id::{ActionId, EnrolmentId, KeyId, PersonId, SessionId};
 use crate::key::{Credential, KeyRecord, KeyState, KeyType};
 use crate::person::{Person, PersonState};
 use crate::policy::{OWN_SERVICE, TargetFacts};
+use crate::session::Session;
 use crate::store::key::Registration;
 use crate::store::session::{Invitation, InvitationState};
 use crate::store::{action, key, metadata, person, session};
@@ -35,6 +36,42 @@ impl Desk {
             secret_sha256,
         })
         .await?
+    }
+
+    /// Asks for `key.enroll`, by the person of this session. `params` are a claim.
+    ///
+    /// # Errors
+    /// As of [`Desk::open_action`].
+    pub async fn ask_enrolment(
+        &self,
+        session: &Session,
+        params: Map<String, Value>,
+    ) -> Result<ActionRecord, DeskError> {
+        let invited = own::Invited::read(&params)?;
+        let known = self.person(&invited.id).await?;
+        let asked = NewAction {
+            kind: "key.enroll".to_owned(),
+            service: OWN_SERVICE
+                .parse()
+                .map_err(|_| DeskError::Misuse("own service"))?,
+            requester: session.person.clone(),
+            target: Target {
+                kind: "person".to_owned(),
+                id: invited.id.to_string(),
+                display: known
+                    .map(|person| person.display)
+                    .or(invited.display)
+                    .unwrap_or_default(),
+            },
+            params,
+            request: None,
+            words: None,
+        };
+        let caller = Caller::Person {
+            person: session.person.clone(),
+            session: session.id,
+        };
+        self.open_action(asked, caller).await
     }
 
     /// The invitation that an executed `key.enroll` gave, once: its name, its secret, and when it ends. `None` when it was shown

@@ -16,6 +16,7 @@ use crate::action::{
 };
 use crate::hub::Notice;
 use crate::id::{ActionId, PersonId, SessionId};
+use crate::key::{KeyRecord, KeyState};
 use crate::person::{Person, PersonState};
 use crate::policy::{Decision, Facts, OWN_SERVICE, PersonFacts, Reason, TargetFacts};
 use crate::rate::{Limited, one_more};
@@ -119,7 +120,9 @@ async fn own_target(
             let invited = super::own::Invited::read(&asked.params)?;
             if let Some(old) = invited.replaces {
                 let old = key::load(tx.connection, old).await?;
-                if old.is_none_or(|old| old.person != invited.id) {
+                let is_theirs =
+                    |old: &KeyRecord| old.person == invited.id && old.state != KeyState::Revoked;
+                if !old.as_ref().is_some_and(is_theirs) {
                     return Err(DeskError::Malformed(
                         "params.person.replaces is not a key of theirs",
                     )

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::markup::{self, shown, status, table};
 use super::{Pages, language, page, unavailable};
-use crate::action::{ActionRecord, Caller, NewAction, State as Standing, Target};
+use crate::action::{ActionRecord, State as Standing};
 use crate::api::{Json, Problem};
 use crate::desk::{DeskError, HandedOut};
 use crate::gate::client::Language;
@@ -63,6 +63,13 @@ async fn operator(pages: &Pages, headers: &HeaderMap) -> Result<(Session, Person
     }
 }
 
+/// Whose script asks, from a page of ours. Their roles are the policy's to judge.
+async fn caller(pages: &Pages, headers: &HeaderMap) -> Result<Session, Problem> {
+    pages.own_page(headers)?;
+    let session = pages.session(headers).await?.filter(Session::is_active);
+    session.ok_or(Problem::of(StatusCode::UNAUTHORIZED, "unauthenticated"))
+}
+
 /// `GET /desk`: for whom a key is wanted.
 pub(super) async fn form(State(pages): State<Pages>, headers: HeaderMap) -> Response {
     match operator(&pages, &headers).await {
@@ -85,11 +92,7 @@ pub(super) async fn ask(
     headers: HeaderMap,
     Json(asked): Json<Asked>,
 ) -> Result<axum::Json<Value>, Problem> {
-    pages.own_page(&headers)?;
-    let session = pages.session(&headers).await?;
-    let session = session
-        .filter(Session::is_active)
-        .ok_or(Problem::of(StatusCode::UNAUTHORIZED, "unauthenticated"))?;
+    let session = caller(&pages, &headers).await?;
     let mut person = asked.person;
     // What stands here is never the page's to leave out: the papers were looked at, and the key waits for its person.
     if !person
@@ -99,34 +102,16 @@ pub(super) async fn ask(
         return Err(DeskError::Malformed("person.identity_document").into());
     }
     person.insert("first_use".to_owned(), json!(true));
-    let text = |name: &str| person.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (id, display) = (text("id").to_owned(), text("display").to_owned());
-    let known = match id.parse::<PersonId>() {
-        Ok(id) => pages.desk().person(&id).await?,
-        Err(_) => None,
-    };
-    let target = Target {
-        kind: "person".to_owned(),
-        display: known.map_or(display, |known| known.display),
-        id,
-    };
-    let params = json!({ "person": person, "key": asked.key, "handover": asked.handover });
-    let action = NewAction {
-        kind: "key.enroll".to_owned(),
-        service: OWN_SERVICE
-            .parse()
-            .map_err(|_| DeskError::Misuse("own service"))?,
-        requester: session.person.clone(),
-        target,
-        params: params.as_object().cloned().unwrap_or_default(),
-        request: None,
-        words: None,
-    };
-    let caller = Caller::Person {
-        person: session.person,
-        session: session.id,
-    };
-    let record = pages.desk().open_action(action, caller).await?;
+    let params = [
+        ("person", Value::Object(person)),
+        ("key", json!(asked.key)),
+        ("handover", json!(asked.handover)),
+    ];
+    let params = params.map(|(name, value)| (name.to_owned(), value));
+    let record = pages
+        .desk()
+        .ask_enrolment(&session, Map::from_iter(params))
+        .await?;
     Ok(axum::Json(json!({
         "id": record.id, "state": record.state,
         "denial": record.denial.as_ref().map(|denial| denial.reason.as_str()),
@@ -187,11 +172,7 @@ pub(super) async fn invitation(
     Path(id): Path<String>,
     Json(claim): Json<Claim>,
 ) -> Result<axum::Json<Value>, Problem> {
-    pages.own_page(&headers)?;
-    let session = pages.session(&headers).await?;
-    let session = session
-        .filter(Session::is_active)
-        .ok_or(Problem::of(StatusCode::UNAUTHORIZED, "unauthenticated"))?;
+    let session = caller(&pages, &headers).await?;
     let record = own(&pages, &session, &id).await?;
     let shown = pages
         .desk()

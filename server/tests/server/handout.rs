@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{Served, problem};
 use crate::authenticator::Credential;
+use crate::conformance::{count, log};
 use crate::fixture::{AGENT, Owner, POLICY, RP_ID, SCHEMA};
 use crate::page::{HERE, signed_in};
 use crate::wire::Ask;
@@ -64,7 +65,12 @@ async fn handed_out(served: &Served) -> (Owner, Vec<String>) {
 /// As [`handed_out`], in the place of another.
 async fn handed_out_for(served: &Served, replaces: Option<KeyId>) -> (Owner, Vec<String>) {
     let (_, secret) = invited(served, replaces).await;
-    let opened = served.desk.open_enrolment(&secret).await.unwrap();
+    registered(served, &secret).await
+}
+
+/// As [`handed_out`], by this invitation.
+async fn registered(served: &Served, secret: &str) -> (Owner, Vec<String>) {
+    let opened = served.desk.open_enrolment(secret).await.unwrap();
     let challenge = Action::parse(opened.action.document.as_bytes())
         .unwrap()
         .challenge();
@@ -80,7 +86,7 @@ async fn handed_out_for(served: &Served, replaces: Option<KeyId>) -> (Owner, Vec
         transports: vec!["usb".to_owned()],
         label: None,
     };
-    let registered = served.desk.register(opened.id, &secret, claim).await;
+    let registered = served.desk.register(opened.id, secret, claim).await;
     let registered = registered.unwrap().unwrap();
     assert_eq!(registered.key.state, KeyState::Waiting);
     assert!(
@@ -207,6 +213,75 @@ async fn a_replaced_key_counts_until_its_successor_does() {
         matches!(refused, Err(DeskError::Malformed(_))),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn an_enrolment_asked_for_over_the_network_replaces_a_key() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let (old, _) = handed_out(&served).await;
+    let by_old = old.sign_in(desk, SessionKind::Agent).await;
+    let token = &served.alice.token;
+    let ask = async |person: &Value| {
+        let body = Some(json!({ "person": person }));
+        served.ask(token, "POST", "/v1/enrolments", body).await
+    };
+    let mut person = json!({"id": "paul", "first_use": true, "identity_document": "passport", "replaces": old.key});
+    let asked = ask(&person).await;
+    assert_eq!(asked.status, 201, "{asked:?}");
+    let asked = asked.json();
+    // The key that ends is in what is sealed, and nothing that nobody said is.
+    assert_eq!(asked["action"]["params"], json!({ "person": person }));
+    assert_eq!(asked["action"]["target"]["display"], "Paul");
+    let sealed = served.approve(&served.alice, &asked).await.json();
+    let secret = sealed["result"]["invitation"].as_str().unwrap();
+    let (new, _) = registered(&served, secret).await;
+    assert_eq!(live(desk).await, [old.key], "nobody is locked out");
+    assert_eq!(session(desk, &by_old).await, SessionState::Active);
+    new.sign_in(desk, SessionKind::Agent).await;
+    assert_eq!(live(desk).await, [new.key]);
+    assert_eq!(session(desk, &by_old).await, SessionState::Ended);
+    let log = log(desk).await;
+    assert_eq!(count(&log, "key.revoked"), 1);
+    let first_used = log.iter().position(|it| it.kind() == "key.first-used");
+    let revoked = log.iter().find(|it| it.kind() == "key.revoked").unwrap();
+    assert_eq!(revoked.data()["reason"], "replaced");
+    assert!(first_used.is_some(), "{log:?}");
+
+    // Neither what is over, nor what is another's, nor what is no key.
+    let before = log.len();
+    for odd in [
+        json!(old.key),
+        json!(served.alice.key),
+        json!("the old one"),
+    ] {
+        person["replaces"] = odd;
+        problem(&ask(&person).await, 400, "malformed");
+    }
+    assert_eq!(self::log(desk).await.len(), before, "nothing was opened");
+}
+
+#[tokio::test]
+async fn an_enrolment_asked_for_over_the_network_says_all_that_one_can_say() {
+    let served = Served::start().await;
+    let digest = base64url::encode(sceau_proof::log::entry::sha256(b"a tab's"));
+    let whole = json!({
+        "person": {
+            "id": "paul", "display": "Paul", "roles": ["manager"], "organisation": "73282932000074",
+            "accounts": [{"service": "portal", "id": "17"}], "identity_document": "passport", "first_use": true,
+        },
+        "handover": digest,
+    });
+    let token = &served.alice.token;
+    let asked = served
+        .ask(token, "POST", "/v1/enrolments", Some(whole.clone()))
+        .await;
+    assert_eq!(asked.status, 201, "{asked:?}");
+    assert_eq!(asked.json()["action"]["params"], whole);
+    // For that secret alone: whoever seals it, and asks, is shown no invitation.
+    let sealed = served.approve(&served.alice, &asked.json()).await.json();
+    assert_eq!(sealed["state"], "executed");
+    assert_eq!(sealed["result"].get("invitation"), None, "{sealed}");
 }
 
 #[tokio::test]
