@@ -82,6 +82,11 @@ console-no-end = no end
 console-no-rights = Neither role nor right.
 console-no-keys = No key.
 console-keys-of = { $have } of { $wanted }
+console-lacking = { $count ->
+    [one] { $count } person has fewer keys than their roles ask for.
+   *[other] { $count } persons have fewer keys than their roles ask for.
+}
+console-too-few = fewer than their roles ask for
 console-keys-lacking = This person’s roles want { $wanted } keys, main and spare; so many count: { $have }. Hand out what is missing before a key is lost.
 console-keys-wait = This person’s roles want { $wanted } keys; so many count: { $have }. Another one counts once the person has signed in with it.
 console-no-sessions = No open session.

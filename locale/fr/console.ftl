@@ -82,6 +82,11 @@ console-no-end = sans fin
 console-no-rights = Ni rôle ni droit.
 console-no-keys = Aucune clé.
 console-keys-of = { $have } sur { $wanted }
+console-lacking = { $count ->
+    [one] { $count } personne a moins de clés que ses rôles n’en demandent.
+   *[other] { $count } personnes ont moins de clés que leurs rôles n’en demandent.
+}
+console-too-few = moins que les rôles n’en demandent
 console-keys-lacking = Les rôles de cette personne demandent { $wanted } clés, principale et de secours ; celles qui valent : { $have }. Remettez ce qui manque avant qu’une clé soit perdue.
 console-keys-wait = Les rôles de cette personne demandent { $wanted } clés ; celles qui valent : { $have }. Une autre vaudra dès que la personne se sera connectée avec elle.
 console-no-sessions = Aucune session ouverte.

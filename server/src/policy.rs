@@ -247,6 +247,15 @@ impl Policy {
         keys.max().copied().unwrap_or(1)
     }
 
+    /// The roles whose holders are given two keys.
+    #[must_use]
+    pub fn roles_of_two_keys(&self) -> Vec<Role> {
+        let keys = self.roles.iter().flat_map(|known| &known.keys);
+        keys.filter(|(_, keys)| **keys > 1)
+            .map(|(role, _)| role.clone())
+            .collect()
+    }
+
     /// The roles that stand higher than this.
     #[must_use]
     pub fn roles_above(&self, rank: i64) -> Vec<Role> {

@@ -13,6 +13,8 @@ use crate::store::console::Wanted;
 pub(super) const SHOWN: usize = 50;
 /// Rows that are read for a page: one more says that it goes on.
 pub(super) const FETCHED: i64 = 51;
+/// What `keys` says where those are wanted who have fewer than their roles ask for.
+pub(super) const LACKING: &str = "lacking";
 /// Longest text of a query that is looked at, in bytes.
 const LONGEST: usize = 256;
 
@@ -25,6 +27,8 @@ pub(super) struct List {
     state: String,
     #[serde(default)]
     role: String,
+    #[serde(default)]
+    keys: String,
     #[serde(default)]
     person: String,
     #[serde(default)]
@@ -43,6 +47,7 @@ impl List {
             words: plain(&self.q),
             state: plain(&self.state),
             role: plain(&self.role),
+            lacking: self.keys == LACKING,
             person: plain(&self.person),
             after: plain(&self.after),
             hidden: viewer.hidden.clone(),
@@ -54,13 +59,23 @@ impl List {
         self.after.parse().ok()
     }
 
-    fn parts(&self) -> [(&'static str, String); 4] {
+    fn parts(&self) -> [(&'static str, String); 5] {
         [
             ("q", plain(&self.q)),
             ("state", plain(&self.state)),
             ("role", plain(&self.role)),
+            ("keys", plain(&self.keys)),
             ("person", plain(&self.person)),
         ]
+    }
+
+    /// The same list, of persons who lack a key alone.
+    pub(super) fn lacking(&self) -> String {
+        let list = Self {
+            keys: LACKING.to_owned(),
+            ..self.clone()
+        };
+        list.path(Section::Persons, "")
     }
 
     /// The same list from after `after`.
@@ -164,6 +179,10 @@ mod tests {
         assert_eq!(
             list.path(Section::Persons, "b@c"),
             "/console/persons?after=b@c&q=%C3%A9%26role%3Dx%20%3Cb%3E"
+        );
+        assert_eq!(
+            list.lacking(),
+            "/console/persons?after=&q=%C3%A9%26role%3Dx%20%3Cb%3E&keys=lacking"
         );
     }
 }

@@ -66,8 +66,10 @@ pub(super) async fn list(visit: &Visit, list: List) -> Result<Sheet, DeskError> 
     let rows = desk.list_persons(&wanted, paging::FETCHED).await?;
     let (rows, next) = paging::page(rows, |row| row.id.to_string());
     let held = desk.list_roles().await?;
+    let lack = desk.count_lacking(&wanted).await?;
     let body = [
         search(language, &wanted, held),
+        lackers(language, &list, &wanted, lack),
         Html::text(language.text("console-persons-about")).paragraph(),
         table(visit, &rows),
         paging::onward(language, Section::Persons, &list, next.as_deref()),
@@ -77,6 +79,16 @@ pub(super) async fn list(visit: &Visit, list: List) -> Result<Sheet, DeskError> 
         title: Html::text(Section::Persons.name(language)),
         body: body.into_iter().collect(),
     })
+}
+
+/// How many of those who are looked for lack a key; a link to them, where others are listed, too.
+fn lackers(language: Language, list: &List, wanted: &Wanted, many: u64) -> Html {
+    let words = Html::text(counted(language, "console-lacking", many));
+    match (wanted.lacking, many) {
+        (false, 0) => Html::default(),
+        (false, _) => Html::link(&list.lacking(), words).paragraph(),
+        (true, _) => words.paragraph(),
+    }
 }
 
 fn search(language: Language, wanted: &Wanted, held: Vec<(Role, u64)>) -> Html {
@@ -107,7 +119,15 @@ fn search(language: Language, wanted: &Wanted, held: Vec<(Role, u64)>) -> Html {
         ),
         Html::select(
             &Field::text("state", say("console-state"), &wanted.state),
-            std::iter::once(any).chain(states),
+            std::iter::once(any.clone()).chain(states),
+        ),
+        Html::select(
+            &Field::text(
+                "keys",
+                say("console-live-keys"),
+                if wanted.lacking { paging::LACKING } else { "" },
+            ),
+            [any, (paging::LACKING.to_owned(), say("console-too-few"))],
         ),
     ];
     Html::search(
@@ -117,11 +137,17 @@ fn search(language: Language, wanted: &Wanted, held: Vec<(Role, u64)>) -> Html {
     )
 }
 
-/// How many keys of somebody's count; marked where their roles want more.
+/// How many keys of somebody's count; marked where the roles that they hold now want more.
 fn keys_of(visit: &Visit, row: &PersonRow) -> Html {
-    let held = row.roles.iter().map(|(role, _)| role.clone()).collect();
+    let now = visit.desk().now();
+    let held = row
+        .roles
+        .iter()
+        .filter(|(_, until)| until.is_none_or(|until| now < until))
+        .map(|(role, _)| role.clone())
+        .collect();
     let wanted = visit.desk().keys_wanted(&held);
-    if row.keys >= u64::from(wanted) || row.keys == 0 {
+    if row.keys >= u64::from(wanted) || row.state == PersonState::Suspended {
         return Html::text(row.keys.to_string());
     }
     let values = [("have", row.keys.into()), ("wanted", wanted.into())];

@@ -14,7 +14,7 @@ use crate::attestation::ModelStanding;
 use crate::id::{PersonId, Role, ServiceId};
 use crate::lineage::Node;
 use crate::store::console::{
-    self, Falling, InvitationRow, KeyRow, PersonRow, ReaderRow, SessionRow, Wanted,
+    self, Falling, Giving, InvitationRow, KeyRow, PersonRow, ReaderRow, SessionRow, Wanted,
 };
 use crate::store::log::StoredEntry;
 use crate::store::{self, log};
@@ -126,7 +126,27 @@ impl Desk {
         count: i64,
     ) -> Result<Vec<PersonRow>, DeskError> {
         let mut connection = self.reader().await?;
-        self.stored(console::persons(&mut connection, wanted, count).await)
+        self.stored(console::persons(&mut connection, wanted, &self.giving(), count).await)
+    }
+
+    /// How many persons of those that are wanted have fewer keys than their roles want, on all pages.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn count_lacking(&self, wanted: &Wanted) -> Result<u64, DeskError> {
+        let wanted = Wanted {
+            lacking: true,
+            ..wanted.clone()
+        };
+        let mut connection = self.reader().await?;
+        self.stored(console::count_persons(&mut connection, &wanted, &self.giving()).await)
+    }
+
+    fn giving(&self) -> Giving {
+        Giving {
+            two: self.inner.shared.policy.roles_of_two_keys(),
+            at: self.now(),
+        }
     }
 
     /// SIRET of a person's structure, when it is known.

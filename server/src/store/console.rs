@@ -26,6 +26,8 @@ pub struct Wanted {
     pub state: String,
     /// Role, of persons.
     pub role: String,
+    /// Of persons: those alone of whom fewer keys are live than their roles want, and who are not suspended.
+    pub lacking: bool,
     /// Person, of keys and actions.
     pub person: String,
     /// The last name of the page before; empty for the first page.
@@ -51,13 +53,17 @@ fn pattern(words: &str) -> String {
 impl Wanted {
     /// `,administrator,security,`: what a role between commas is looked for in.
     fn hidden(&self) -> String {
-        let mut list = String::from(",");
-        for role in &self.hidden {
-            list.push_str(role.as_str());
-            list.push(',');
-        }
-        list
+        between_commas(&self.hidden)
     }
+}
+
+fn between_commas(roles: &[Role]) -> String {
+    let mut list = String::from(",");
+    for role in roles {
+        list.push_str(role.as_str());
+        list.push(',');
+    }
+    list
 }
 
 fn at(row: &AnyRow, column: &str) -> Result<OffsetDateTime, StoreError> {
@@ -89,27 +95,53 @@ pub struct PersonRow {
     pub roles: Vec<(Role, Option<OffsetDateTime>)>,
 }
 
+/// What says how many keys a person is given: the roles that want two, and when it is, since a role that has ended wants none.
+#[derive(Debug, Clone)]
+pub struct Giving {
+    /// Roles of two keys; whoever holds none of them is given one.
+    pub two: Vec<Role>,
+    /// Now.
+    pub at: OffsetDateTime,
+}
+
+/// The persons that are wanted, after `$1`.
+macro_rules! wanted_persons {
+    () => {
+        r"FROM person
+         WHERE id > $1 AND (LOWER(id) LIKE $2 ESCAPE '\' OR LOWER(display) LIKE $2 ESCAPE '\') AND ($3 = '' OR state = $3)
+             AND ($4 = '' OR id IN (SELECT person FROM person_role WHERE role = $4))
+             AND NOT EXISTS (SELECT 1 FROM person_role WHERE person_role.person = person.id AND $5 LIKE '%,' || person_role.role || ',%')
+             AND ($6 = 0 OR (state <> 'suspended'
+                 AND (SELECT COUNT(*) FROM enrolled_key WHERE enrolled_key.person = person.id AND enrolled_key.state = 'live')
+                     < CASE WHEN EXISTS (SELECT 1 FROM person_role WHERE person_role.person = person.id
+                         AND (person_role.until_ms IS NULL OR person_role.until_ms > $7)
+                         AND REPLACE($8, ',' || person_role.role || ',', '') <> $8) THEN 2 ELSE 1 END))"
+    };
+}
+
 /// Persons by identifier.
 pub async fn persons(
     connection: &mut AnyConnection,
     wanted: &Wanted,
+    giving: &Giving,
     count: i64,
 ) -> Result<Vec<PersonRow>, StoreError> {
-    let rows = sqlx::query(
-        r"SELECT page.id, page.display, page.state, page.parent, page.created_ms, person_role.role, person_role.until_ms,
+    let rows = sqlx::query(concat!(
+        "SELECT page.id, page.display, page.state, page.parent, page.created_ms, person_role.role, person_role.until_ms,
              (SELECT COUNT(*) FROM enrolled_key WHERE enrolled_key.person = page.id AND enrolled_key.state = 'live') AS live
-         FROM (SELECT id, display, state, parent, created_ms FROM person
-             WHERE id > $1 AND (LOWER(id) LIKE $2 ESCAPE '\' OR LOWER(display) LIKE $2 ESCAPE '\') AND ($3 = '' OR state = $3)
-                 AND ($4 = '' OR id IN (SELECT person FROM person_role WHERE role = $4))
-                 AND NOT EXISTS (SELECT 1 FROM person_role WHERE person_role.person = person.id AND $5 LIKE '%,' || person_role.role || ',%')
-             ORDER BY id LIMIT $6) AS page
+         FROM (SELECT id, display, state, parent, created_ms ",
+        wanted_persons!(),
+        " ORDER BY id LIMIT $9) AS page
          LEFT JOIN person_role ON person_role.person = page.id ORDER BY page.id, person_role.role",
-    )
+    ))
     .bind(wanted.after.clone())
     .bind(pattern(&wanted.words))
     .bind(wanted.state.clone())
     .bind(wanted.role.clone())
     .bind(wanted.hidden())
+    .bind(i64::from(wanted.lacking))
+    .bind(to_ms(giving.at))
+    .bind(between_commas(&giving.two))
     .bind(count)
     .fetch_all(connection)
     .await?;
@@ -139,6 +171,26 @@ pub async fn persons(
         }
     }
     Ok(persons)
+}
+
+/// How many persons are wanted, on all pages.
+pub async fn count_persons(
+    connection: &mut AnyConnection,
+    wanted: &Wanted,
+    giving: &Giving,
+) -> Result<u64, StoreError> {
+    let row = sqlx::query(concat!("SELECT COUNT(*) AS many ", wanted_persons!()))
+        .bind(String::new())
+        .bind(pattern(&wanted.words))
+        .bind(wanted.state.clone())
+        .bind(wanted.role.clone())
+        .bind(wanted.hidden())
+        .bind(i64::from(wanted.lacking))
+        .bind(to_ms(giving.at))
+        .bind(between_commas(&giving.two))
+        .fetch_one(connection)
+        .await?;
+    Ok(u64::try_from(row.try_get::<i64, _>("many")?).unwrap_or(0))
 }
 
 /// Every role that somebody holds, with how many hold it.

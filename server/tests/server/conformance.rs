@@ -105,6 +105,7 @@ async fn all(stores: &mut Stores) {
     crate::fact::the_glass_is_broken_by_a_quorum_and_reviewed(stores.place().await).await;
     crate::lineage::a_service_reports_what_it_made(stores.place().await).await;
     crate::console::lists_go_on_where_they_stopped(stores.place().await).await;
+    crate::lacking::whoever_lacks_a_key_is_listed_alone(stores.place().await).await;
     crate::reading::a_budget_is_exact_over_restarts_and_instances(stores.place().await).await;
     for case in crate::presence::ALL {
         crate::presence::run(case, stores.place().await).await;
@@ -531,22 +532,9 @@ async fn the_second_person_is_another(stores: &mut Stores) {
     assert_eq!(done.state, State::Approved);
     assert_eq!(done.approvals.len(), 3);
     // A privileged person is not enrolled by one operator alone.
-    let asked = sceau_server::action::NewAction {
-        kind: "key.enroll".to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: alice.id.clone(),
-        target: sceau_server::action::Target { kind: "person".into(), id: "eve".into(), display: "Eve".into() },
-        params: serde_json::json!({"person": {"id": "eve", "display": "Eve", "roles": ["administrator"]}})
-            .as_object()
-            .unwrap()
-            .clone(),
-        request: None,
-        words: None,
-    };
-    let record = desk
-        .open_action(asked, alice.caller(&desk).await)
-        .await
-        .unwrap();
+    let eve =
+        serde_json::json!({"person": {"id": "eve", "display": "Eve", "roles": ["administrator"]}});
+    let record = alice.ask_own(&desk, "key.enroll", eve).await.unwrap();
     assert_eq!(
         alice.approve(&desk, &record).await.unwrap().state,
         State::Pending
@@ -644,25 +632,10 @@ async fn suspension_ends_sessions_at_once(stores: &mut Stores) {
     let place = stores.place().await;
     let desk = place.desk("a").await.unwrap();
     let (alice, bob) = place.found(&desk).await;
-    let asked = |kind: &str| sceau_server::action::NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: alice.id.clone(),
-        target: sceau_server::action::Target {
-            kind: "person".into(),
-            id: "bob".into(),
-            display: "Bob".into(),
-        },
-        params: serde_json::json!({"person": "bob"})
-            .as_object()
-            .unwrap()
-            .clone(),
-        request: None,
-        words: None,
-    };
+    let bobs = || serde_json::json!({"person": "bob"});
     let waiting = bob.ask(&desk, "account.create").await.unwrap();
-    let record = desk
-        .open_action(asked("person.suspend"), alice.caller(&desk).await)
+    let record = alice
+        .ask_own(&desk, "person.suspend", bobs())
         .await
         .unwrap();
     alice.approve(&desk, &record).await.unwrap();
@@ -682,8 +655,8 @@ async fn suspension_ends_sessions_at_once(stores: &mut Stores) {
             .err(),
         Some(DeskError::UnknownPerson)
     );
-    let record = desk
-        .open_action(asked("person.restore"), alice.caller(&desk).await)
+    let record = alice
+        .ask_own(&desk, "person.restore", bobs())
         .await
         .unwrap();
     alice.approve(&desk, &record).await.unwrap();
@@ -842,28 +815,10 @@ async fn a_new_person_is_inert_until_enrolled(stores: &mut Stores) {
     let place = stores.place().await;
     let desk = place.desk("a").await.unwrap();
     let (alice, _) = place.found(&desk).await;
-    let asked = sceau_server::action::NewAction {
-        kind: "key.enroll".to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: alice.id.clone(),
-        target: sceau_server::action::Target {
-            kind: "person".into(),
-            id: "carl".into(),
-            display: "Carl".into(),
-        },
-        params:
-            serde_json::json!({"person": {"id": "carl", "display": "Carl", "roles": ["manager"]}})
-                .as_object()
-                .unwrap()
-                .clone(),
-        request: None,
-        words: None,
-    };
+    let carl =
+        serde_json::json!({"person": {"id": "carl", "display": "Carl", "roles": ["manager"]}});
     // Attack 7: the operator's session alone does nothing.
-    let record = desk
-        .open_action(asked, alice.caller(&desk).await)
-        .await
-        .unwrap();
+    let record = alice.ask_own(&desk, "key.enroll", carl).await.unwrap();
     assert!(desk.reveal_invitation(record.id).await.unwrap().is_none());
     alice.approve(&desk, &record).await.unwrap();
     // Attack 13.

@@ -96,7 +96,7 @@ impl Browser<'_> {
     }
 
     /// Sends a form as the page at `from` would.
-    async fn submit(&self, from: &str, path: &str, fields: &str) -> Answer {
+    pub(crate) async fn submit(&self, from: &str, path: &str, fields: &str) -> Answer {
         let page = self.page(from).await;
         let body = format!("token={}&{fields}", token(&page.text()));
         let own = [("Origin", HERE), ("Sec-Fetch-Site", "same-origin")];

@@ -1,11 +1,11 @@
-use sceau_server::action::{ActionRecord, NewAction, Outcome, State, Target};
+use sceau_server::action::{Outcome, State};
 use sceau_server::config::Span;
-use sceau_server::desk::{Desk, DeskError};
+use sceau_server::desk::DeskError;
 use sceau_server::dormancy::Dormancy;
 use sceau_server::fact::{Change, Fate};
 use sceau_server::person::PersonState;
 use sceau_server::session::SessionKind;
-use serde_json::{Value, json};
+use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
@@ -14,28 +14,6 @@ use crate::fixture::{Owner, POLICY, Place, SCHEMA, policy_of};
 
 fn instant(at: OffsetDateTime) -> String {
     at.format(&Rfc3339).unwrap()
-}
-
-async fn ask(
-    desk: &Desk,
-    owner: &Owner,
-    kind: &str,
-    params: Value,
-) -> Result<ActionRecord, DeskError> {
-    let asked = NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: owner.id.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: "x".to_owned(),
-            display: "X".to_owned(),
-        },
-        params: params.as_object().unwrap().clone(),
-        request: None,
-        words: None,
-    };
-    desk.open_action(asked, owner.caller(desk).await).await
 }
 
 /// What ends, ends by the clock, at the next decision; a sealed action or a file prolongs it.
@@ -93,7 +71,10 @@ pub(crate) async fn facts_and_roles_end_by_the_clock(place: Place) {
     );
     // Prolonged by a seal: five minutes more than the file said.
     let prolonged = json!({"facts": [{"person": "manon", "fact": "role:manager", "until": instant(until + Duration::minutes(5))}]});
-    let record = ask(&desk, &alice, "facts.record", prolonged).await.unwrap();
+    let record = alice
+        .ask_own(&desk, "facts.record", prolonged)
+        .await
+        .unwrap();
     alice.approve(&desk, &record).await.unwrap();
     place.clock.shift(Duration::minutes(2));
     assert!(
@@ -131,7 +112,7 @@ pub(crate) async fn silence_ends_a_recertified_role(place: Place) {
     let due = desk.now() + Duration::minutes(30);
     assert_eq!(desk.recertify("manager".parse().unwrap(), due).await, Ok(2));
     let keep = json!({"facts": [{"person": "kim", "fact": "role:manager"}]});
-    let record = ask(&desk, &alice, "facts.record", keep).await.unwrap();
+    let record = alice.ask_own(&desk, "facts.record", keep).await.unwrap();
     alice.approve(&desk, &record).await.unwrap();
     place.clock.shift(Duration::minutes(31));
     assert!(
@@ -184,7 +165,7 @@ pub(crate) async fn a_recertification_is_decided_by_seals_and_reported(place: Pl
         json!({"facts": [{"person": "lou", "fact": "role:manager", "until": instant(desk.now())}]});
     let mut seals = Vec::new();
     for params in [kept, gone] {
-        let record = ask(&desk, &alice, "facts.record", params).await.unwrap();
+        let record = alice.ask_own(&desk, "facts.record", params).await.unwrap();
         alice.approve(&desk, &record).await.unwrap();
         seals.push(record.id);
     }
@@ -262,7 +243,8 @@ pub(crate) async fn what_nobody_uses_is_suspended(place: Place) {
     // Brought back by the usual way, with the key that slept along.
     let mut alice = alice;
     alice.token = alice.sign_in(&desk, SessionKind::Agent).await;
-    let restored = ask(&desk, &alice, "person.restore", json!({"person": "kim"}))
+    let restored = alice
+        .ask_own(&desk, "person.restore", json!({"person": "kim"}))
         .await
         .unwrap();
     alice.approve(&desk, &restored).await.unwrap();
@@ -362,16 +344,18 @@ pub(crate) async fn the_glass_is_broken_by_a_quorum_and_reviewed(place: Place) {
         params[name] = odd;
         assert!(
             matches!(
-                ask(&desk, &manager, "break-glass.open", params).await,
+                manager.ask_own(&desk, "break-glass.open", params).await,
                 Err(DeskError::Malformed(_))
             ),
             "{name}"
         );
     }
-    let first = ask(&desk, &manager, "break-glass.open", open.clone())
+    let first = manager
+        .ask_own(&desk, "break-glass.open", open.clone())
         .await
         .unwrap();
-    let second = ask(&desk, &manager, "break-glass.open", open.clone())
+    let second = manager
+        .ask_own(&desk, "break-glass.open", open.clone())
         .await
         .unwrap();
     for (record, last) in [(&first, false), (&first, true)] {
@@ -407,7 +391,8 @@ pub(crate) async fn the_glass_is_broken_by_a_quorum_and_reviewed(place: Place) {
         Err(DeskError::NotAnApprover("self-approval"))
     );
     assert_eq!(
-        ask(&desk, &manager, "break-glass.open", open.clone())
+        manager
+            .ask_own(&desk, "break-glass.open", open.clone())
             .await
             .err(),
         Some(DeskError::ReviewFirst)
@@ -417,7 +402,8 @@ pub(crate) async fn the_glass_is_broken_by_a_quorum_and_reviewed(place: Place) {
     assert_eq!(second.result.unwrap(), json!({"refused": "review-first"}));
     // Two reviews of one opening: the second finds nothing to do, and ends so.
     let again = json!({"opening": first.id});
-    let again = ask(&desk, &alice, "break-glass.review", again)
+    let again = alice
+        .ask_own(&desk, "break-glass.review", again)
         .await
         .unwrap();
     bob.approve(&desk, &review).await.unwrap();
@@ -427,7 +413,8 @@ pub(crate) async fn the_glass_is_broken_by_a_quorum_and_reviewed(place: Place) {
         (State::Refused, "cannot-be-done")
     );
     place.clock.shift(Duration::minutes(16));
-    ask(&desk, &manager, "break-glass.open", open)
+    manager
+        .ask_own(&desk, "break-glass.open", open)
         .await
         .unwrap();
     assert!(!holds().await, "the time is over");

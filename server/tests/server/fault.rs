@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use sceau_proof::action::Action;
 use sceau_proof::assertion::AssertionResponse;
 use sceau_proof::presence::Beat;
-use sceau_server::action::{ActionRecord, Caller, NewAction, Outcome, State, Target};
+use sceau_server::action::{ActionRecord, Caller, Outcome, State};
 use sceau_server::desk::{
     Asked, AskedByService, BeatAnswer, CancelReason, Desk, DeskError, Found, InboxEvent,
     LoginClaim, NewLogin, Polled, ProofClaim, Pushed, Reader, RefusalReason, RegistrationClaim,
@@ -262,22 +262,6 @@ fn written() -> BTreeSet<(String, String)> {
     found
 }
 
-fn own(owner: &Owner, kind: &str, params: &Value) -> NewAction {
-    NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: owner.id.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: params["person"].as_str().unwrap_or("x").to_owned(),
-            display: "somebody".to_owned(),
-        },
-        params: params.as_object().unwrap().clone(),
-        request: None,
-        words: None,
-    }
-}
-
 fn claim(place: &Place, document: &str) -> (Credential, RegistrationClaim) {
     let challenge = Action::parse(document.as_bytes()).unwrap().challenge();
     let (credential, client_data_json, attestation_object) =
@@ -303,7 +287,7 @@ async fn sealed(
     let caller = asks.caller(desk).await;
     let mut record = it
         .step(kind, async || {
-            desk.open_action(own(asks, kind, &params), caller.clone())
+            desk.open_action(asks.wants_own(kind, &params), caller.clone())
                 .await
         })
         .await;
@@ -1064,7 +1048,7 @@ async fn a_refusal_in_the_middle_leaves_nothing() {
     // Erasing asks that the person is suspended, which is known to be false only once it is approved.
     let record = desk
         .open_action(
-            own(&alice, "person.erase", &json!({"person": "carl"})),
+            alice.wants_own("person.erase", &json!({"person": "carl"})),
             caller,
         )
         .await

@@ -23,7 +23,7 @@ use sceau_server::port::{Clock, NoRandomness, Ports, Random};
 use sceau_server::rate::Limits;
 use sceau_server::session::SessionKind;
 use sceau_server::store::{Durability, Store, StoreOptions};
-use serde_json::json;
+use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 use zeroize::Zeroizing;
 
@@ -358,24 +358,8 @@ impl Place {
         id: &str,
         role: &str,
     ) -> Zeroizing<String> {
-        let asked = NewAction {
-            kind: "key.enroll".to_owned(),
-            service: "sceau".parse().unwrap(),
-            requester: operator.id.clone(),
-            target: Target {
-                kind: "person".to_owned(),
-                id: id.to_owned(),
-                display: id.to_owned(),
-            },
-            params: json!({"person": {"id": id, "display": id, "roles": [role]}})
-                .as_object()
-                .unwrap()
-                .clone(),
-            request: None,
-            words: None,
-        };
-        let caller = operator.caller(desk).await;
-        let record = desk.open_action(asked, caller).await.unwrap();
+        let params = json!({"person": {"id": id, "display": id, "roles": [role]}});
+        let record = operator.ask_own(desk, "key.enroll", params).await.unwrap();
         operator.approve(desk, &record).await.unwrap();
         let (_, secret, _) = desk.reveal_invitation(record.id).await.unwrap().unwrap();
         secret
@@ -450,6 +434,36 @@ impl Owner {
             request: None,
             words: None,
         }
+    }
+
+    /// What this person wants of Sceau itself; about whom `params.person` says, if it does.
+    pub(crate) fn wants_own(&self, kind: &str, params: &Value) -> NewAction {
+        let person = &params["person"];
+        let id = person.as_str().or(person["id"].as_str());
+        NewAction {
+            kind: kind.to_owned(),
+            service: "sceau".parse().unwrap(),
+            requester: self.id.clone(),
+            target: Target {
+                kind: "person".to_owned(),
+                id: id.unwrap_or("x").to_owned(),
+                display: "somebody".to_owned(),
+            },
+            params: params.as_object().unwrap().clone(),
+            request: None,
+            words: None,
+        }
+    }
+
+    /// An action that this person wants of Sceau itself.
+    pub(crate) async fn ask_own(
+        &self,
+        desk: &Desk,
+        kind: &str,
+        params: Value,
+    ) -> Result<ActionRecord, DeskError> {
+        let asked = self.wants_own(kind, &params);
+        desk.open_action(asked, self.caller(desk).await).await
     }
 
     /// Signs in anew.

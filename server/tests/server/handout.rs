@@ -3,7 +3,7 @@
 
 use sceau_proof::action::Action;
 use sceau_proof::base64url;
-use sceau_server::action::{ActionRecord, NewAction, Target};
+use sceau_server::action::ActionRecord;
 use sceau_server::desk::{Desk, DeskError, RegistrationClaim};
 use sceau_server::id::KeyId;
 use sceau_server::key::KeyState;
@@ -22,21 +22,7 @@ use crate::wire::Ask;
 
 /// What `alice` asks of Sceau itself.
 async fn asked(served: &Served, kind: &str, params: Value) -> Result<ActionRecord, DeskError> {
-    let asked = NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: served.alice.id.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: "paul".to_owned(),
-            display: "Paul".to_owned(),
-        },
-        params: params.as_object().unwrap().clone(),
-        request: None,
-        words: None,
-    };
-    let caller = served.alice.caller(&served.desk).await;
-    served.desk.open_action(asked, caller).await
+    served.alice.ask_own(&served.desk, kind, params).await
 }
 
 /// What `alice` asks of Sceau itself, sealed.
@@ -351,7 +337,7 @@ async fn whoever_looks_after_keys_is_told_which_ones_of_a_model_are_somebodys() 
 }
 
 /// The tests' policy, with the shipped rule of two keys, and a role that wants them.
-fn of_two_keys() -> Policy {
+pub(crate) fn of_two_keys() -> Policy {
     let shipped = include_str!("../../policy/sceau.cedar");
     let from = shipped.find("@id(\"both-keys-first\")").unwrap();
     let rule = shipped[from..].split_inclusive(';').next().unwrap();

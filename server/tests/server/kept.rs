@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use sceau_server::action::{NewAction, State, Target};
+use sceau_server::action::State;
 use sceau_server::desk::{Desk, DeskError, LoginClaim, RefusalReason};
 use sceau_server::port::Clock as _;
 use sceau_server::session::{SessionKind, SessionState};
@@ -13,27 +13,7 @@ use crate::conformance::{count, log};
 use crate::fixture::{Owner, Place};
 
 async fn sealed(desk: &Desk, by: &Owner, kind: &str, params: Value) {
-    let asked = NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: by.id.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: params["person"]
-                .as_str()
-                .or(params["person"]["id"].as_str())
-                .unwrap_or("x")
-                .to_owned(),
-            display: "somebody".to_owned(),
-        },
-        params: params.as_object().unwrap().clone(),
-        request: None,
-        words: None,
-    };
-    let record = desk
-        .open_action(asked, by.caller(desk).await)
-        .await
-        .unwrap();
+    let record = by.ask_own(desk, kind, params).await.unwrap();
     by.approve(desk, &record).await.unwrap();
 }
 

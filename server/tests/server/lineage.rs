@@ -1,4 +1,4 @@
-use sceau_server::action::{NewAction, Outcome, State, Target};
+use sceau_server::action::{Outcome, State};
 use sceau_server::desk::{Desk, DeskError};
 use sceau_server::id::PersonId;
 use sceau_server::lineage::{Begotten, Relation};
@@ -7,22 +7,6 @@ use serde_json::{Value, json};
 
 use crate::conformance::{count, log};
 use crate::fixture::{Owner, Place};
-
-fn wants(owner: &Owner, kind: &str, params: Value) -> NewAction {
-    NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: owner.id.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: params["person"].as_str().unwrap_or("x").to_owned(),
-            display: "somebody".to_owned(),
-        },
-        params: params.as_object().unwrap().clone(),
-        request: None,
-        words: None,
-    }
-}
 
 async fn set(desk: &Desk, person: &str) -> Value {
     let id: PersonId = person.parse().unwrap();
@@ -57,10 +41,7 @@ pub(crate) async fn what_was_begotten_falls_with_its_parent(place: Place) {
     let (alice, bob) = place.found(&desk).await;
     // An administrator takes two: Bob asks, Alice seals too, and Carol descends from Bob alone.
     let params = json!({"person": {"id": "carol", "display": "Carol", "roles": ["administrator"]}});
-    let record = desk
-        .open_action(wants(&bob, "key.enroll", params), bob.caller(&desk).await)
-        .await
-        .unwrap();
+    let record = bob.ask_own(&desk, "key.enroll", params).await.unwrap();
     bob.approve(&desk, &record).await.unwrap();
     alice.approve(&desk, &record).await.unwrap();
     let secret = desk.reveal_invitation(record.id).await.unwrap().unwrap().1;
@@ -71,13 +52,7 @@ pub(crate) async fn what_was_begotten_falls_with_its_parent(place: Place) {
     // Frank was enrolled by somebody else, but one of Carol's accounts is his.
     let params = json!({"person": {"id": "frank", "display": "Frank", "roles": ["manager"],
         "accounts": [{"service": "portal", "id": "8"}]}});
-    let record = desk
-        .open_action(
-            wants(&alice, "key.enroll", params),
-            alice.caller(&desk).await,
-        )
-        .await
-        .unwrap();
+    let record = alice.ask_own(&desk, "key.enroll", params).await.unwrap();
     alice.approve(&desk, &record).await.unwrap();
     let secret = desk.reveal_invitation(record.id).await.unwrap().unwrap().1;
     let frank = place.enrol(&desk, &secret).await;
@@ -142,11 +117,8 @@ pub(crate) async fn what_was_begotten_falls_with_its_parent(place: Place) {
 
     // What is sealed is what was shown.
     let suspend = |set: Value| {
-        wants(
-            &alice,
-            "person.suspend",
-            json!({"person": "bob", "cascade": true, "set": set}),
-        )
+        let params = json!({"person": "bob", "cascade": true, "set": set});
+        alice.wants_own("person.suspend", &params)
     };
     let stale = set(&desk, "carol").await;
     for (params, expected) in [
@@ -160,13 +132,9 @@ pub(crate) async fn what_was_begotten_falls_with_its_parent(place: Place) {
         );
     }
     // Nobody cascades over the branch that they sit on.
-    let own = wants(
-        &carol,
-        "person.suspend",
-        json!({"person": "bob", "cascade": true, "set": set(&desk, "bob").await}),
-    );
+    let own = json!({"person": "bob", "cascade": true, "set": set(&desk, "bob").await});
     assert!(matches!(
-        desk.open_action(own, carol.caller(&desk).await).await,
+        carol.ask_own(&desk, "person.suspend", own).await,
         Err(DeskError::Malformed(_))
     ));
 
@@ -229,13 +197,9 @@ pub(crate) async fn what_was_begotten_falls_with_its_parent(place: Place) {
     );
 
     // One subtree comes back: Carol's, not Bob.
-    let restore = wants(
-        &alice,
-        "person.restore",
-        json!({"person": "carol", "subtree": true}),
-    );
-    let record = desk
-        .open_action(restore, alice.caller(&desk).await)
+    let subtree = json!({"person": "carol", "subtree": true});
+    let record = alice
+        .ask_own(&desk, "person.restore", subtree)
         .await
         .unwrap();
     alice.approve(&desk, &record).await.unwrap();
@@ -274,11 +238,8 @@ pub(crate) async fn other_instances_hear_of_endings(place: Place) {
     let (alice, bob) = place.found(&a).await;
     let mut endings = b.endings();
     endings.mark_unchanged();
-    let record = a
-        .open_action(
-            wants(&alice, "person.suspend", json!({"person": "bob"})),
-            alice.caller(&a).await,
-        )
+    let record = alice
+        .ask_own(&a, "person.suspend", json!({"person": "bob"}))
         .await
         .unwrap();
     alice.approve(&a, &record).await.unwrap();

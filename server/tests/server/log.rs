@@ -688,25 +688,6 @@ async fn syslog_and_journald_get_alerts_on_their_sockets() {
     }
 }
 
-fn own(kind: &str, person: &str) -> sceau_server::action::NewAction {
-    sceau_server::action::NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: "alice".parse().unwrap(),
-        target: sceau_server::action::Target {
-            kind: "person".to_owned(),
-            id: person.to_owned(),
-            display: person.to_owned(),
-        },
-        params: serde_json::json!({ "person": person })
-            .as_object()
-            .unwrap()
-            .clone(),
-        request: None,
-        words: None,
-    }
-}
-
 #[tokio::test]
 async fn a_person_is_erased_and_every_proof_stays_valid() {
     let folder = tempfile::tempdir().unwrap();
@@ -754,19 +735,22 @@ async fn a_person_is_erased_and_every_proof_stays_valid() {
     let before = checkpoint::open(&before, log_key().verifying_key(), &[]).unwrap();
 
     // Not while the person may act.
-    let caller = alice.caller(&desk).await;
-    let asked = desk
-        .open_action(own("person.erase", "carl"), caller.clone())
+    let asked = alice
+        .ask_own(&desk, "person.erase", serde_json::json!({"person": "carl"}))
         .await
         .unwrap();
     assert!(alice.approve(&desk, &asked).await.is_err());
-    let suspension = desk
-        .open_action(own("person.suspend", "carl"), caller.clone())
+    let suspension = alice
+        .ask_own(
+            &desk,
+            "person.suspend",
+            serde_json::json!({"person": "carl"}),
+        )
         .await
         .unwrap();
     alice.approve(&desk, &suspension).await.unwrap();
-    let asked = desk
-        .open_action(own("person.erase", "carl"), caller)
+    let asked = alice
+        .ask_own(&desk, "person.erase", serde_json::json!({"person": "carl"}))
         .await
         .unwrap();
     let done = alice.approve(&desk, &asked).await.unwrap();

@@ -41,6 +41,7 @@ mod kept;
 /// The real binary, killed at random points (attack 21).
 mod kill;
 /// Who begot whom, and what falls with a person (attack 14).
+mod lacking;
 mod lineage;
 /// The log as outsiders have it: exported, witnessed, cosigned.
 mod log;

@@ -257,26 +257,8 @@ async fn an_enrolment_by_an_older_list_is_not_accepted(url: Option<String>) {
     house.genuine(7);
     keeper.refresh().await.unwrap();
     let (_, bob) = house.place.found(&first).await;
-    let record = {
-        let caller = bob.caller(&first).await;
-        let asked = sceau_server::action::NewAction {
-            kind: "key.enroll".to_owned(),
-            service: "sceau".parse().unwrap(),
-            requester: bob.id.clone(),
-            target: sceau_server::action::Target {
-                kind: "person".to_owned(),
-                id: "carl".to_owned(),
-                display: "Carl".to_owned(),
-            },
-            params: json!({"person": {"id": "carl", "display": "Carl", "roles": ["manager"]}})
-                .as_object()
-                .unwrap()
-                .clone(),
-            request: None,
-            words: None,
-        };
-        first.open_action(asked, caller).await.unwrap()
-    };
+    let carl = json!({"person": {"id": "carl", "display": "Carl", "roles": ["manager"]}});
+    let record = bob.ask_own(&first, "key.enroll", carl).await.unwrap();
     bob.approve(&first, &record).await.unwrap();
     let (_, invitation, _) = first.reveal_invitation(record.id).await.unwrap().unwrap();
 

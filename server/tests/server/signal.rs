@@ -8,7 +8,7 @@ use std::time::Duration as Span;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
-use sceau_server::action::{NewAction, Outcome, Target};
+use sceau_server::action::Outcome;
 use sceau_server::api::Api;
 use sceau_server::desk::Desk;
 use sceau_server::lineage::{Begotten, Relation};
@@ -151,23 +151,7 @@ fn secret(folder: &std::path::Path, name: &str, text: &str) -> String {
 }
 
 async fn sealed(desk: &Desk, asks: &Owner, seals: &[&Owner], kind: &str, params: Value) {
-    let wanted = NewAction {
-        kind: kind.to_owned(),
-        service: "sceau".parse().unwrap(),
-        requester: asks.id.clone(),
-        target: Target {
-            kind: "person".to_owned(),
-            id: params["person"].as_str().unwrap_or("x").to_owned(),
-            display: "somebody".to_owned(),
-        },
-        params: params.as_object().unwrap().clone(),
-        request: None,
-        words: None,
-    };
-    let record = desk
-        .open_action(wanted, asks.caller(desk).await)
-        .await
-        .unwrap();
+    let record = asks.ask_own(desk, kind, params).await.unwrap();
     for owner in seals {
         owner.approve(desk, &record).await.unwrap();
     }
