@@ -19,12 +19,14 @@ use crate::presence;
 use crate::prompt::{Again, Answer, Progress, Prompt, Question, Refusal, Secret};
 use crate::queue::Arrival;
 use crate::reader::{AuthenticatorError, Ready};
-use crate::server::{ActionState, FoundAction, Requirement};
+use crate::server::{ActionState, FoundAction, Requirement, ServerError};
 use crate::session::Token;
 use crate::text;
 
 /// How long another program is left alone with an authenticator before it is asked again.
 const PAUSE_OF_A_BUSY_KEY: Duration = Duration::from_secs(1);
+/// How long the server's greeting, which names the person's keys, is waited for by whoever asks for an action before it came.
+const GREETING: Duration = Duration::from_secs(10);
 /// How often, in one ceremony, an authenticator that gave no answer is asked again.
 const MAX_FAILURES: u32 = 5;
 
@@ -146,6 +148,7 @@ async fn fetch(agent: &Agent, id: Uuid) -> Result<(), Failure> {
     if found.state != "pending" {
         return Err(Failure::Withdrawn(found.state));
     }
+    greeted(agent).await?;
     let document = found.action.get().as_bytes();
     let by_touch = |requirement: Requirement| requirement.verification == "touch";
     let touch_suffices = found.requirement.is_some_and(by_touch);
@@ -156,6 +159,14 @@ async fn fetch(agent: &Agent, id: Uuid) -> Result<(), Failure> {
         Arrival::Unfit(unfit) => Err(unfit.into()),
         _ => Err(Unfit::NotWhatWasAsked.into()),
     }
+}
+
+/// A daemon that has just started, or signed in, knows of no keys before the inbox's greeting: an action fetched earlier would seem to have none.
+async fn greeted(agent: &Agent) -> Result<(), Failure> {
+    let greeting = agent.until(|agent| agent.person().map(drop));
+    tokio::time::timeout(GREETING, greeting)
+        .await
+        .map_err(|_| ServerError::Unavailable("its inbox does not greet".to_owned()).into())
 }
 
 async fn choose(

@@ -565,6 +565,28 @@ fn daemon_that_was_killed_takes_up_its_session_and_the_pending_action_again() {
 }
 
 #[test]
+fn action_that_is_asked_for_right_after_a_start_waits_for_the_greeting_that_names_the_keys() {
+    if !with_virtual_keys(
+        "ceremony::action_that_is_asked_for_right_after_a_start_waits_for_the_greeting_that_names_the_keys",
+    ) {
+        return;
+    }
+    let relay = Relay::start();
+    let mut workstation = enrolled(&relay);
+    workstation.kill();
+    relay.greet_after(std::time::Duration::from_millis(1500));
+    let action = action("account.create", "alice", 60, json!({}));
+    relay.record(&action);
+    let workstation = workstation.start();
+    let mut terminal = workstation.terminal(&["approve", action["id"].as_str().unwrap()]);
+    pin(&mut terminal, PIN);
+    let (code, rest) = end(terminal);
+    assert_eq!(code, 0, "{rest}");
+    let report = relay.await_request(&path(&action, "approvals"));
+    relay.verify(&action, &report).unwrap();
+}
+
+#[test]
 fn who_waits_is_shown_each_action_once_as_it_arrives() {
     let relay = Relay::start();
     let workstation = Workstation::new(&server(&relay))

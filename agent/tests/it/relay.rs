@@ -33,6 +33,10 @@ struct State {
     /// What the inbox sends next.
     events: VecDeque<String>,
     inboxes: usize,
+    /// How long an inbox says nothing at first.
+    silence: Duration,
+    /// What `GET /v1/actions/{id}` finds.
+    actions: Vec<Value>,
     hello_rp: Option<String>,
     register: Option<Value>,
     open: Option<Value>,
@@ -102,6 +106,16 @@ impl Relay {
     /// The greeting will name this relying party.
     pub(crate) fn pose_as(&self, rp_id: &str) {
         self.with(|state| state.hello_rp = Some(rp_id.to_owned()));
+    }
+
+    /// Inboxes that are opened from now on greet only after this long.
+    pub(crate) fn greet_after(&self, silence: Duration) {
+        self.with(|state| state.silence = silence);
+    }
+
+    /// An action that is pending, without an inbox that tells of it.
+    pub(crate) fn record(&self, action: &Value) {
+        self.with(|state| state.actions.push(action.clone()));
     }
 
     /// Sends an event to every inbox that is or will be open.
@@ -265,6 +279,7 @@ impl Relay {
         if wire.write_all(head.as_bytes()).is_err() {
             return;
         }
+        std::thread::sleep(self.with(|state| state.silence));
         self.with(|state| state.inboxes += 1);
         loop {
             if wire
@@ -321,6 +336,14 @@ impl Relay {
             // This server has no log: a workstation that cannot look goes on.
             ("GET", path) if path.ends_with("/inclusion") => {
                 (503, json!({ "code": "unavailable" }))
+            }
+            ("GET", path) if path.starts_with("/v1/actions/") => {
+                let id = path.split('/').nth(3);
+                let recorded = |action: &&Value| action["id"].as_str() == id;
+                self.with(|state| state.actions.iter().find(recorded).cloned())
+                    .map_or((404, json!({ "code": "not-found" })), |action| {
+                        (200, json!({ "action": action, "state": "pending" }))
+                    })
             }
             _ => (404, json!({ "code": "not-found" })),
         }
