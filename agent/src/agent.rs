@@ -40,7 +40,7 @@ pub type Clock = fn() -> OffsetDateTime;
 /// Why a request of a person was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The request is not one.
+    /// The request is not one; which text of the catalogue says why.
     Misuse(&'static str),
     /// Nobody is signed in.
     SignedOut,

@@ -17,12 +17,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use sceau_ctap::Entropy;
+use sceau_locale::foreign;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::locale::Language;
 use crate::prompt::Secret;
 use crate::reader::SystemEntropy;
+use crate::text::of_file;
 
 /// The longest list, in bytes and in persons.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -136,10 +138,10 @@ impl BatchError {
     #[must_use]
     pub fn tell(&self, language: Language) -> String {
         match self {
-            Self::Io(..) => self.to_string(),
+            Self::Io(path, error) => of_file(path, error, language),
             Self::Malformed { line, what } => {
                 let what = match what {
-                    ListFault::Csv(why) => why.as_str().into(),
+                    ListFault::Csv(why) => foreign(language, why).into(),
                     ListFault::Person => language.text("command-list-person"),
                     ListFault::Display => language.text("command-list-display"),
                     ListFault::Twice => language.text("command-list-twice"),

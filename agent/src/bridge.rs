@@ -5,16 +5,19 @@
 //! again at who it was started for, and at the origin of the page. Messages are bounded, and the first that is not understood ends it. What cannot be
 //! known here: whether a program of the same person poses as the browser; it could as well talk to the socket, and all that it could ask for is a prompt.
 
+use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use sceau_locale::foreign;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::config::Config;
+use crate::locale::Language;
 
 /// The extension's id in Chromium, from the public key in its manifest.
 pub const CHROMIUM: &str = "iocinicilejjjajldnpbheonnobjnblg";
@@ -37,14 +40,29 @@ struct Message {
 #[derive(Debug, thiserror::Error)]
 pub enum BridgeError {
     /// It was not started by a browser for our extension.
-    #[error("not started by a browser for Sceau's extension")]
     Stranger,
     /// What came is not a message.
-    #[error("not a message of the extension")]
     Malformed,
     /// The system.
-    #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl BridgeError {
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        match self {
+            Self::Stranger => language.text("fault-bridge-stranger").into_owned(),
+            Self::Malformed => language.text("fault-bridge-message").into_owned(),
+            Self::Io(error) => foreign(language, &error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for BridgeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Language::En))
+    }
 }
 
 /// Whether a browser started the host for our extension. Chromium names the extension's origin; Firefox its manifest and the extension's id.

@@ -3,23 +3,25 @@
 //! The relying party's id and the ways to know the server are configuration and never taken from a peer: everything that the agent signs is
 //! bound to them. Secrets are not here: the session token has a file of its own ([`crate::session`]), PINs are nowhere.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::Uri;
+use sceau_locale::{Value, foreign};
 use sceau_proof::log::note::{KeyKind, VerifyingKey};
 use serde::Deserialize;
 
 use crate::locale::Language;
 use crate::piv::module::Module;
+use crate::text::{self, one_line};
 
-/// What a configuration file may not be.
+/// What a configuration file may not be. `Display` is for logs, in English; [`ConfigError::tell`] for the person.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: {reason}")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -27,26 +29,44 @@ pub enum ConfigError {
         reason: String,
     },
     /// The file is not TOML of the expected shape.
-    #[error("{0}")]
     Malformed(String),
     /// `server` is not an absolute `https` URL without path, or is plain `http` to somewhere other than this machine.
-    #[error("server: {0}")]
+    /// Which text of the catalogue says so.
     Server(&'static str),
     /// `rp_id` is not a lower-case domain name.
-    #[error("rp_id is not a lower-case domain name")]
     RpId,
     /// A pin is not 32 bytes in base64url.
-    #[error("spki_sha256 is not 32 bytes in base64url without padding: {0}")]
     Pin(String),
     /// `log_key` is not a log's verifier key.
-    #[error("log_key is not a log's verifier key (name+hash+base64)")]
     LogKey,
     /// `presence.grace` is not a span up to ten seconds.
-    #[error("presence.grace is written 1500ms or 2s, and is at most 10s")]
     Grace,
     /// A variable of the XDG base directories is needed and missing.
-    #[error("{0} is not set")]
     Environment(&'static str),
+}
+
+impl ConfigError {
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        let said = |name: &str, values: &[(&str, Value<'_>)]| language.text_with(name, values);
+        match self {
+            Self::Unreadable { path, reason } => text::unreadable(path, reason, language),
+            Self::Malformed(report) => foreign(language, report),
+            Self::Server(why) => language.labelled("server", language.text(why)),
+            Self::RpId => said("fault-agent-rp-id", &[]),
+            Self::Pin(pin) => said("fault-agent-pin", &[("pin", one_line(pin, 100).into())]),
+            Self::LogKey => said("fault-agent-log-key", &[]),
+            Self::Grace => said("fault-agent-grace", &[]),
+            Self::Environment(name) => said("fault-agent-variable", &[("name", (*name).into())]),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Language::En))
+    }
 }
 
 /// The identifier of the relying party whose actions this agent signs: configuration, never taken from the peer.
@@ -104,17 +124,17 @@ impl ServerUrl {
     /// # Errors
     /// [`ConfigError::Server`] with the reason.
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
-        let uri: Uri = text.parse().map_err(|_| ConfigError::Server("not a URL"))?;
+        let uri: Uri = text
+            .parse()
+            .map_err(|_| ConfigError::Server("fault-server-no-url"))?;
         let authority = uri
             .authority()
-            .ok_or(ConfigError::Server("not an absolute URL"))?;
+            .ok_or(ConfigError::Server("fault-server-relative"))?;
         if authority.as_str().contains('@') {
-            return Err(ConfigError::Server(
-                "no user name or password belongs in it",
-            ));
+            return Err(ConfigError::Server("fault-server-user"));
         }
         if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-            return Err(ConfigError::Server("no path belongs in it"));
+            return Err(ConfigError::Server("fault-server-path"));
         }
         let host = authority
             .host()
@@ -122,17 +142,15 @@ impl ServerUrl {
             .trim_end_matches(']')
             .to_ascii_lowercase();
         if host.is_empty() {
-            return Err(ConfigError::Server("no host"));
+            return Err(ConfigError::Server("fault-server-no-host"));
         }
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") if is_loopback(&host) => false,
             Some("http") => {
-                return Err(ConfigError::Server(
-                    "plain http is for this machine only; use https",
-                ));
+                return Err(ConfigError::Server("fault-server-plain"));
             }
-            _ => return Err(ConfigError::Server("neither https nor http")),
+            _ => return Err(ConfigError::Server("fault-server-scheme")),
         };
         let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
         Ok(Self { tls, host, port })
@@ -435,6 +453,44 @@ mod tests {
             Config::parse(&format!("{base}spki_sha256 = [\"AAAA\"]\n")),
             Err(ConfigError::Pin("AAAA".into()))
         );
+    }
+
+    #[test]
+    fn each_fault_is_told_in_both_languages_with_what_it_is_about() {
+        let parsed = |more: &str| {
+            let base = "server = \"https://sceau.example\"\nrp_id = \"sceau.example\"\n";
+            Config::parse(&format!("{base}{more}\n")).unwrap_err()
+        };
+        let faults = [
+            (
+                Config::load(Path::new("/nowhere/a.toml")).unwrap_err(),
+                "/nowhere/a.toml",
+            ),
+            (parsed("pni = 1"), "pni"),
+            (parsed("spki_sha256 = [\"AAAA\"]"), "AAAA"),
+            (parsed("log_key = \"x\""), "log_key"),
+            (parsed("[presence]\ngrace = \"1h\""), "presence.grace"),
+            (RpId::new("A").unwrap_err(), "rp_id"),
+            (ConfigError::Environment("HOME"), "HOME"),
+        ];
+        let servers = [
+            "",
+            "/x",
+            "https://a@b",
+            "https://a.example/x",
+            "http://a.example",
+            "ftp://a",
+        ];
+        let servers = servers.map(|text| (ServerUrl::parse(text).unwrap_err(), "server"));
+        for (fault, about) in faults.into_iter().chain(servers) {
+            let told = [Language::Fr, Language::En].map(|language| fault.tell(language));
+            for text in &told {
+                assert!(text.contains(about) && !text.contains("fault-"), "{text}");
+            }
+            let [french, english] = told;
+            assert_ne!(french, english);
+            assert_eq!(fault.to_string(), english);
+        }
     }
 
     #[test]

@@ -7,12 +7,14 @@
 //! waits or the agent is gone.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use sceau_locale::foreign;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -57,11 +59,29 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum DesktopError {
     /// Another one runs in this session.
-    #[error("sceau-desktop runs already in this session")]
     AlreadyRunning,
     /// The session bus.
-    #[error("session bus: {0}")]
     Bus(#[from] zbus::Error),
+}
+
+impl DesktopError {
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        match self {
+            Self::AlreadyRunning => language.text("fault-desktop-twice").into_owned(),
+            Self::Bus(error) => {
+                let reason = foreign(language, &error.to_string());
+                language.text_with("fault-desktop-bus", &[("reason", reason.into())])
+            }
+        }
+    }
+}
+
+impl fmt::Display for DesktopError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Language::En))
+    }
 }
 
 /// Shows what waits, until the session bus is gone.

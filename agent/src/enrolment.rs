@@ -339,9 +339,7 @@ fn for_the_way(
     match authenticator.info.options.client_pin {
         Some(false) => Ok(Some(pin)),
         // Somebody knows its PIN, or did: it is not new.
-        _ => Err(Failure::Misuse(
-            "this key has a PIN already: reset it first (sceau keys reset)",
-        )),
+        _ => Err(Failure::Misuse("fault-request-has-pin")),
     }
 }
 
@@ -499,7 +497,7 @@ pub async fn danger_reset(
     let authenticator = one_authenticator(agent, prompt).await;
     let own = serial(agent, authenticator.id).unwrap_or_else(|| authenticator.name.clone());
     if own != named {
-        return Err(Failure::Misuse("the key that is there has another name"));
+        return Err(Failure::Misuse("fault-request-other-key"));
     }
     // Looked at after it was put back: nothing says that it is the one which was there before.
     if is_somebodys(agent, &authenticator).await?.is_some() {

@@ -47,7 +47,7 @@ pub async fn held(agent: &Agent, person: &str) -> Result<Value, Failure> {
 /// Asks for `key.revoke` of one of a person's keys, and has the operator seal it. What it is called is the server's to say.
 ///
 /// # Errors
-/// [`Failure`]; [`Failure::Misuse`] when the person has no such key.
+/// [`Failure`]; [`Failure::Misuse`] when fault-request-no-such-key.
 pub async fn revoke(
     agent: &Agent,
     prompt: &mut impl Prompt,
@@ -61,7 +61,7 @@ pub async fn revoke(
     let mut named = keys.filter(|one| one["key_id"] == json!(key));
     let found = named
         .next()
-        .ok_or(Failure::Misuse("the person has no such key"))?;
+        .ok_or(Failure::Misuse("fault-request-no-such-key"))?;
     let text = |value: &Value| text::one_line(value.as_str().unwrap_or_default(), 100);
     let display = format!(
         "{} ({})",

@@ -59,7 +59,7 @@ pub(crate) fn segment(person: &str) -> Result<&str, Failure> {
     if plain {
         Ok(person)
     } else {
-        Err(Failure::Misuse("not a person's identifier"))
+        Err(Failure::Misuse("fault-request-person"))
     }
 }
 

@@ -36,9 +36,9 @@ pub async fn sign_in(
 ) -> Result<SignedIn, Failure> {
     let _turn = agent.turn(prompt).await;
     let _signing = presence::signing(agent);
-    let person = person.or_else(|| agent.person_id()).ok_or(Failure::Misuse(
-        "whose session: say --person, or set `person` in the configuration",
-    ))?;
+    let person = person
+        .or_else(|| agent.person_id())
+        .ok_or(Failure::Misuse("fault-request-whose"))?;
     let opened: OpenedSession = agent
         .server
         .post(

@@ -359,7 +359,7 @@ async fn serve(agent: &Rc<Agent>, stream: UnixStream) {
                 reader.abort();
                 answer.map(|answer| answer.map_err(|failure| (failure, language)))
             }
-            Err(_) => Some(Err((Failure::Misuse("not a request"), agent.language))),
+            Err(_) => Some(Err((Failure::Misuse("fault-request-none"), agent.language))),
         };
         match answer {
             Some(Ok(done)) => drop(out.send(json!({ "done": done }))),

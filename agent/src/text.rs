@@ -1,7 +1,9 @@
 //! What people read, in French and English: failures, prompts' fixed words, and actions through [`sceau_proof::words`].
 
 use std::borrow::Cow;
+use std::path::Path;
 
+use sceau_locale::foreign;
 use sceau_proof::action::{Action, Language as Tongue};
 use sceau_proof::{display, words};
 
@@ -17,6 +19,23 @@ use crate::server::ServerError;
 #[must_use]
 pub fn one_line(text: &str, limit: usize) -> String {
     display::show(text, limit).text
+}
+
+/// A file that cannot be read, and why; `reason` in the system's or a library's words.
+#[must_use]
+pub fn unreadable(path: &Path, reason: &str, language: Language) -> String {
+    let values = [
+        ("path", one_line(&path.display().to_string(), 300).into()),
+        ("reason", foreign(language, reason).into()),
+    ];
+    language.text_with("fault-unreadable", &values)
+}
+
+/// A file, and why it does not serve: `reason` in the system's or a library's words.
+#[must_use]
+pub fn of_file(path: &Path, reason: impl std::fmt::Display, language: Language) -> String {
+    let reason = foreign(language, &reason.to_string());
+    language.labelled(&one_line(&path.display().to_string(), 300), reason)
 }
 
 /// An action in words, for a prompt.
@@ -148,7 +167,7 @@ pub fn exit_code(failure: &Failure) -> u8 {
 pub fn message(failure: &Failure, language: Language) -> String {
     let say = |name: &str| language.text(name).into_owned();
     match failure {
-        Failure::Misuse(what) => language.labelled(&say("reason-malformed"), what),
+        Failure::Misuse(what) => language.labelled(&say("reason-malformed"), say(what)),
         Failure::SignedOut => say("reason-signed-out"),
         Failure::NothingPending => say("reason-nothing-pending"),
         Failure::Declined { reported: true } => say("reason-declined"),

@@ -15,6 +15,7 @@
 //! use `<bdi>`. The words of an action before it is signed are in `sceau_proof::words`, which is part of the argument and uses nothing of ours.
 
 mod date;
+mod foreign;
 pub mod help;
 mod language;
 pub mod manual;
@@ -22,6 +23,7 @@ mod shelf;
 
 pub use date::{day, instant, span};
 pub use fluent_bundle::FluentValue as Value;
+pub use foreign::foreign;
 pub use language::Language;
 
 use std::borrow::Cow;

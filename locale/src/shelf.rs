@@ -28,13 +28,14 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 15] = [
+const SUBJECTS: [Subject; 16] = [
     subject!("because"),
     subject!("command"),
     subject!("console"),
     subject!("date"),
     subject!("desk"),
     subject!("doctor"),
+    subject!("fault"),
     subject!("gate"),
     subject!("lineage"),
     subject!("oauth"),

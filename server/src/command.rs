@@ -11,9 +11,12 @@ pub mod policy;
 pub mod report;
 pub mod rotate;
 pub mod serve;
+mod told;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+
+use sceau_locale::Language;
 
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, DeskError, Settings, Witness, Witnessing};
@@ -119,6 +122,12 @@ pub enum CommandError {
 }
 
 impl CommandError {
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        told::told(self, language)
+    }
+
     /// Exit code by whose fault it is.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

@@ -16,6 +16,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use sceau_locale::{Language, foreign};
 use serde::{Deserialize, Deserializer, de};
 use time::Duration;
 
@@ -351,11 +352,10 @@ pub struct Config {
     pub sha256: [u8; 32],
 }
 
-/// The configuration cannot be used.
+/// The configuration cannot be used. `Display` is for logs, in English; [`ConfigError::tell`] for the person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {reason}")]
     Unreadable {
         /// Which.
         path: PathBuf,
@@ -363,18 +363,24 @@ pub enum ConfigError {
         reason: String,
     },
     /// Does not parse, or a key is unknown or missing.
-    #[error("{0}")]
     Malformed(String),
     /// Parses, and makes no sense.
-    #[error("{key}: {problem}")]
     Rejected {
         /// Which key.
         key: &'static str,
-        /// Why.
+        /// Which text of the catalogue says why.
         problem: &'static str,
     },
+    /// A value that is too small or too large.
+    OutOfRange {
+        /// Which key.
+        key: &'static str,
+        /// The least that it may be, as it is written.
+        least: &'static str,
+        /// The most.
+        most: &'static str,
+    },
     /// The same, and the line of the file where it stands.
-    #[error("line {line}: {error}")]
     At {
         /// Which line, from 1.
         line: usize,
@@ -387,7 +393,7 @@ impl ConfigError {
     /// With the line of `text` where the key stands, where it does.
     fn at(self, text: &str) -> Self {
         let found = match &self {
-            Self::Rejected { key, .. } => line_of(text, key, None),
+            Self::Rejected { key, .. } | Self::OutOfRange { key, .. } => line_of(text, key, None),
             _ => None,
         };
         match found {
@@ -397,6 +403,49 @@ impl ConfigError {
             },
             None => self,
         }
+    }
+
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        match self {
+            Self::Unreadable { path, reason } => language.text_with(
+                "fault-unreadable",
+                &[
+                    ("path", path.display().to_string().into()),
+                    ("reason", foreign(language, reason).into()),
+                ],
+            ),
+            Self::Malformed(report) => foreign(language, report),
+            Self::Rejected { key, problem } => language.text_with(
+                "fault-rejected",
+                &[
+                    ("key", (*key).into()),
+                    ("problem", language.text(problem).into()),
+                ],
+            ),
+            Self::OutOfRange { key, least, most } => language.text_with(
+                "fault-out-of-range",
+                &[
+                    ("key", (*key).into()),
+                    ("least", (*least).into()),
+                    ("most", (*most).into()),
+                ],
+            ),
+            Self::At { line, error } => language.text_with(
+                "fault-at-line",
+                &[
+                    ("line", line.to_string().into()),
+                    ("what", error.tell(language).into()),
+                ],
+            ),
+        }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Language::En))
     }
 }
 
@@ -563,37 +612,28 @@ impl Config {
             .or_else(|| server.public_url.strip_prefix("http://localhost"))
             .or_else(|| server.public_url.strip_prefix("http://127.0.0.1"));
         let Some(rest) = host else {
-            return reject(
-                "server.public_url",
-                "is an https origin (plain http for localhost alone)",
-            );
+            return reject("server.public_url", "fault-public-url");
         };
         if rest.contains('/') || rest.contains('?') {
-            return reject(
-                "server.public_url",
-                "is an origin: scheme, host and port, nothing more",
-            );
+            return reject("server.public_url", "fault-public-url-origin");
         }
         if server.rp_id.is_empty()
             || server.rp_id.contains(['/', ':', ' '])
             || server.rp_id != server.rp_id.to_ascii_lowercase()
         {
-            return reject("server.rp_id", "is a lower-case host name");
+            return reject("server.rp_id", "fault-host-name");
         }
         if server.instance.is_empty() || server.instance.len() > 64 {
-            return reject("server.instance", "has 1 to 64 characters");
+            return reject("server.instance", "fault-instance-name");
         }
         if self.store.url.is_empty() == self.store.url_file.is_none() {
-            return reject("store.url", "or store.url_file: one of them, not both");
+            return reject("store.url", "fault-store-url");
         }
         if server.tls_cert.is_some() != server.tls_key.is_some() {
-            return reject(
-                "server.tls_cert",
-                "needs server.tls_key, and the other way round",
-            );
+            return reject("server.tls_cert", "fault-tls-pair");
         }
         if server.tls_cert.is_none() && !server.listen.ip().is_loopback() {
-            return reject("server.listen", "without TLS only loopback is served");
+            return reject("server.listen", "fault-tls-loopback");
         }
         if let Some(provider) = &self.provider {
             provider.check()?;
@@ -602,16 +642,28 @@ impl Config {
             if metadata.refresh.0 < Duration::milliseconds(100)
                 || metadata.refresh.0 > Duration::days(7)
             {
-                return reject("metadata.refresh", "is between 100ms and 7d");
+                return Err(ConfigError::OutOfRange {
+                    key: "metadata.refresh",
+                    least: "100ms",
+                    most: "7d",
+                });
             }
             if metadata.grace.0 < Duration::ZERO || metadata.grace.0 > Duration::days(90) {
-                return reject("metadata.grace", "is between 0s and 90d");
+                return Err(ConfigError::OutOfRange {
+                    key: "metadata.grace",
+                    least: "0s",
+                    most: "90d",
+                });
             }
         }
         if server.session_lifetime.0 <= Duration::ZERO
             || server.session_lifetime.0 > Duration::days(31)
         {
-            return reject("server.session_lifetime", "is between 1s and 31d");
+            return Err(ConfigError::OutOfRange {
+                key: "server.session_lifetime",
+                least: "1s",
+                most: "31d",
+            });
         }
         if let Some(piv) = &self.piv {
             piv.check()?;
@@ -626,24 +678,18 @@ impl Config {
             signal.check(&services)?;
         }
         if self.dormancy.is_some_and(|rule| !rule.is_sound()) {
-            return reject("dormancy", "`key` and `person` are at least 1d");
+            return reject("dormancy", "fault-dormancy");
         }
         for service in &self.service {
             if service.id.as_str() == crate::policy::OWN_SERVICE {
-                return reject("service.id", "`sceau` is the server itself");
+                return reject("service.id", "fault-service-own");
             }
             let digest = service.token_sha256.as_ref();
             if digest.is_none() && service.oauth.is_none() {
-                return reject(
-                    "service.id",
-                    "each service has a token, or its own keys in [service.oauth]",
-                );
+                return reject("service.id", "fault-service-credential");
             }
             if !digest.is_none_or(|digest| hex::decode(digest).is_ok_and(|it| it.len() == 32)) {
-                return reject(
-                    "service.token_sha256",
-                    "is the SHA-256 of the token, 64 hexadecimal digits",
-                );
+                return reject("service.token_sha256", "fault-service-token");
             }
             if self
                 .service
@@ -655,7 +701,7 @@ impl Config {
                 .count()
                 > 1
             {
-                return reject("service.id", "each service has its own id and token");
+                return reject("service.id", "fault-service-twice");
             }
         }
         Ok(())
@@ -785,7 +831,7 @@ mod tests {
             outside.err(),
             Some(ConfigError::Rejected {
                 key: "server.listen",
-                problem: "without TLS only loopback is served"
+                problem: "fault-tls-loopback"
             })
         );
     }

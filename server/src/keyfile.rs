@@ -3,6 +3,7 @@
 //!
 //! The service manager hands them over as credentials (`LoadCredential=`): files in `$CREDENTIALS_DIRECTORY`, which it lets this user alone enter.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -11,17 +12,17 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::rand::SystemRandom;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
+use sceau_locale::{Language, Value, foreign};
 use sceau_proof::log::note::{KeyKind, SigningKey as NoteKey, VerifyingKey};
 use sceau_proof::permit::SigningKey as PermitKey;
 use zeroize::Zeroizing;
 
 use crate::port::{NoRandomness, Ports};
 
-/// A key file cannot be used.
+/// A key file cannot be used. `Display` is for logs, in English; [`KeyFileError::tell`] for the person.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// Cannot be read or written.
-    #[error("{path}: {error}")]
     Io {
         /// Which.
         path: PathBuf,
@@ -29,7 +30,6 @@ pub enum KeyFileError {
         error: io::Error,
     },
     /// Others may read it.
-    #[error("{path} may be read by others (mode {mode:o}); make it 0600")]
     Exposed {
         /// Which.
         path: PathBuf,
@@ -37,19 +37,49 @@ pub enum KeyFileError {
         mode: u32,
     },
     /// Not a key.
-    #[error("{path} is not {kind}")]
     Malformed {
         /// Which.
         path: PathBuf,
-        /// What was looked for.
+        /// Which text of the catalogue says what was looked for.
         kind: &'static str,
     },
     /// The system's random source failed.
-    #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     /// AWS-LC made no key.
-    #[error("no key was made")]
     NotMade,
+}
+
+impl KeyFileError {
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        let said = |name: &str, path: &Path, more: &[(&str, Value<'_>)]| {
+            let path = [("path", path.display().to_string().into())];
+            language.text_with(name, &[&path, more].concat())
+        };
+        match self {
+            Self::Io { path, error } => language.labelled(
+                &path.display().to_string(),
+                foreign(language, &error.to_string()),
+            ),
+            Self::Exposed { path, mode } => {
+                let mode = format!("{mode:o}");
+                said("fault-key-exposed", path, &[("mode", mode.into())])
+            }
+            Self::Malformed { path, kind } => {
+                let kind = language.text(kind);
+                said("fault-key-malformed", path, &[("kind", kind.into())])
+            }
+            Self::NoRandomness(_) => language.text("fault-no-randomness").into_owned(),
+            Self::NotMade => language.text("fault-key-not-made").into_owned(),
+        }
+    }
+}
+
+impl fmt::Display for KeyFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Language::En))
+    }
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> KeyFileError + '_ {
@@ -113,7 +143,7 @@ pub fn make_permit_key(path: &Path) -> Result<(), KeyFileError> {
 pub fn permit_key(path: &Path) -> Result<PermitKey, KeyFileError> {
     let malformed = || KeyFileError::Malformed {
         path: path.to_owned(),
-        kind: "a P-256 private key (PKCS#8 PEM)",
+        kind: "fault-key-kind-p256",
     };
     let text = read_secret(path)?;
     let der = PrivatePkcs8KeyDer::from_pem_slice(&text).map_err(|_| malformed())?;
@@ -127,7 +157,7 @@ pub fn permit_key(path: &Path) -> Result<PermitKey, KeyFileError> {
 pub fn secret_line(path: &Path) -> Result<String, KeyFileError> {
     let malformed = || KeyFileError::Malformed {
         path: path.to_owned(),
-        kind: "one line of text",
+        kind: "fault-key-kind-line",
     };
     let bytes = read_secret(path)?;
     let text = std::str::from_utf8(&bytes)
@@ -191,7 +221,7 @@ pub fn log_key(path: &Path, origin: &str) -> Result<NoteKey, KeyFileError> {
 pub fn note_key(path: &Path, name: &str, kind: KeyKind) -> Result<NoteKey, KeyFileError> {
     let malformed = || KeyFileError::Malformed {
         path: path.to_owned(),
-        kind: "32 bytes, base64url",
+        kind: "fault-key-kind-bytes",
     };
     let text = read_secret(path)?;
     let text = std::str::from_utf8(&text)
@@ -212,7 +242,7 @@ pub fn shared_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     if secret.len() < 32 {
         return Err(KeyFileError::Malformed {
             path: path.to_owned(),
-            kind: "a secret of at least 32 characters",
+            kind: "fault-key-kind-secret",
         });
     }
     Ok(secret)
@@ -290,7 +320,7 @@ mod tests {
         assert_eq!(secret_line(&path).unwrap(), "postgres://sceau:pw@db/sceau");
         for text in ["", "\n", "a\nb\n"] {
             fs::write(&path, text).unwrap();
-            let kind = "one line of text";
+            let kind = "fault-key-kind-line";
             assert!(
                 matches!(secret_line(&path), Err(KeyFileError::Malformed { kind: k, .. }) if k == kind)
             );

@@ -40,8 +40,8 @@ const KEEPALIVE_COUNT: u32 = 4;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {reason}")]
 pub struct TlsError {
-    path: PathBuf,
-    reason: String,
+    pub(crate) path: PathBuf,
+    pub(crate) reason: String,
 }
 
 /// Reads a certificate chain and its key (PEM).

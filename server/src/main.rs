@@ -110,7 +110,7 @@ fn main() -> ExitCode {
             Err(_) => ExitCode::from(3),
         },
         Err(error) => {
-            eprintln!("sceau-server: {error}");
+            eprintln!("sceau-server: {}", error.tell(language));
             error.exit_code()
         }
     }

@@ -67,19 +67,28 @@ impl Presence {
     pub fn check(&self) -> Result<(), ConfigError> {
         let reject = |key, problem| Err(ConfigError::Rejected { key, problem });
         if self.kinds.is_empty() || self.kinds.contains(&SessionKind::Agent) {
-            return reject(
-                "presence.kinds",
-                "is gate, browser, or both: the agent's own session carries the proofs",
-            );
+            return reject("presence.kinds", "fault-presence-kinds");
         }
         if !(Duration::milliseconds(600)..=Duration::minutes(5)).contains(&self.interval.0) {
-            return reject("presence.interval", "is between 600ms and 5m");
+            return Err(ConfigError::OutOfRange {
+                key: "presence.interval",
+                least: "600ms",
+                most: "5m",
+            });
         }
         if !(Duration::ZERO..=Duration::days(1)).contains(&self.away.0) {
-            return reject("presence.away", "is between 0s and 1d");
+            return Err(ConfigError::OutOfRange {
+                key: "presence.away",
+                least: "0s",
+                most: "1d",
+            });
         }
         if !(Duration::ZERO..=Duration::minutes(3)).contains(&self.touch.0) {
-            return reject("presence.touch", "is between 0s and 3m");
+            return Err(ConfigError::OutOfRange {
+                key: "presence.touch",
+                least: "0s",
+                most: "3m",
+            });
         }
         Ok(())
     }

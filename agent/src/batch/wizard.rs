@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sceau_locale::foreign;
 use serde_json::{Value, json};
 
 use super::receipt;
@@ -62,7 +63,8 @@ impl WizardError {
         match self {
             Self::Batch(error) => error.tell(language),
             Self::Interrupted => language.text("command-batch-interrupted").into_owned(),
-            Self::Daemon(_) | Self::Io(_) | Self::Told(_) => self.to_string(),
+            Self::Io(error) => foreign(language, &error.to_string()),
+            Self::Daemon(_) | Self::Told(_) => self.to_string(),
         }
     }
 }

@@ -17,7 +17,8 @@ use sceau_agent::locale::Language;
 use sceau_agent::piv::command::{CardCommand, card_lines};
 use sceau_agent::prompt::Reason;
 use sceau_agent::prompt::terminal::{Client, ClientError, Ended};
-use sceau_locale::manual;
+use sceau_agent::text::{of_file, unreadable};
+use sceau_locale::{foreign, manual};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
@@ -312,12 +313,16 @@ impl From<ClientError> for Fault {
 impl Fault {
     fn tell(&self, language: Language) -> (String, u8) {
         match self {
-            Self::Places(e) => (e.to_string(), 3),
+            Self::Places(e) => (e.tell(language), 3),
             Self::Administration(e) => e.tell(language),
             Self::Invitation(e) => (e.clone(), 2),
-            Self::Signals(e) => (e.to_string(), 3),
+            Self::Signals(e) => (foreign(language, &e.to_string()), 3),
             Self::Client(ClientError::Io(e)) => {
-                (format!("{} ({e})", language.text("command-no-agent")), 3)
+                let reason = foreign(language, &e.to_string());
+                (
+                    format!("{} ({reason})", language.text("command-no-agent")),
+                    3,
+                )
             }
             Self::Client(ClientError::NoTerminal) => {
                 (language.text("command-terminal").into_owned(), 2)
@@ -395,7 +400,7 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             )
         }
         Command::Card { reader, command } => {
-            let mut request = command.task().map_err(Fault::Invitation)?;
+            let mut request = command.task(language).map_err(Fault::Invitation)?;
             if let Value::Object(request) = &mut request {
                 request.extend([
                     ("op".into(), json!("card")),
@@ -510,7 +515,7 @@ fn run(command: Command, language: Language) -> Result<ExitCode, Fault> {
             {
                 let picture = done["svg"].as_str().unwrap_or_default();
                 std::fs::write(file, picture)
-                    .map_err(|e| Fault::Invitation(format!("{}: {e}", file.display())))?;
+                    .map_err(|e| Fault::Invitation(of_file(file, e, language)))?;
             }
             if json {
                 println!("{done}");
@@ -587,8 +592,8 @@ fn enrol_all(
     let tasks = batch::tasks(&batch::load_list(list).map_err(malformed)?);
     let places =
         Places::from_environment(|name| std::env::var(name).ok(), None).map_err(Fault::Places)?;
-    let named = std::fs::canonicalize(list)
-        .map_err(|e| Fault::Invitation(format!("{}: {e}", list.display())))?;
+    let named =
+        std::fs::canonicalize(list).map_err(|e| Fault::Invitation(of_file(list, e, language)))?;
     let name = hex_name(&named);
     let folder = places.session.with_file_name("enrolments");
     let journal = batch::Journal::open(&folder.join(format!("{name}.json"))).map_err(malformed)?;
@@ -756,7 +761,7 @@ fn read_invitation(path: &std::path::Path, language: Language) -> Result<Zeroizi
     } else {
         std::fs::File::open(path).and_then(|file| file.take(4096).read_to_string(&mut text))
     };
-    read.map_err(|e| Fault::Invitation(format!("{}: {e}", path.display())))?;
+    read.map_err(|e| Fault::Invitation(unreadable(path, &e.to_string(), language)))?;
     let word = Zeroizing::new(text.trim().to_owned());
     if word.is_empty() || word.contains(char::is_whitespace) {
         let values = [("path", path.display().to_string().into())];

@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use sceau_agent::agent::{self, Agent};
-use sceau_agent::config::{Config, Places};
+use sceau_agent::config::{Config, ConfigError, Places};
 use sceau_agent::hidraw;
 use sceau_agent::life;
 use sceau_agent::locale::Language;
@@ -15,7 +14,7 @@ use sceau_agent::presence;
 use sceau_agent::seat;
 use sceau_agent::socket::Socket;
 use sceau_agent::text;
-use sceau_locale::manual;
+use sceau_locale::{foreign, manual};
 use time::OffsetDateTime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::level_filters::LevelFilter;
@@ -45,38 +44,47 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = sceau_locale::help::parse::<Arguments>(Language::of_process());
+    let language = Language::of_process();
+    let arguments = sceau_locale::help::parse::<Arguments>(language);
     if let Some(folder) = &arguments.manual {
         return manual::written(Arguments::command(), folder);
     }
     life::log(arguments.log, "sceau-agent");
-    match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Fault::Configuration(e)) => {
-            eprintln!("sceau-agent: {e:#}");
-            ExitCode::from(2)
-        }
-        Err(Fault::System(e)) => {
-            eprintln!("sceau-agent: {e:#}");
-            ExitCode::from(3)
-        }
-    }
+    let (why, code) = match run(arguments) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Fault::Configuration(error)) => (error.tell(language), 2),
+        Err(Fault::Refused(why)) => (why, 2),
+        Err(Fault::Runtime(error)) => (system("fault-agent-runtime", &error, language), 3),
+        Err(Fault::Socket(path, error)) => (text::of_file(&path, error, language), 3),
+        Err(Fault::Readers(error)) => (system("fault-agent-readers", &error, language), 3),
+    };
+    eprintln!("sceau-agent: {why}");
+    ExitCode::from(code)
+}
+
+fn system(name: &str, error: &std::io::Error, language: Language) -> String {
+    let reason = foreign(language, &error.to_string());
+    language.text_with(name, &[("reason", reason.into())])
 }
 
 enum Fault {
-    Configuration(anyhow::Error),
-    System(anyhow::Error),
+    Configuration(ConfigError),
+    /// What the configuration names cannot be used; in words already.
+    Refused(String),
+    Runtime(std::io::Error),
+    Socket(PathBuf, std::io::Error),
+    Readers(std::io::Error),
 }
 
 fn run(arguments: Arguments) -> Result<(), Fault> {
     let variable = |name: &str| std::env::var(name).ok();
     let named = arguments.config.is_some();
-    let mut places = Places::from_environment(variable, arguments.config)
-        .map_err(|e| Fault::Configuration(e.into()))?;
+    let mut places =
+        Places::from_environment(variable, arguments.config).map_err(Fault::Configuration)?;
     if !named {
         places = places.or_of_the_machine();
     }
-    let config = Config::load(&places.config).map_err(|e| Fault::Configuration(e.into()))?;
+    let config = Config::load(&places.config).map_err(Fault::Configuration)?;
     let language = config
         .locale
         .unwrap_or_else(|| Language::from_environment(variable));
@@ -85,8 +93,7 @@ fn run(arguments: Arguments) -> Result<(), Fault> {
         .thread_stack_size(512 * 1024)
         .max_blocking_threads(4)
         .build()
-        .context("runtime")
-        .map_err(Fault::System)?;
+        .map_err(Fault::Runtime)?;
     tokio::task::LocalSet::new().block_on(
         &runtime,
         serve(config, places, language, arguments.serve_uid),
@@ -100,30 +107,21 @@ async fn serve(
     serve_uid: Option<u32>,
 ) -> Result<(), Fault> {
     let readers = config.readers.clone();
-    let agent = Agent::new(config, places, language, clock).map_err(|failure| {
-        Fault::Configuration(anyhow::anyhow!(text::message(&failure, language)))
-    })?;
+    let agent = Agent::new(config, places, language, clock)
+        .map_err(|failure| Fault::Refused(text::message(&failure, language)))?;
     let socket = match life::inherited() {
         Ok(Some(listener)) => Socket::inherited(listener),
         Ok(None) => Socket::bind(&agent.places.socket),
         Err(e) => Err(e),
     };
-    let mut socket = socket
-        .with_context(|| agent.places.socket.display().to_string())
-        .map_err(Fault::System)?;
+    let mut socket = socket.map_err(|error| Fault::Socket(agent.places.socket.clone(), error))?;
     if let Some(uid) = serve_uid {
         socket = socket.serving(uid);
     }
     let (events_tx, events) = tokio::sync::mpsc::unbounded_channel();
-    let monitor = Monitor::start(readers, events_tx)
-        .context("reader monitor")
-        .map_err(Fault::System)?;
-    let mut terminate = signal(SignalKind::terminate())
-        .context("signals")
-        .map_err(Fault::System)?;
-    let mut interrupt = signal(SignalKind::interrupt())
-        .context("signals")
-        .map_err(Fault::System)?;
+    let monitor = Monitor::start(readers, events_tx).map_err(Fault::Readers)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Fault::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Fault::Runtime)?;
     let roots = hidraw::Roots::default();
     let (usb_tx, usb) = tokio::sync::mpsc::unbounded_channel();
     // Without it (a container without udev's socket), smart cards still work.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser};
 use sceau_agent::bridge::{self, BridgeError};
 use sceau_agent::config::{Config, ConfigError, Places};
+use sceau_agent::locale::Language;
 
 /// Hands an action over from the server's approval page to the agent; browsers start it by themselves.
 #[derive(Parser)]
@@ -30,6 +31,7 @@ enum Fault {
 }
 
 fn main() -> ExitCode {
+    let language = Language::of_process();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let done = if arguments
         .first()
@@ -37,8 +39,7 @@ fn main() -> ExitCode {
     {
         host(&arguments)
     } else {
-        let arguments =
-            sceau_locale::help::parse::<Arguments>(sceau_locale::Language::of_process());
+        let arguments = sceau_locale::help::parse::<Arguments>(language);
         if let Some(folder) = &arguments.manual {
             return sceau_locale::manual::written(Arguments::command(), folder);
         }
@@ -49,9 +50,9 @@ fn main() -> ExitCode {
     };
     let (why, code) = match done {
         Ok(()) => return ExitCode::SUCCESS,
-        Err(Fault::Config(e)) => (e.to_string(), 2),
-        Err(Fault::Bridge(e @ BridgeError::Io(_))) => (e.to_string(), 3),
-        Err(Fault::Bridge(e)) => (e.to_string(), 2),
+        Err(Fault::Config(e)) => (e.tell(language), 2),
+        Err(Fault::Bridge(e @ BridgeError::Io(_))) => (e.tell(language), 3),
+        Err(Fault::Bridge(e)) => (e.tell(language), 2),
     };
     eprintln!("sceau-bridge: {why}");
     ExitCode::from(code)

@@ -9,7 +9,7 @@ use sceau_agent::config::Places;
 use sceau_agent::desktop::{self, DesktopError, Settings};
 use sceau_agent::life;
 use sceau_agent::locale::Language;
-use sceau_locale::manual;
+use sceau_locale::{foreign, manual};
 use time::OffsetDateTime;
 use tracing::level_filters::LevelFilter;
 
@@ -39,14 +39,15 @@ fn main() -> ExitCode {
     }
     life::log(arguments.log, "sceau-desktop");
     let variable = |name: &str| std::env::var(name).ok();
+    let language = Language::from_environment(variable);
     let places = match Places::from_environment(variable, None) {
         Ok(places) => places,
-        Err(e) => return fail(&e.to_string(), 2),
+        Err(e) => return fail(&e.tell(language), 2),
     };
     let settings = Settings {
         socket: places.served_socket(rustix::process::geteuid().as_raw()),
         pinentry: arguments.pinentry,
-        language: Language::from_environment(variable),
+        language,
         clock,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,13 +57,13 @@ fn main() -> ExitCode {
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
-        Err(e) => return fail(&e.to_string(), 3),
+        Err(e) => return fail(&foreign(language, &e.to_string()), 3),
     };
     match tokio::task::LocalSet::new().block_on(&runtime, desktop::run(settings)) {
         Ok(()) => ExitCode::SUCCESS,
         // The session has its windows: nothing is wrong.
         Err(DesktopError::AlreadyRunning) => ExitCode::SUCCESS,
-        Err(e @ DesktopError::Bus(_)) => fail(&e.to_string(), 2),
+        Err(e @ DesktopError::Bus(_)) => fail(&e.tell(language), 2),
     }
 }
 

@@ -14,6 +14,7 @@ use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sceau_agent::piv::module::{Listed, Operation, Request, status};
+use sceau_locale::Language;
 use sceau_proof::base64url;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
         .map_err(drop)
         .and_then(|_| serde_json::from_slice::<Request>(&line).map_err(drop))
     else {
-        eprintln!("sceau-pkcs11 is started by sceau-agent, with a request on its standard input");
+        eprintln!("{}", Language::of_process().text("fault-pkcs11-started"));
         return ExitCode::from(2);
     };
     let answer = match perform(request) {

@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use super::{Finding, Part, of_configuration};
 use crate::config::{Config, ConfigError, Places};
 use crate::hidraw;
+use crate::locale::Language;
 use crate::server::ServerError;
 use crate::server::connect::Connector;
 
@@ -30,6 +31,7 @@ pub async fn at_everything(
     variable: impl Fn(&str) -> Option<String>,
     now: impl Fn() -> OffsetDateTime,
 ) -> Vec<Finding> {
+    let language = Language::from_environment(&variable);
     let mut findings = Vec::new();
     let places = match Places::from_environment(&variable, None) {
         Ok(places) => Some(places.or_of_the_machine()),
@@ -45,7 +47,7 @@ pub async fn at_everything(
         }
     };
     let config = places.as_ref().and_then(|places| {
-        let (finding, config) = configuration(&places.config);
+        let (finding, config) = configuration(&places.config, language);
         findings.push(finding);
         config
     });
@@ -76,7 +78,7 @@ pub async fn at_everything(
     findings
 }
 
-fn configuration(path: &Path) -> (Finding, Option<Config>) {
+fn configuration(path: &Path, language: Language) -> (Finding, Option<Config>) {
     let fault = |code, detail: String| (Finding::new(Part::Configuration, code, detail), None);
     if !path.exists() {
         return fault("configuration-missing", path.display().to_string());
@@ -91,7 +93,11 @@ fn configuration(path: &Path) -> (Finding, Option<Config>) {
                 ConfigError::Pin(_) => "configuration-pin",
                 _ => "configuration-malformed",
             };
-            fault(code, format!("{}: {e}", path.display()))
+            let detail = match &e {
+                ConfigError::Unreadable { .. } => e.tell(language),
+                _ => language.labelled(&path.display().to_string(), e.tell(language)),
+            };
+            fault(code, detail)
         }
     }
 }

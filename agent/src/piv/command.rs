@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Algorithm, ManagementKind, Task, Touch};
 use crate::locale::Language;
-use crate::text::one_line;
+use crate::text::{of_file, one_line, unreadable};
 
 /// `sceau card …`
 #[derive(Subcommand)]
@@ -102,7 +102,7 @@ impl CardCommand {
     ///
     /// # Errors
     /// In words.
-    pub fn task(&self) -> Result<Value, String> {
+    pub fn task(&self, language: Language) -> Result<Value, String> {
         let task = match self {
             Self::Pin(PinCommand::Change) => Task::PinChange,
             Self::Pin(PinCommand::Unblock) => Task::PinUnblock,
@@ -124,13 +124,14 @@ impl CardCommand {
                 certificate,
                 factory_management_key,
             } => {
-                let fault = |why: String| format!("{}: {why}", certificate.display());
-                let bytes = std::fs::read(certificate).map_err(|e| fault(e.to_string()))?;
+                let fault = |why: &str| of_file(certificate, why, language);
+                let bytes = std::fs::read(certificate)
+                    .map_err(|e| unreadable(certificate, &e.to_string(), language))?;
                 let der = if bytes.starts_with(b"-----") {
                     use sceau_proof::certificate::Certificate;
-                    let all = Certificate::from_pem(&bytes).map_err(|e| fault(e.to_string()))?;
+                    let all = Certificate::from_pem(&bytes).map_err(|e| fault(&e.to_string()))?;
                     let first = all.first().map(|certificate| certificate.der().to_vec());
-                    first.ok_or_else(|| fault("no certificate".to_owned()))?
+                    first.ok_or_else(|| fault(&language.text("fault-no-certificate")))?
                 } else {
                     bytes
                 };
@@ -188,7 +189,7 @@ impl CardCommand {
         } = self
         {
             let request = done["request"].as_str().unwrap_or_default();
-            std::fs::write(file, request).map_err(|e| format!("{}: {e}", file.display()))?;
+            std::fs::write(file, request).map_err(|e| of_file(file, e, language))?;
         }
         Ok(())
     }

@@ -478,13 +478,13 @@ async fn import(
     certificate: &str,
     factory: bool,
 ) -> Result<Value, Failure> {
-    let der = base64url::decode(certificate).map_err(|_| Failure::Misuse("not base64url"))?;
-    let parsed = Certificate::from_der(&der).map_err(|_| Failure::Misuse("not a certificate"))?;
+    let der =
+        base64url::decode(certificate).map_err(|_| Failure::Misuse("fault-request-base64url"))?;
+    let parsed =
+        Certificate::from_der(&der).map_err(|_| Failure::Misuse("fault-request-certificate"))?;
     let key = card.info.key().ok_or(AuthenticatorError::NoCardKey)?;
     if parsed.public_key().der() != key {
-        return Err(Failure::Misuse(
-            "the certificate is of another key than the card's",
-        ));
+        return Err(Failure::Misuse("fault-request-certificate-of-other-key"));
     }
     let keys = management(prompt, card, factory).await?;
     let work = move |access: &mut dyn CardAccess, _: &mut dyn FnMut(Keepalive)| {

@@ -6,6 +6,7 @@ mod ceremony;
 mod day;
 mod desktop;
 mod doctor;
+mod fault;
 mod identity;
 mod life;
 #[cfg(feature = "pkcs11")]

@@ -49,7 +49,7 @@ impl Metadata {
         let config = load_config(&fetch.config)?;
         let section = config.metadata.as_ref().ok_or(ConfigError::Rejected {
             key: "metadata",
-            problem: "is not configured",
+            problem: "fault-not-configured",
         })?;
         let trust = Trust::load(section)?;
         let out = fetch.out.as_ref().unwrap_or(&section.cache);

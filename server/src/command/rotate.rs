@@ -101,7 +101,7 @@ pub(super) fn previous_permit_key(config: &Config) -> Result<Option<RetiredKey>,
     };
     let retired = serde_json::from_slice(&text).map_err(|_| KeyFileError::Malformed {
         path,
-        kind: "what `keys rotate permit` leaves of the key before",
+        kind: "fault-key-kind-before",
     })?;
     Ok(Some(retired))
 }

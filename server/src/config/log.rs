@@ -64,28 +64,29 @@ impl Log {
         let mut names = Vec::new();
         for witness in &self.witness {
             let Some(key) = witness.key() else {
-                return reject("log.witness.vkey", "is not a witness's verifier key");
+                return reject("log.witness.vkey", "fault-witness-key");
             };
             if names.contains(&key.name().to_owned()) {
-                return reject("log.witness.vkey", "each witness has its own name");
+                return reject("log.witness.vkey", "fault-witness-name");
             }
             names.push(key.name().to_owned());
             if !web::may_be_asked(&witness.url) {
-                return reject(
-                    "log.witness.url",
-                    "is an https address, or http on loopback",
-                );
+                return reject("log.witness.url", "fault-https-or-loopback");
             }
         }
         if self.patience.0 < Duration::ZERO || self.patience.0 > Duration::minutes(2) {
-            return reject("log.patience", "is between 0s and 2m");
+            return Err(ConfigError::OutOfRange {
+                key: "log.patience",
+                least: "0s",
+                most: "2m",
+            });
         }
         if self
             .cosignatures
             .values()
             .any(|count| usize::try_from(*count).is_ok_and(|count| count > self.witness.len()))
         {
-            return reject("log.cosignatures", "are more than there are witnesses");
+            return reject("log.cosignatures", "fault-cosignatures-too-many");
         }
         Ok(())
     }

@@ -163,30 +163,24 @@ impl Piv {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let reject = |key, problem| Err(ConfigError::Rejected { key, problem });
         if self.roots.is_none() && self.issuer.is_empty() {
-            return reject("piv.roots", "without roots and issuers no card could enrol");
+            return reject("piv.roots", "fault-cards-no-root");
         }
         if self.pin.is_empty() || !self.pin.iter().all(|word| PIN.contains(&word.as_str())) {
-            return reject(
-                "piv.pin",
-                "lists some of never, once, always, match-once, match-always",
-            );
+            return reject("piv.pin", "fault-cards-pin");
         }
         if self.touch.is_empty() || !self.touch.iter().all(|word| TOUCH.contains(&word.as_str())) {
-            return reject("piv.touch", "lists some of never, always, cached");
+            return reject("piv.touch", "fault-cards-touch");
         }
         for issuer in &self.issuer {
             if issuer.name.is_empty()
                 || issuer.name.len() > 100
                 || issuer.name.chars().any(char::is_control)
             {
-                return reject("piv.issuer.name", "has 1 to 100 characters on one line");
+                return reject("piv.issuer.name", "fault-issuer-name");
             }
             let judged = !issuer.crl.is_empty() || !issuer.ocsp.is_empty();
             if judged == issuer.danger_revocation_not_judged {
-                return reject(
-                    "piv.issuer.crl",
-                    "or ocsp says who judges revocation, or danger_revocation_not_judged = true stands in their place",
-                );
+                return reject("piv.issuer.crl", "fault-issuer-revocation");
             }
             let is_uri = |place: &String| is_address(place) && place.parse::<http::Uri>().is_ok();
             if !issuer
@@ -194,19 +188,19 @@ impl Piv {
                 .iter()
                 .all(|list| is_uri(list) || !list.contains("://"))
             {
-                return reject("piv.issuer.crl", "lists files, or http and https addresses");
+                return reject("piv.issuer.crl", "fault-issuer-crl");
             }
             if !issuer.ocsp.iter().all(is_uri) {
-                return reject("piv.issuer.ocsp", "lists http or https addresses");
+                return reject("piv.issuer.ocsp", "fault-issuer-ocsp");
             }
             if issuer.ocsp_nonce && issuer.ocsp.is_empty() {
-                return reject("piv.issuer.ocsp_nonce", "is for those that ask responders");
+                return reject("piv.issuer.ocsp_nonce", "fault-issuer-ocsp-nonce");
             }
             if issuer.ocsp_max_age.0 <= Duration::ZERO {
-                return reject("piv.issuer.ocsp_max_age", "is longer than nothing");
+                return reject("piv.issuer.ocsp_max_age", "fault-longer-than-nothing");
             }
             if issuer.crl_max_age.0 <= Duration::ZERO {
-                return reject("piv.issuer.crl_max_age", "is longer than nothing");
+                return reject("piv.issuer.crl_max_age", "fault-longer-than-nothing");
             }
         }
         Ok(())

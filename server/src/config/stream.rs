@@ -76,18 +76,15 @@ impl Stream {
                 || stream.name.starts_with(crate::signal::PLACES)
                 || streams.iter().take(index).any(|it| it.name == stream.name)
             {
-                return reject(
-                    "stream.name",
-                    "each stream has its own name of 1 to 64 characters",
-                );
+                return reject("stream.name", "fault-stream-name");
             }
             match stream.to {
                 Way::Webhook => {
                     if !stream.url.as_deref().is_some_and(web::may_be_asked) {
-                        return reject("stream.url", "is an https address, or http on loopback");
+                        return reject("stream.url", "fault-https-or-loopback");
                     }
                     if stream.secret.is_none() {
-                        return reject("stream.secret", "names the file of the shared secret");
+                        return reject("stream.secret", "fault-stream-secret");
                     }
                 }
                 Way::Syslog => {
@@ -97,10 +94,7 @@ impl Stream {
                         .as_deref()
                         .is_some_and(|it| known.iter().any(|way| it.starts_with(way)))
                     {
-                        return reject(
-                            "stream.address",
-                            "is unix:PATH, udp:HOST:PORT, tcp:HOST:PORT or tls:HOST:PORT",
-                        );
+                        return reject("stream.address", "fault-stream-address");
                     }
                 }
                 Way::Journald => {
@@ -109,7 +103,7 @@ impl Stream {
                         .as_deref()
                         .is_some_and(|it| !it.starts_with("unix:"))
                     {
-                        return reject("stream.address", "of journald is unix:PATH");
+                        return reject("stream.address", "fault-stream-journald");
                     }
                 }
             }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use sceau_locale::Language;
 use sceau_proof::jws::Compact;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -136,7 +137,7 @@ pub enum RegistrationError {
         reason: String,
     },
     /// One of its keys.
-    #[error("service {service}: key {number}: {problem}")]
+    #[error("service {service}: key {number}: {}", Language::En.text(.problem))]
     Key {
         /// Whose.
         service: ServiceId,
@@ -223,13 +224,13 @@ impl Client {
             let read = key(value, &registration.algorithms).map_err(fault)?;
             let kid = &read.jwk.common.key_id;
             if many && kid.is_none() {
-                return Err(fault("one of several needs a `kid`"));
+                return Err(fault("fault-service-key-kid"));
             }
             if keys.iter().any(|other| other.jwk.common.key_id == *kid) {
-                return Err(fault("another one has the same `kid`"));
+                return Err(fault("fault-service-key-kid-twice"));
             }
             if n >= MOST_KEYS {
-                return Err(fault("too many keys"));
+                return Err(fault("fault-service-key-many"));
             }
             keys.push(read);
         }
@@ -280,29 +281,29 @@ fn file(id: &ServiceId, path: &Path) -> Result<Vec<Value>, RegistrationError> {
 pub(super) fn key(value: Value, algorithms: &[Signature]) -> Result<ClientKey, &'static str> {
     let secret = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
     if secret.iter().any(|member| value.get(member).is_some()) {
-        return Err("is a secret: here stands the public half alone");
+        return Err("fault-service-key-secret");
     }
     if let Some(modulus) = value.get("n") {
         let bytes = modulus
             .as_str()
             .and_then(|text| sceau_proof::base64url::decode(text).ok());
         if bytes.is_none_or(|bytes| bytes.len() < 256) {
-            return Err("an RSA key has at least 2048 bits");
+            return Err("fault-service-key-short");
         }
     }
-    let jwk: Jwk = serde_json::from_value(value).map_err(|_| "is no JWK that is known here")?;
+    let jwk: Jwk = serde_json::from_value(value).map_err(|_| "fault-service-key-jwk")?;
     if jwk
         .common
         .public_key_use
         .as_ref()
         .is_some_and(|usage| *usage != PublicKeyUse::Signature)
     {
-        return Err("is not for signatures");
+        return Err("fault-service-key-use");
     }
     if !algorithms.iter().any(|it| it.fits(&jwk.algorithm)) {
-        return Err("fits none of `algorithms`");
+        return Err("fault-service-key-algorithm");
     }
-    let key = DecodingKey::from_jwk(&jwk).map_err(|_| "is no public key")?;
+    let key = DecodingKey::from_jwk(&jwk).map_err(|_| "fault-service-key-public")?;
     Ok(ClientKey { jwk, key })
 }
 
@@ -702,7 +703,7 @@ mod tests {
             key
         };
         let problem = |keys: Vec<Value>| match read(keys) {
-            Some(RegistrationError::Key { problem, .. }) => problem,
+            Some(RegistrationError::Key { problem, .. }) => Language::En.text(problem),
             other => panic!("{other:?}"),
         };
         assert!(problem(vec![with("d", json!("AAAA"))]).contains("secret"));

@@ -97,17 +97,14 @@ impl Settings {
                 || client.id.len() > 128
                 || self.client.iter().skip(n + 1).any(|o| o.id == client.id)
             {
-                return reject("provider.client", "each has its own id");
+                return reject("provider.client", "fault-own-id");
             }
             let mut addresses = client
                 .redirect_uris
                 .iter()
                 .chain(&client.post_logout_redirect_uris);
             if client.redirect_uris.is_empty() || !addresses.all(|uri| is_return_address(uri)) {
-                return reject(
-                    "provider.client.redirect_uris",
-                    "are https addresses without a fragment (plain http for localhost alone)",
-                );
+                return reject("provider.client.redirect_uris", "fault-redirect-uris");
             }
         }
         if self
@@ -115,11 +112,15 @@ impl Settings {
             .iter()
             .any(|require| require.level.is_some_and(|level| level != Level::Eidas3))
         {
-            return reject("provider.require.level", "is eidas3, or absent");
+            return reject("provider.require.level", "fault-provider-level");
         }
         if self.session_lifetime.0 < Duration::ZERO || self.session_lifetime.0 > Duration::hours(24)
         {
-            return reject("provider.session_lifetime", "is between 0s and 24h");
+            return Err(ConfigError::OutOfRange {
+                key: "provider.session_lifetime",
+                least: "0s",
+                most: "24h",
+            });
         }
         Ok(())
     }

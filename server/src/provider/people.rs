@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use sceau_locale::Language;
 use serde::Deserialize;
 
 use super::level::Grade;
@@ -74,11 +75,11 @@ pub enum PeopleError {
     #[error("{0}")]
     Malformed(String),
     /// A person's entry makes no sense.
-    #[error("person {person}: {problem}")]
+    #[error("person {person}: {}", Language::En.text(.problem))]
     Rejected {
         /// Whose.
         person: String,
-        /// Why.
+        /// Which text of the catalogue says why.
         problem: &'static str,
     },
 }
@@ -98,13 +99,11 @@ impl People {
                 problem,
             };
             if !is_siret(&person.siret) {
-                return Err(reject(
-                    "siret has 14 digits, of which the last checks the others",
-                ));
+                return Err(reject("fault-person-siret"));
             }
             let (local, domain) = person.email.split_once('@').unwrap_or_default();
             if local.is_empty() || !domain.contains('.') || person.email.len() > 254 {
-                return Err(reject("email is no address"));
+                return Err(reject("fault-person-email"));
             }
             let texts = [
                 person.sub(),
@@ -113,15 +112,13 @@ impl People {
                 person.uid.as_deref().unwrap_or("x"),
             ];
             if texts.iter().any(|text| text.is_empty() || text.len() > 255) {
-                return Err(reject(
-                    "sub, uid, given_name and usual_name have 1 to 255 bytes",
-                ));
+                return Err(reject("fault-person-names"));
             }
             if !ids.insert(&person.id)
                 || !subs.insert(person.sub())
                 || !emails.insert(person.email.to_lowercase())
             {
-                return Err(reject("shares its id, sub or email with another"));
+                return Err(reject("fault-person-twice"));
             }
         }
         Ok(people)

@@ -216,52 +216,40 @@ impl Settings {
         let reject = |key, problem| Err(ConfigError::Rejected { key, problem });
         for (n, receiver) in self.receiver.iter().enumerate() {
             if !services.contains(&&receiver.service) {
-                return reject("signal.receiver.service", "is one of the [[service]]s");
+                return reject("signal.receiver.service", "fault-receiver-service");
             }
             let others = self.receiver.iter().skip(n + 1);
             if others.into_iter().any(|it| it.service == receiver.service) {
-                return reject("signal.receiver.service", "each has one stream");
+                return reject("signal.receiver.service", "fault-receiver-twice");
             }
             if receiver
                 .push
                 .as_deref()
                 .is_some_and(|url| !web::may_be_asked(url))
             {
-                return reject(
-                    "signal.receiver.push",
-                    "is an https address, or http on loopback",
-                );
+                return reject("signal.receiver.push", "fault-https-or-loopback");
             }
             if receiver.push.is_none() && receiver.authorization.is_some() {
-                return reject("signal.receiver.authorization", "is for what is pushed");
+                return reject("signal.receiver.authorization", "fault-receiver-push");
             }
         }
         for (n, scim) in self.scim.iter().enumerate() {
             let named = !scim.name.is_empty() && scim.name.len() <= 48;
             if !named || self.scim.iter().skip(n + 1).any(|it| it.name == scim.name) {
-                return reject(
-                    "signal.scim.name",
-                    "each has its own name of 1 to 48 characters",
-                );
+                return reject("signal.scim.name", "fault-scim-name");
             }
             if !web::may_be_asked(&scim.url) || scim.url.contains(['?', '#']) {
-                return reject(
-                    "signal.scim.url",
-                    "is an https address, or http on loopback",
-                );
+                return reject("signal.scim.url", "fault-https-or-loopback");
             }
             if [&scim.lookup, &scim.account]
                 .iter()
                 .any(|it| !is_attribute(it))
             {
-                return reject(
-                    "signal.scim.lookup",
-                    "is an attribute's path (RFC 7644 §3.10)",
-                );
+                return reject("signal.scim.lookup", "fault-scim-lookup");
             }
         }
         if self.alert_after.0 <= Duration::ZERO || self.give_up.0 <= Duration::ZERO {
-            return reject("signal.give_up", "and alert_after are longer than nothing");
+            return reject("signal.give_up", "fault-signal-give-up");
         }
         Ok(())
     }

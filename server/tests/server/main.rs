@@ -22,6 +22,8 @@ mod wire;
 mod api;
 /// What services and the federation ask for, on each store; and which statements a suite has run.
 mod asked;
+/// A configuration that cannot be used, in words.
+mod broken;
 /// One suite, both stores: what the desk promises holds on SQLite and on PostgreSQL, in one instance and in two.
 mod conformance;
 /// The console: who sees what, what a click asks for, and every page that is not ours (attacks 7, 14, 16, 22).

@@ -5,7 +5,7 @@ use time::Duration;
 
 use crate::fixture::{POLICY, Place, SCHEMA, policy_of, write_policy};
 
-const CONFIG: &str = r#"
+pub(crate) const CONFIG: &str = r#"
 [server]
 public_url = "https://sceau.example"
 rp_id = "sceau.example"
@@ -27,7 +27,11 @@ fn command(folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     command_in("C.UTF-8", folder, arguments)
 }
 
-fn command_in(locale: &str, folder: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn command_in(
+    locale: &str,
+    folder: &Path,
+    arguments: &[&str],
+) -> (Option<i32>, String, String) {
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_sceau-server"))
         .args(arguments)
         .args(["--config", "sceau.toml"])
