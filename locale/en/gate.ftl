@@ -72,12 +72,14 @@ gate-sign-in-proconnect = Log in with ProConnect
 ## The page of an action
 gate-waiting = Waiting for the key
 gate-executed = Request executed
+gate-failed = The application answered with an error
 gate-unknown = Outcome unknown
 gate-not-executed = Request not executed
 gate-told-pending = The request waits for a key. This page goes on by itself.
 gate-told-approved = Request approved.
 gate-told-again = Request approved. Go back and send it once more, unchanged: it will then be executed.
 gate-told-executed = Request executed.
+gate-told-failed = The request was sent, and the application answered with an error: check before you ask again.
 gate-told-consumed = The request was sent and the application did not answer: check before you ask again.
 gate-told-refused = Request refused or expired: nothing was executed.
 gate-continue = Continue

@@ -72,12 +72,14 @@ gate-sign-in-proconnect = Se connecter avec ProConnect
 ## La page d’une demande
 gate-waiting = En attente de la clé
 gate-executed = Demande exécutée
+gate-failed = L’application a répondu par une erreur
 gate-unknown = Issue inconnue
 gate-not-executed = Demande non exécutée
 gate-told-pending = La demande attend une clé. Cette page continue d’elle-même.
 gate-told-approved = Demande approuvée.
 gate-told-again = Demande approuvée. Revenez en arrière et envoyez-la encore une fois, sans rien changer : elle sera alors exécutée.
 gate-told-executed = Demande exécutée.
+gate-told-failed = La demande a été transmise, et l’application a répondu par une erreur : vérifiez avant de recommencer.
 gate-told-consumed = La demande est partie et l’application n’a pas répondu : vérifiez avant de recommencer.
 gate-told-refused = Demande refusée ou expirée : rien n’a été exécuté.
 gate-continue = Continuer

@@ -40,6 +40,10 @@ use crate::rate::Burst;
 pub const PATH: &str = "/oauth";
 /// Where the description is (RFC 8414 §3).
 pub const METADATA: &str = "/.well-known/oauth-authorization-server";
+/// Where libraries look that know OpenID Connect's place alone; the same description (RFC 8414 §3).
+pub const METADATA_TOO: &str = "/.well-known/openid-configuration";
+/// Where services show who they are, under [`PATH`].
+const ENDPOINTS: [&str; 4] = ["/par", "/backchannel", "/token", "/introspect"];
 /// How `request_uri`s begin (RFC 9126 §2.2).
 const HANDLE: &str = "urn:ietf:params:oauth:request_uri:";
 /// The type of `authorization_details` that is known here.
@@ -70,6 +74,8 @@ struct Refusal {
     error: &'static str,
     description: Option<String>,
     retry_after: Option<u64>,
+    /// The scheme by which the client tried to show who it is, in a header.
+    scheme: Option<&'static str>,
 }
 
 impl Refusal {
@@ -79,6 +85,7 @@ impl Refusal {
             error,
             description: None,
             retry_after: None,
+            scheme: None,
         }
     }
 
@@ -102,6 +109,12 @@ impl Refusal {
 
     fn client() -> Self {
         Self::of("invalid_client").status(StatusCode::UNAUTHORIZED)
+    }
+
+    /// RFC 6749 §5.2: a client that tried by a header hears by the same scheme.
+    fn answering(self, headers: &HeaderMap) -> Self {
+        let scheme = challenge(headers).filter(|_| self.error == "invalid_client");
+        Self { scheme, ..self }
     }
 }
 
@@ -144,6 +157,12 @@ impl IntoResponse for Refusal {
             body.insert("error_description".to_owned(), Value::String(plain));
         }
         let mut response = answer(self.status, &body);
+        if let Some(scheme) = self.scheme {
+            let value = HeaderValue::from_static(scheme);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, value);
+        }
         if let Some(seconds) = self.retry_after {
             response
                 .headers_mut()
@@ -151,6 +170,19 @@ impl IntoResponse for Refusal {
         }
         response
     }
+}
+
+/// `WWW-Authenticate` for a client that sent an `Authorization` header and is not known by it.
+pub(crate) fn challenge(headers: &HeaderMap) -> Option<&'static str> {
+    let sent = headers.get(header::AUTHORIZATION)?.as_bytes();
+    let basic = sent
+        .get(..6)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "));
+    Some(if basic {
+        "Basic realm=\"sceau\", charset=\"UTF-8\""
+    } else {
+        "Bearer"
+    })
 }
 
 /// JSON that nobody keeps.
@@ -183,6 +215,7 @@ impl OAuth {
         let at = |path: &str| format!("{PATH}{path}");
         Router::new()
             .route(METADATA, get(metadata))
+            .route(METADATA_TOO, get(metadata))
             .route(&at("/par"), post(request::push))
             .route(&at("/backchannel"), post(request::backchannel))
             .route(&at("/token"), post(token::token))
@@ -304,7 +337,8 @@ async fn called<'o>(
     body: axum::body::Body,
 ) -> Result<(&'o Client, Form), Refusal> {
     let form = Form::read(headers, body).await?;
-    let client = oauth.client(peer, &form).await?;
+    let client = oauth.client(peer, &form).await;
+    let client = client.map_err(|refusal| refusal.answering(headers))?;
     Ok((client, form))
 }
 

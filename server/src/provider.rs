@@ -188,7 +188,10 @@ impl Provider {
             .route(&at("/login/{id}/lower"), post(login::lower))
             .route(&at("/token"), post(token::token))
             .route(&at("/userinfo"), get(token::userinfo).post(token::userinfo))
-            .route(&at("/logout"), get(token::logout))
+            .route(
+                &at("/logout"),
+                get(token::logout).post(token::logout_by_form),
+            )
             .route(&at("/page.js"), get(page::script))
             .route(&at("/page.css"), get(page::style))
             .with_state(self)

@@ -65,6 +65,7 @@ function user(id) {
   return `<section hx-get="/users/${id}" hx-trigger="USER_UPDATED from:body" hx-select="#state" hx-target="#state" hx-swap="outerHTML">
 <p id="state">${removed ? "Supprimé" : `MFA retirée ${reset} fois`}</p></section>
 ${button("mfa", `hx-patch="/users/${id}/reset/mfa" hx-swap="none"`, "Réinitialiser la MFA")}
+${button("password", `hx-patch="/users/${id}/reset/password" hx-swap="none"`, "Réinitialiser le mot de passe")}
 ${button("delete", `hx-delete="/users/${id}" hx-swap="none"`, "Supprimer")}`;
 }
 
@@ -94,6 +95,7 @@ const pages = [
 
 /** What an executed request is answered with. */
 function executed(method, path) {
+  if (/reset\/password$/.test(path)) return [403, "Forbidden", {}];
   if (/^\/users\/\d+$/.test(path)) return [200, "OK", { "HX-Location": "/users" }];
   if (/reset\/email_verified$/.test(path)) return [200, "OK", { "HX-Refresh": "true" }];
   if (/^\/users\//.test(path)) return [200, "OK", { "HX-Trigger": "USER_UPDATED" }];

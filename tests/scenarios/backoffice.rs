@@ -209,7 +209,7 @@ fn a_back_office_works_in_a_real_browser_and_each_privileged_request_waits_for_t
     script(&stage, &mut browser)?;
     form(&stage, &mut browser)?;
 
-    assert_eq!(executed()?.len(), 7, "each once: {:?}", executed()?);
+    assert_eq!(executed()?.len(), 8, "each once: {:?}", executed()?);
     assert_eq!(
         house.executed()?,
         Vec::<String>::new(),
@@ -296,6 +296,16 @@ fn htmx(stage: &Stage, browser: &mut Browser) -> Result<()> {
     browser.arrive("/users/7")?;
     browser.see("#state", "MFA retirée 1 fois")?;
 
+    // What the application refuses itself does not pass for a success: the page says so, stays, and leads back when it is asked to.
+    browser.click("#password")?;
+    let action = house.awaited(alice)?;
+    browser.arrive(&format!("/.sceau/actions/{action}"))?;
+    approve(alice, &action)?;
+    approve(&stage.people.admin, &action)?;
+    browser.see("#status", "a répondu par une erreur")?;
+    browser.click("#next")?;
+    browser.arrive("/users/7")?;
+
     // Where the answer leads elsewhere, so does the gate.
     browser.click("#delete")?;
     let action = house.awaited(alice)?;
@@ -305,7 +315,11 @@ fn htmx(stage: &Stage, browser: &mut Browser) -> Result<()> {
     browser.arrive("/users")?;
     let done = executed()?;
     assert_eq!(done[1], "PATCH /users/7/reset/mfa");
-    assert!(done[2].starts_with("DELETE /users/7"), "{done:?}");
+    assert!(
+        done[2].starts_with("PATCH /users/7/reset/password"),
+        "{done:?}"
+    );
+    assert!(done[3].starts_with("DELETE /users/7"), "{done:?}");
     Ok(())
 }
 
@@ -370,7 +384,7 @@ fn form(stage: &Stage, browser: &mut Browser) -> Result<()> {
     let action = house.awaited(alice)?;
     let seen = browser.arrive(&format!("/.sceau/actions/{action}"))?;
     assert_eq!(seen["title"], "En attente de la clé");
-    assert!(executed()?.len() == 6, "{:?}", executed()?);
+    assert!(executed()?.len() == 7, "{:?}", executed()?);
     approve(alice, &action)?;
     assert_eq!(
         browser.arrive("/response-templates/2")?["title"],

@@ -173,6 +173,41 @@ fn asked(browser: &Client, login: &str, at: &Workstation) -> Result<String> {
     action.context("an action")
 }
 
+/// What clients send by POST, and what they hear by the scheme that they tried.
+fn by_form(browser: &Client) -> Result<()> {
+    let post = |path: &str, form: &str, extra: &[(&str, &str)]| {
+        browser.send("POST", path, extra, Some((FORM, form.as_bytes())))
+    };
+    let back = SIGNED_OUT.replace(':', "%3A").replace('/', "%2F");
+    let out = |client: &str| {
+        let form = format!("client_id={client}&post_logout_redirect_uri={back}&state=s%201");
+        post("/provider/logout", &form, &[])
+    };
+    let led = format!("{SIGNED_OUT}?state=s%201");
+    assert_eq!(out(CLIENT)?.header("location"), Some(led.as_str()));
+    assert_eq!(out("another")?.header("location"), None);
+    let known = format!("client_id={CLIENT}&client_secret={SECRET}");
+    for (form, error) in [
+        (known.clone(), "invalid_request"),
+        (
+            format!("{known}&grant_type=password"),
+            "unsupported_grant_type",
+        ),
+    ] {
+        let told = post("/provider/token", &form, &[])?;
+        assert_eq!((told.status, &told.json()["error"]), (400, &json!(error)));
+    }
+    let basic = post(
+        "/provider/token",
+        "grant_type=authorization_code",
+        &[("authorization", "Basic ZmVkZXJhdGlvbjp4")],
+    )?;
+    assert_eq!(basic.json()["error"], "invalid_client");
+    let heard = basic.header("www-authenticate").unwrap_or_default();
+    assert!(heard.starts_with("Basic "), "{heard}");
+    Ok(())
+}
+
 #[test]
 fn eidas3_takes_a_touch_for_that_very_request_and_nothing_less_is_called_so() -> Result<()> {
     let stage = stage()?;
@@ -283,6 +318,7 @@ fn eidas3_takes_a_touch_for_that_very_request_and_nothing_less_is_called_so() ->
         ALICE,
     )?;
     assert_eq!(browser.get(&path)?.status, 200, "asked, not known any more");
+    by_form(&browser)?;
 
     // A service that is held to a gesture gets one asked for, whatever the federation asks; other roles are not signed in there.
     let path = federation.begin(json!({"value": "eidas1"}), "vault", ALICE)?;

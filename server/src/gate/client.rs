@@ -177,7 +177,7 @@ impl Notice {
     #[must_use]
     pub fn answer(&self, client: &Client) -> Response<Body> {
         let mut response = if client.kind == ClientKind::Navigation {
-            page::notice(self, client.language)
+            page::notice(self, client.language, client.from.as_deref())
         } else {
             let mut problem = json!({
                 "type": "about:blank",

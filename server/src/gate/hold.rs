@@ -29,6 +29,7 @@ use crate::gate::client::full;
 use crate::gate::creation::Begets;
 use crate::gate::forward::{Body, ForwardError, Forwarder, response_headers, seal};
 use crate::id::{ActionId, ServiceId, SessionId};
+use crate::session::SessionState;
 
 /// The most flights of one session.
 const MAX_PER_SESSION: usize = 8;
@@ -102,8 +103,8 @@ pub enum Failure {
     Expired,
     /// Its one use was taken before.
     Used,
-    /// The session was suspended or ended meanwhile.
-    SessionGone,
+    /// The session was suspended or ended meanwhile: where it stands now.
+    SessionGone(SessionState),
     /// No connection to the application: nothing was sent.
     Unreachable,
     /// It may or may not have happened.
@@ -516,8 +517,9 @@ impl Holds {
             .wait_session(held.session, Duration::ZERO)
             .await
             .map_err(Failure::Desk)?;
-        if !session.is_some_and(|session| session.is_active()) {
-            return Err(Failure::SessionGone);
+        let state = session.map_or(SessionState::Ended, |session| session.state);
+        if state != SessionState::Active {
+            return Err(Failure::SessionGone(state));
         }
         let sender = forwarder
             .connect()

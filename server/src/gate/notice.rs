@@ -12,6 +12,7 @@ use crate::gate::forward::{Body, ForwardError};
 use crate::gate::hold::{Failure, Ride};
 use crate::gate::passage::Asked;
 use crate::id::ActionId;
+use crate::session::SessionState;
 
 /// Leads to the sign-in page, and from there back to `here` or to the page that the client came from.
 pub(super) fn sign_in_first(asked: &Asked<'_>, here: Option<String>) -> Response<Body> {
@@ -97,7 +98,7 @@ pub(super) fn failure_notice(failure: &Failure) -> Notice {
         }
         Failure::Expired => new(StatusCode::FORBIDDEN, "expired", "gate-expired"),
         Failure::Used => new(StatusCode::CONFLICT, "already-used", "gate-already-used"),
-        Failure::SessionGone => suspended(),
+        Failure::SessionGone(state) => session_gone(*state),
         Failure::Unreachable => upstream_notice(ForwardError::Unreachable),
         Failure::Unknown => new(
             StatusCode::GATEWAY_TIMEOUT,
@@ -167,6 +168,19 @@ pub(super) fn suspended() -> Notice {
         "session-suspended",
         "gate-session-suspended",
     )
+}
+
+/// What a client hears whose session is not active any more, by where it stands.
+pub(super) fn session_gone(state: SessionState) -> Notice {
+    match state {
+        SessionState::Suspended => suspended(),
+        SessionState::Absent => absent(),
+        _ => Notice::new(
+            StatusCode::UNAUTHORIZED,
+            "sign-in-needed",
+            "gate-sign-in-needed",
+        ),
+    }
 }
 
 /// A session whose key is not there, at its next request or in the middle of one.

@@ -259,10 +259,15 @@ async fn action(asked: &Asked<'_>, parts: &Parts, id: &str) -> Response<Body> {
     if html {
         let words = words(&record, asked.client.language);
         let id = id.to_string();
+        let answered = record
+            .execution
+            .as_ref()
+            .and_then(|execution| execution.upstream_status);
         let shown = page::Shown {
             id: &id,
             words: &words,
             state: record.state.as_str(),
+            failed: answered.is_some_and(|status| status >= 400),
             seal: &seal(asked),
         };
         return page::action(asked.client.language, &shown);

@@ -47,7 +47,9 @@ async function follow(id) {
       await pause(2000);
       continue;
     }
-    const told = action.again ? "again" : ["pending", "approved", "executed", "consumed"].includes(action.state) ? action.state : "refused";
+    // Executed with an error must not pass for success: the person reads it, and goes on by themselves.
+    const failed = action.state === "executed" && action.upstream_status >= 400;
+    const told = failed ? "failed" : action.again ? "again" : ["pending", "approved", "executed", "consumed"].includes(action.state) ? action.state : "refused";
     if (told !== status.dataset.state) {
       status.dataset.state = told;
       status.textContent = status.dataset[told];
@@ -57,7 +59,7 @@ async function follow(id) {
       const link = document.getElementById("next");
       link.href = action.next;
       link.hidden = false;
-      if (action.state === "executed") {
+      if (told === "executed") {
         location.replace(action.next);
       }
     }

@@ -57,15 +57,25 @@ pub(super) fn style() -> Response<Body> {
     ))
 }
 
-/// A notice.
+/// A notice; `from`: the page of the application that its reader came from.
 #[must_use]
-pub(super) fn notice(notice: &Notice, language: Language) -> Response<Body> {
-    let body = format!(
-        "<p role=\"alert\">{}</p>\n<p class=\"code\">{}</p>\n<p><a href=\"/.sceau/sign-in\">{}</a></p>",
+pub(super) fn notice(notice: &Notice, language: Language, from: Option<&str>) -> Response<Body> {
+    let mut body = format!(
+        "<p role=\"alert\">{}</p>\n<p class=\"code\">{}</p>\n",
         escape(&notice.text(language)),
         escape(&notice.code),
-        say(language, "gate-sign-in-title"),
     );
+    if let Some(from) = from {
+        let back = say(language, "gate-continue");
+        body.push_str(&format!(
+            "<p><a id=\"next\" href=\"{}\">{back}</a></p>\n",
+            escape(from)
+        ));
+    }
+    body.push_str(&format!(
+        "<p><a href=\"/.sceau/sign-in\">{}</a></p>",
+        say(language, "gate-sign-in-title")
+    ));
     html(language, "gate-not-executed", &body)
 }
 
@@ -132,6 +142,8 @@ pub(super) struct Shown<'a> {
     pub(super) words: &'a str,
     /// Its state now.
     pub(super) state: &'a str,
+    /// It was executed, and the application answered with an error.
+    pub(super) failed: bool,
     /// Where it is sealed without an agent; its id follows.
     pub(super) seal: &'a str,
 }
@@ -142,6 +154,7 @@ pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
     let (title, now) = match shown.state {
         "pending" => ("gate-waiting", "pending"),
         "approved" => ("gate-waiting", "approved"),
+        "executed" if shown.failed => ("gate-failed", "failed"),
         "executed" => ("gate-executed", "executed"),
         "consumed" => ("gate-unknown", "consumed"),
         _ => ("gate-not-executed", "refused"),
@@ -150,7 +163,11 @@ pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
         .family("gate-told")
         .map(|(state, text)| format!(" data-{state}=\"{}\"", escape(&text)))
         .collect();
-    let now = say(language, &format!("gate-told-{now}"));
+    let (state, now) = if now == "failed" {
+        (now, say(language, "gate-told-failed"))
+    } else {
+        (shown.state, say(language, &format!("gate-told-{now}")))
+    };
     let [back, browser] = [
         say(language, "gate-continue"),
         say(language, "gate-seal-in-browser"),
@@ -160,7 +177,7 @@ pub(super) fn action(language: Language, shown: &Shown<'_>) -> Response<Body> {
         "<blockquote>{}</blockquote>\n<p id=\"status\" role=\"status\" aria-live=\"polite\" data-action=\"{id}\" data-state=\"{}\"{told}>{now}</p>\n\
          <p><a id=\"next\" href=\"/\" hidden>{back}</a></p>\n<p><a id=\"seal\" href=\"{}{id}\"{}>{browser}</a></p>",
         escape(shown.words),
-        escape(shown.state),
+        escape(state),
         escape(shown.seal),
         if shown.state == "pending" {
             ""
@@ -205,6 +222,7 @@ mod tests {
             id: "0193",
             words: "<script>\"x\"</script>",
             state: "pending",
+            failed: false,
             seal: "https://sceau.example/actions/",
         };
         let page = action(Language::En, &shown);

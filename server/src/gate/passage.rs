@@ -27,8 +27,8 @@ use crate::gate::forward::{Body, Origin, request_headers};
 use crate::gate::hold::{Absence, Failure, FlightKey, Full, Held, MOMENT, Ride, Start, incoming};
 use crate::gate::meaning::{MeaningError, Reading};
 use crate::gate::notice::{
-    absent, bad_body, desk_notice, query_escape, refused, sign_in_first, suspended, told, too_many,
-    upstream_notice,
+    absent, bad_body, desk_notice, query_escape, refused, session_gone, sign_in_first, suspended,
+    told, too_many, upstream_notice,
 };
 use crate::gate::refusal::Attempt;
 use crate::gate::route::{Hold, Met, Purpose};
@@ -527,12 +527,19 @@ pub(super) async fn gone(
             Ride::Failed(Some(action), Failure::of_refusal(&record)),
         );
     }
-    let notice = match asked.gate.desk.session_named(session.id).await {
-        Ok(Some(session)) if session.state == SessionState::Suspended => suspended(),
-        Ok(_) => absent(),
-        Err(error) => desk_notice(&error),
-    };
-    notice.answer(&asked.client)
+    match asked.gate.desk.session_named(session.id).await {
+        Ok(Some(session))
+            if matches!(
+                session.state,
+                SessionState::Suspended | SessionState::Absent
+            ) =>
+        {
+            session_gone(session.state).answer(&asked.client)
+        }
+        // Signed out elsewhere, or its time is over: signing in again is what helps.
+        Ok(_) => sign_in_first(asked, None),
+        Err(error) => desk_notice(&error).answer(&asked.client),
+    }
 }
 
 pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {

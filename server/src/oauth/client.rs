@@ -2,7 +2,7 @@
 //!
 //! Trusted: the service's public keys, from the configuration or a file that it names; none is ever fetched. Not trusted: everything in the assertion
 //! until its signature holds. The algorithm is the configuration's to allow and the key's to fit, never the token's: no `none`, and no HMAC, whose "key"
-//! would be public. The audience is this server's issuer and nothing else: an assertion that was made for another server, or for an address that somebody
+//! would be public. The audience is this server's issuer and nothing of anybody else's: an assertion that was made for another server, or for an address that somebody
 //! made the service believe in, is worth nothing here. That an assertion is used once is the store's (`desk`).
 
 use std::path::{Path, PathBuf};
@@ -418,13 +418,16 @@ pub fn verify<'c>(
     if text("iss") != Some(subject) {
         return Err(NotAuthenticated::Subject);
     }
-    // Step 3, as RFC 7523bis has it: the issuer, alone.
-    let alone = match claims.get("aud") {
+    // Step 3, as RFC 7523bis has it: the issuer; beside it, as older libraries write, addresses of ours at most.
+    let ours = match claims.get("aud") {
         Some(Value::String(aud)) => aud == issuer,
-        Some(Value::Array(list)) => matches!(list.as_slice(), [one] if one == issuer),
+        Some(Value::Array(list)) => {
+            let own = |aud: &Value| aud.as_str().is_some_and(|aud| is_ours(aud, issuer));
+            list.iter().any(|aud| aud == issuer) && list.iter().all(own)
+        }
         _ => false,
     };
-    if !alone {
+    if !ours {
         return Err(NotAuthenticated::Audience);
     }
     let until = times(&claims, now)?;
@@ -435,6 +438,16 @@ pub fn verify<'c>(
         .ok_or(NotAuthenticated::Identifier)?
         .to_owned();
     Ok(Authenticated { client, jti, until })
+}
+
+/// The issuer, or an address under it where assertions are shown.
+fn is_ours(aud: &str, issuer: &str) -> bool {
+    aud.strip_prefix(issuer).is_some_and(|rest| {
+        rest.is_empty()
+            || rest
+                .strip_prefix(super::PATH)
+                .is_some_and(|endpoint| super::ENDPOINTS.contains(&endpoint))
+    })
 }
 
 /// What a token claims, of at most `length` bytes; `None` when it is no object, or says a name twice. Not verified.
@@ -543,6 +556,9 @@ mod tests {
         }
         let one = but("aud", json!([ISSUER]));
         assert!(check(&signed(&old, "JWT", &one), &clients).is_ok());
+        // As libraries write that name the endpoint, too.
+        let both = but("aud", json!([ISSUER, format!("{ISSUER}/oauth/token")]));
+        assert!(check(&signed(&old, "JWT", &both), &clients).is_ok());
         // Another service's key, and a key that is nobody's.
         let theirs = signed(&other, "JWT", &good());
         assert_eq!(check(&theirs, &clients), Err(NotAuthenticated::UnknownKey));
@@ -571,6 +587,21 @@ mod tests {
             (
                 "aud",
                 json!([ISSUER, "https://other.example"]),
+                NotAuthenticated::Audience,
+            ),
+            (
+                "aud",
+                json!(["https://sceau.example/oauth/token"]),
+                NotAuthenticated::Audience,
+            ),
+            (
+                "aud",
+                json!([ISSUER, "https://sceau.example/oauth/authorize"]),
+                NotAuthenticated::Audience,
+            ),
+            (
+                "aud",
+                json!([ISSUER, "https://sceau.example.evil/oauth/token"]),
                 NotAuthenticated::Audience,
             ),
             ("aud", json!([]), NotAuthenticated::Audience),

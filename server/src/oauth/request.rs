@@ -158,8 +158,10 @@ fn redirect(form: &Form, client: &Client, shown: Option<String>) -> Result<Way, 
     if form.one("request").is_some() || form.one("request_uri").is_some() {
         return Err(Refusal::of("request_not_supported"));
     }
-    if form.one("response_type") != Some("code") {
-        return Err(Refusal::of("unsupported_response_type"));
+    match form.one("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(Refusal::of("unsupported_response_type")),
+        None => return Err(refuse("response_type")),
     }
     if form
         .one("response_mode")

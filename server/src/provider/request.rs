@@ -94,6 +94,10 @@ impl AuthorizationRequest {
         if twice {
             return unanswerable("parameter-twice");
         }
+        // What would be dropped for its length might be what binds the answer.
+        if pairs.iter().any(|(_, value)| value.len() > MAX_VALUE) {
+            return unanswerable("too-long");
+        }
         let Some(client) = one("client_id").and_then(|id| settings.client(id)) else {
             return unanswerable("unknown-client");
         };
@@ -114,14 +118,19 @@ impl AuthorizationRequest {
                 description,
             })
         };
-        if one("response_type") != Some("code") {
-            return refuse("unsupported_response_type", "only code");
+        match one("response_type") {
+            Some("code") => {}
+            Some(_) => return refuse("unsupported_response_type", "only code"),
+            None => return refuse("invalid_request", "response_type"),
         }
         if one("response_mode").is_some_and(|mode| mode != "query") {
             return refuse("invalid_request", "only response_mode=query");
         }
-        if one("request").is_some() || one("request_uri").is_some() {
+        if one("request").is_some() {
             return refuse("request_not_supported", "no request objects");
+        }
+        if one("request_uri").is_some() {
+            return refuse("request_uri_not_supported", "no request objects");
         }
         let scope: Vec<String> = one("scope")
             .unwrap_or_default()
@@ -326,6 +335,12 @@ mod tests {
             unanswerable(&format!("{PLAIN}&x={}", "y".repeat(MAX_QUERY))),
             "too-long"
         );
+        // Rather than an id_token without it.
+        let nonce = "n".repeat(MAX_VALUE + 1);
+        assert_eq!(
+            unanswerable(&PLAIN.replace("nonce=n1", &format!("nonce={nonce}"))),
+            "too-long"
+        );
     }
 
     #[test]
@@ -342,6 +357,10 @@ mod tests {
             "unsupported_response_type"
         );
         assert_eq!(
+            told(&PLAIN.replace("response_type=code", "response_type=")),
+            "invalid_request"
+        );
+        assert_eq!(
             told(&PLAIN.replace("scope=openid%20", "scope=")),
             "invalid_scope"
         );
@@ -354,6 +373,10 @@ mod tests {
             ("&max_age=-1", "invalid_request"),
             ("&prompt=none+login", "invalid_request"),
             ("&request=eyJ", "request_not_supported"),
+            (
+                "&request_uri=https%3A%2F%2Fauth.example%2Fr",
+                "request_uri_not_supported",
+            ),
         ] {
             assert_eq!(told(&format!("{PLAIN}{extra}")), error, "{extra}");
         }

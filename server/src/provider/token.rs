@@ -82,6 +82,7 @@ pub(super) async fn jwks(State(provider): State<Provider>) -> Response {
 /// `POST /provider/token`.
 pub(super) async fn token(
     State(provider): State<Provider>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let form = std::str::from_utf8(&body)
@@ -99,10 +100,19 @@ pub(super) async fn token(
     let client = field("client_id").and_then(|id| provider.settings().client(id));
     let secret = field("client_secret").unwrap_or_default();
     let Some(client) = client.filter(|client| provider.knows(client, secret)) else {
-        return Ok(refuse(StatusCode::UNAUTHORIZED, "invalid_client"));
+        let mut refused = refuse(StatusCode::UNAUTHORIZED, "invalid_client");
+        if let Some(scheme) = crate::oauth::challenge(&headers) {
+            let value = header::HeaderValue::from_static(scheme);
+            refused
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, value);
+        }
+        return Ok(refused);
     };
-    if field("grant_type") != Some("authorization_code") {
-        return Ok(refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type"));
+    match field("grant_type") {
+        Some("authorization_code") => {}
+        Some(_) => return Ok(refuse(StatusCode::BAD_REQUEST, "unsupported_grant_type")),
+        None => return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request")),
     }
     let (Some(code), Some(redirect_uri)) = (field("code"), field("redirect_uri")) else {
         return Ok(refuse(StatusCode::BAD_REQUEST, "invalid_request"));
@@ -265,10 +275,29 @@ pub(super) async fn logout(
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    if let Some(browser) = provider.browser(&headers) {
+    sign_out(&provider, &headers, &query.unwrap_or_default()).await
+}
+
+/// The same by `POST`, with the parameters as a form (RP-Initiated Logout 1.0 §2).
+pub(super) async fn logout_by_form(
+    State(provider): State<Provider>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let form = std::str::from_utf8(&body).ok();
+    let form = form.filter(|text| text.len() <= MAX_FORM);
+    sign_out(&provider, &headers, form.unwrap_or_default()).await
+}
+
+async fn sign_out(
+    provider: &Provider,
+    headers: &HeaderMap,
+    asked: &str,
+) -> Result<Response, Problem> {
+    if let Some(browser) = provider.browser(headers) {
         provider.desk().forget_browser(&browser).await?;
     }
-    let asked = query.as_deref().and_then(pairs).unwrap_or_default();
+    let asked = pairs(asked).unwrap_or_default();
     let field = |name: &str| {
         asked
             .iter()
@@ -276,7 +305,10 @@ pub(super) async fn logout(
             .map(|(_, value)| value.as_str())
     };
     let back = field("post_logout_redirect_uri").filter(|uri| {
-        let mut clients = provider.settings().client.iter();
+        // A client that is named leads to its own addresses alone.
+        let named = field("client_id");
+        let clients = provider.settings().client.iter();
+        let mut clients = clients.filter(|client| named.is_none_or(|named| named == client.id));
         clients.any(|client| {
             client
                 .post_logout_redirect_uris
@@ -292,7 +324,7 @@ pub(super) async fn logout(
                 .collect();
             super::authorize::redirect(uri, &state)
         }
-        None => page::signed_out(page::language(&headers)),
+        None => page::signed_out(page::language(headers)),
     };
     if let Some(cookie) = provider.inner.cookies.clear() {
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -394,3 +394,143 @@ async fn without_a_session_each_kind_is_led_to_sign_in() {
     }
     assert!(house.upstream.seen().is_empty());
 }
+
+/// What the application itself answers with an error is executed, and does not pass for a success on the page that waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_of_the_application_is_told_by_the_page_that_waits() {
+    let (house, cookie) = impatient_house().await;
+    let base = format!("http://{}", house.host());
+    let mut asked = Ask::new("DELETE", "/accounts/13").header("Cookie", &cookie);
+    for (name, value) in HTMX {
+        asked = asked.header(name, value);
+    }
+    let asked = asked.header("HX-Current-URL", &format!("{base}/list"));
+    let page = house.send(&asked).await.header("hx-redirect").to_owned();
+    let record = house.next_action(&house.alice).await;
+    house.alice.approve(&house.desk, &record).await;
+    let get = |accept: &str| {
+        Ask::new("GET", &page)
+            .header("Cookie", &cookie)
+            .header("Accept", accept)
+    };
+    let mut told = serde_json::Value::Null;
+    for _ in 0..50 {
+        told = house.send(&get("application/json")).await.json();
+        if told["state"] == "executed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        (&told["state"], &told["upstream_status"]),
+        (&"executed".into(), &403.into()),
+        "{told}"
+    );
+    let shown = house.send(&get("text/html")).await.text();
+    assert!(
+        shown.contains("data-state=\"failed\"")
+            && shown.contains("<h1>L’application a répondu par une erreur</h1>"),
+        "{shown}"
+    );
+    assert!(!shown.contains("<h1>Demande exécutée</h1>"), "{shown}");
+}
+
+/// Signed out in another tab while a request is held: nothing is done, and what helps is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_that_ends_meanwhile_is_asked_to_sign_in_again() {
+    let house = House::start().await;
+    for kind in [FETCH, HTMX] {
+        let cookie = house.sign_in(&house.alice).await;
+        let inbox = house.desk.subscribe(house.alice.id.clone()).await.unwrap();
+        let (address, bytes) = (
+            house.address,
+            ask(&house, kind, &cookie).bytes(&house.host()),
+        );
+        let asking = tokio::spawn(async move { crate::wire::raw(address, &bytes).await });
+        let record = house.next_action(&house.alice).await;
+        let out = Ask::new("DELETE", "/.sceau/session").header("Cookie", &cookie);
+        assert_eq!(house.send(&out).await.status, 204);
+        let answer = tokio::time::timeout(Duration::from_secs(5), asking)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(answer.status, 401, "{kind:?} {answer:?}");
+        assert_eq!(answer.json()["code"], "sign-in-needed", "{answer:?}");
+        let led = answer.header("hx-redirect");
+        assert_eq!(
+            led.starts_with("/.sceau/sign-in?next="),
+            kind == HTMX,
+            "{led}"
+        );
+        drop(inbox);
+        let _ = house.alice.try_approve(&house.desk, &record).await;
+        assert!(house.upstream.executed().is_empty());
+    }
+}
+
+/// A form that is refused: the page says so, and leads back to where it was sent from.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_form_leads_back() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    let inbox = house.desk.subscribe(house.alice.id.clone()).await.unwrap();
+    let (address, bytes) = (
+        house.address,
+        ask(&house, FORM, &cookie).bytes(&house.host()),
+    );
+    let asking = tokio::spawn(async move { crate::wire::raw(address, &bytes).await });
+    let record = house.next_action(&house.alice).await;
+    house
+        .refuse(&house.alice, &record, RefusalReason::Mistake)
+        .await;
+    let answer = asking.await.unwrap();
+    drop(inbox);
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer
+            .text()
+            .contains("<a id=\"next\" href=\"/list?page=2\">"),
+        "{}",
+        answer.text()
+    );
+    assert!(house.upstream.executed().is_empty());
+}
+
+/// In pieces, with files, with headers that are there twice: what arrives is what was sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chunks_files_and_repeated_headers_arrive_as_they_were_sent() {
+    let house = House::start().await;
+    let cookie = house.sign_in(&house.alice).await;
+    let (touching, _) = house.touch_everything(&house.alice);
+    let mut body = b"--B\r\nContent-Disposition: form-data; name=\"role\"\r\n\r\nadmin\r\n--B\r\n\
+        Content-Disposition: form-data; name=\"proof\"; filename=\"p.pdf\"\r\nContent-Type: application/pdf\r\n\r\n"
+        .to_vec();
+    body.extend((0..=255).cycle().take(70_000));
+    body.extend(b"\r\n--B--\r\n");
+    let mut chunked = Vec::new();
+    for piece in body.chunks(9_973) {
+        chunked.extend(format!("{:x}\r\n", piece.len()).bytes());
+        chunked.extend(piece);
+        chunked.extend(b"\r\n");
+    }
+    chunked.extend(b"0\r\n\r\n");
+    let asked = Ask::new("PATCH", "/accounts/7?page=1")
+        .header("Cookie", &cookie)
+        .header("Cookie", "b=2")
+        .header("X-Twice", "one")
+        .header("X-Twice", "two")
+        .header("Sec-Fetch-Mode", "cors")
+        .header("Transfer-Encoding", "chunked")
+        .body("multipart/form-data; boundary=B", &chunked);
+    let answer = house.send(&asked).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let executed = house.upstream.executed();
+    let seen = &executed[0];
+    assert!(seen.body[..] == body[..], "other bytes arrived");
+    assert_eq!(seen.target, "/accounts/7?page=1");
+    let twice: Vec<_> = seen.headers.get_all("x-twice").iter().collect();
+    assert_eq!(twice, ["one", "two"]);
+    assert_eq!(seen.headers["content-length"], body.len().to_string());
+    assert_eq!(seen.headers["cookie"], "app=1; b=2");
+    touching.abort();
+}

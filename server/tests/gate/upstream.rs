@@ -103,6 +103,13 @@ async fn application(State(upstream): State<Upstream>, request: Request) -> Resp
             )
                 .into_response()
         }
+        // It refuses, in HTMX's words for success.
+        "/accounts/13" => (
+            StatusCode::FORBIDDEN,
+            [("hx-redirect", "/accounts"), ("hx-refresh", "true")],
+            "not your own",
+        )
+            .into_response(),
         "/names/7" => (
             [("content-type", "text/html")],
             "<html><title>Jean &lt;b&gt; Dupont</title></html>",

@@ -479,6 +479,7 @@ async fn what_cannot_be_asked_is_refused_by_name_and_nobody_is_prompted() {
         ),
         (with("redirect_uri", ""), "invalid_request"),
         (with("response_type", "token"), "unsupported_response_type"),
+        (with("response_type", ""), "invalid_request"),
         (with("response_mode", "fragment"), "invalid_request"),
         (
             with("request_uri", "urn:ietf:params:oauth:request_uri:x"),
@@ -530,6 +531,46 @@ async fn what_cannot_be_asked_is_refused_by_name_and_nobody_is_prompted() {
         .send(Ask::new("POST", "/oauth/token").json("{}"))
         .await;
     refused(&answer, 400, "invalid_request");
+}
+
+#[tokio::test]
+async fn libraries_find_the_description_and_hear_by_the_scheme_that_they_tried() {
+    let served = Served::start().await;
+    let at = |path: &str| Ask::new("GET", path);
+    let known = served
+        .send(at("/.well-known/oauth-authorization-server"))
+        .await;
+    let too = served.send(at("/.well-known/openid-configuration")).await;
+    assert_eq!((known.status, too.status), (200, 200));
+    assert_eq!(known.json(), too.json());
+    assert_eq!(known.json()["issuer"], ISSUER);
+    // RFC 6749 §5.2.
+    let token = || Ask::new("POST", "/oauth/token").form("grant_type=client_credentials");
+    let answer = served.send(token()).await;
+    refused(&answer, 401, "invalid_client");
+    assert_eq!(answer.header("www-authenticate"), "");
+    for (sent, heard) in [
+        ("Basic cG9ydGFsOng=", "Basic realm="),
+        ("Bearer x", "Bearer"),
+    ] {
+        let answer = served.send(token().header("Authorization", sent)).await;
+        refused(&answer, 401, "invalid_client");
+        assert!(
+            answer.header("www-authenticate").starts_with(heard),
+            "{answer:?}"
+        );
+    }
+    // The endpoint beside the issuer, as openid-client 5 names it; for another server, too, it is worth nothing.
+    for (aud, status) in [
+        (json!([ISSUER, format!("{ISSUER}/oauth/token")]), 200),
+        (json!([ISSUER, "https://other.example"]), 401),
+    ] {
+        let jti = base64url::encode(random());
+        let said_so = claimed(&served, PORTAL, json!({ "jti": jti, "aud": aud }));
+        let grant = [("grant_type", "client_credentials")];
+        let answer = said(&served, "/oauth/token", &said_so, &grant).await;
+        assert_eq!(answer.status, status, "{aud}: {answer:?}");
+    }
 }
 
 #[tokio::test]
