@@ -20,7 +20,7 @@ use crate::handout::Why;
 use crate::lineage;
 use crate::locale::Language;
 use crate::prompt::terminal::{ClientError, Ended};
-use crate::text::one_line;
+use crate::text::{day, one_line};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -198,7 +198,7 @@ impl HeldKey {
             _ => language.text("desk-path-revoked"),
         };
         let model = self.model.as_deref().or(self.aaguid.as_deref());
-        let used = self.used_at.as_deref().and_then(|at| at.get(..10));
+        let used = self.used_at.as_deref().map(|at| day(at, language));
         let why = self.state_reason.as_deref().filter(|_| !self.counts());
         let more = [
             why.map(str::to_owned),

@@ -13,6 +13,7 @@ use crate::approval::Outcome;
 use crate::locale::Language;
 use crate::own;
 use crate::prompt::Prompt;
+use crate::text::instant;
 
 /// A person's lineage as the server tells it (docs/api.md), with a picture when `svg`.
 ///
@@ -98,7 +99,7 @@ pub fn tree(lineage: &Value, language: Language) -> String {
             out.push_str(&format!(
                 " {} {}",
                 self::relation(relation, language),
-                one_line(&branch["at"], 40)
+                instant(branch["at"].as_str().unwrap_or_default(), language)
             ));
         }
         if branch["action"].is_string() {

@@ -6,6 +6,8 @@ use std::path::Path;
 use sceau_locale::foreign;
 use sceau_proof::action::{Action, Language as Tongue};
 use sceau_proof::{display, words};
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 
 use crate::agent::Failure;
 use crate::ceremony::Unfit;
@@ -19,6 +21,24 @@ use crate::server::ServerError;
 #[must_use]
 pub fn one_line(text: &str, limit: usize) -> String {
     display::show(text, limit).text
+}
+
+/// An instant of JSON (RFC 3339), as people write it. What is none is shown as it stands.
+#[must_use]
+pub fn instant(text: &str, language: Language) -> String {
+    OffsetDateTime::parse(text, &Rfc3339).map_or_else(
+        |_| one_line(text, 40),
+        |at| sceau_locale::instant(language, at),
+    )
+}
+
+/// The day of such an instant, in UTC.
+#[must_use]
+pub fn day(text: &str, language: Language) -> String {
+    OffsetDateTime::parse(text, &Rfc3339).map_or_else(
+        |_| one_line(text, 40),
+        |at| sceau_locale::day(language, at.to_offset(UtcOffset::UTC).date()),
+    )
 }
 
 /// A file that cannot be read, and why; `reason` in the system's or a library's words.
@@ -316,6 +336,15 @@ fn authenticator_message(error: AuthenticatorError, language: Language) -> Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instants_of_json_are_read_by_people() {
+        let late = "2026-03-01T00:30:00+01:00";
+        assert_eq!(day(late, Language::Fr), "28 février 2026");
+        assert_eq!(instant(late, Language::Fr), "28 février 2026 à 23:30 UTC");
+        assert_eq!(instant(late, Language::En), "28 February 2026, 23:30 UTC");
+        assert_eq!(instant("soon\n", Language::En), one_line("soon\n", 40));
+    }
 
     #[test]
     fn a_refused_enrolment_is_explained_in_the_readers_language() {

@@ -87,3 +87,17 @@ report-metadata-kept = list kept: no { $no }, { $models ->
     [one] { $models } model
    *[other] { $models } models
  }, the next by { $next }
+report-metadata-fetched = metadata no { $no }, { $models ->
+    [one] { $models } model
+   *[other] { $models } models
+ }, the next by { $next }, in { $file }
+report-facts-recorded = { $count } recorded
+report-facts-held = { $count ->
+    [one] { $count } person holds it until then
+   *[other] { $count } persons hold it until then
+ }
+report-campaign = opened on { $opened }, due on { $due }: { $kept } kept, { $withdrawn } withdrawn, { $lapsed } lapsed, { $open } open
+report-fate-open = open
+report-fate-kept = kept
+report-fate-withdrawn = withdrawn
+report-fate-lapsed = lapsed

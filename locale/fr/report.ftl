@@ -87,3 +87,20 @@ report-metadata-kept = liste gardée : n° { $no }, { $models ->
     [one] { $models } modèle
    *[other] { $models } modèles
  }, la suivante au plus tard le { $next }
+report-metadata-fetched = métadonnées n° { $no }, { $models ->
+    [one] { $models } modèle
+   *[other] { $models } modèles
+ }, les suivantes au plus tard le { $next }, dans { $file }
+report-facts-recorded = { $count ->
+    [one] { $count } inscription faite
+   *[other] { $count } inscriptions faites
+ }
+report-facts-held = { $count ->
+    [one] { $count } personne le tient jusque-là
+   *[other] { $count } personnes le tiennent jusque-là
+ }
+report-campaign = ouverte le { $opened }, à finir le { $due } : { $kept } gardés, { $withdrawn } retirés, { $lapsed } échus, { $open } en attente
+report-fate-open = en attente
+report-fate-kept = gardé
+report-fate-withdrawn = retiré
+report-fate-lapsed = échu

@@ -78,11 +78,11 @@ fn run(command: Command, language: Language) -> Result<(String, bool), CommandEr
             .block_on(serve.run(ports))
             .map(|()| yes(String::new())),
         Command::CheckConfig(check) => check.run(&ports, language).map(yes),
-        Command::Facts(facts) => runtime.block_on(facts.run(ports)),
+        Command::Facts(facts) => runtime.block_on(facts.run(ports, language)),
         Command::Keys(keys) => runtime.block_on(keys.run(ports)),
         Command::Log(log) => runtime.block_on(log.run()).map(yes),
         Command::Report(report) => runtime.block_on(report.run(ports)).map(yes),
-        Command::Metadata(metadata) => metadata.run(&ports).map(yes),
+        Command::Metadata(metadata) => metadata.run(&ports, language).map(yes),
         // Written before a runtime is made.
         Command::Manual { .. } => Ok(yes(String::new())),
         Command::Policy(policy) => runtime.block_on(policy.run(ports, language)),

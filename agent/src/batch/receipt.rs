@@ -7,12 +7,13 @@ use std::borrow::Cow;
 use super::{Handed, Task};
 use crate::locale::Language;
 use crate::prompt::Secret;
+use crate::text::instant;
 
 /// The receipt of a key for its person.
 #[must_use]
 pub fn html(task: &Task, handed: &Handed, operator: &str, language: Language) -> String {
     let say = |name: &str| language.text(name);
-    let handed_on = format!("{} — {operator}", handed.at);
+    let handed_on = format!("{} — {operator}", instant(&handed.at, language));
     let firmware = handed.firmware.map(|version| version.to_string());
     let which = match task.which {
         super::Which::Main => say("command-receipt-main-key"),
@@ -123,6 +124,9 @@ mod tests {
         assert!(text.contains("provisoire"));
         let slip = slip(&task, &Secret::new("20480719".into()), Language::Fr);
         assert!(slip.contains("20480719") && !text.contains("20480719"));
-        assert!(text.contains("passeport") && text.contains("2026-11-22T10:00:00Z — odile"));
+        assert!(
+            text.contains("passeport")
+                && text.contains("<td>22 novembre 2026 à 10:00 UTC — odile</td>")
+        );
     }
 }

@@ -17,7 +17,7 @@ use sceau_agent::locale::Language;
 use sceau_agent::piv::command::{CardCommand, card_lines};
 use sceau_agent::prompt::Reason;
 use sceau_agent::prompt::terminal::{Client, ClientError, Ended};
-use sceau_agent::text::{of_file, unreadable};
+use sceau_agent::text::{instant, of_file, unreadable};
 use sceau_locale::{foreign, manual};
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -927,7 +927,7 @@ fn status(done: &Value, language: Language) -> String {
             text(&action["id"]),
             text(&action["type"]),
             text(&action["service"]),
-            text(&action["expires_at"])
+            instant(action["expires_at"].as_str().unwrap_or("-"), language)
         ));
     }
     out
@@ -1028,6 +1028,19 @@ fn keys(done: &Value, language: Language) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_awaits_is_shown_with_an_end_that_people_read() {
+        let done = json!({ "person": "alice", "pending": [
+            { "id": "1", "type": "account.create", "service": "portal", "expires_at": "2026-11-22T14:07:30Z" },
+        ] });
+        let french = status(&done, Language::Fr);
+        assert!(
+            french.ends_with("  1  account.create  portal  22 novembre 2026 à 14:07 UTC\n"),
+            "{french}"
+        );
+        assert!(status(&done, Language::En).ends_with("portal  22 November 2026, 14:07 UTC\n"));
+    }
 
     #[test]
     fn help_has_its_french() {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::desk::{Algorithm, ManagementKind, Task, Touch};
 use crate::locale::Language;
-use crate::text::{of_file, one_line, unreadable};
+use crate::text::{day, of_file, one_line, unreadable};
 
 /// `sceau card …`
 #[derive(Subcommand)]
@@ -257,8 +257,8 @@ fn certificates(done: &Value, language: Language) -> String {
             text("subject"),
             language.text("command-card-issued-by"),
             text("issuer"),
-            text("not_before"),
-            text("not_after"),
+            day(&text("not_before"), language),
+            day(&text("not_after"), language),
         ));
         if one["of_this_key"] == false {
             out.push_str(&format!("  {}\n", language.text("command-card-other-key")));
@@ -278,7 +278,7 @@ pub fn card_lines(card: &Value, language: Language) -> String {
     let name = format!("{} PIV", language.text("command-card-card"));
     let mut out = format!("  {}\n", language.labelled(&name, text(&card["holder"])));
     if let Some(until) = card["expires_at"].as_str() {
-        let day = one_line(until.get(..10).unwrap_or(until), 10);
+        let day = day(until, language);
         let warning = match card["expiry"].as_str() {
             Some("soon") => format!("  {}", language.text("command-card-expires-soon")),
             Some("past") => format!("  {}", language.text("command-card-expired")),

@@ -143,7 +143,7 @@ fn attested_card_is_enrolled_and_seals_after_a_wrong_pin_and_a_touch() {
     let shown = String::from_utf8(workstation.sceau(&["keys"]).stdout).unwrap();
     for words in [
         "Card PIV: Alice Martin",
-        "Certificate valid until 2026-12-01  ! expires soon",
+        "Certificate valid until 1 December 2026  ! expires soon",
         "9C (p256, touch)",
         "tries left",
         "Card's serial 26000001",
@@ -159,7 +159,7 @@ fn attested_card_is_enrolled_and_seals_after_a_wrong_pin_and_a_touch() {
         .unwrap();
     let french = String::from_utf8(french.stdout).unwrap();
     assert!(
-        french.contains("Certificat valable jusqu’au 2026-12-01  ! expire bientôt"),
+        french.contains("Certificat valable jusqu’au 1er décembre 2026  ! expire bientôt"),
         "{french}"
     );
     let before = workstation.json(&["keys", "--json"])["keys"][0]["pin_retries"].clone();

@@ -1,6 +1,6 @@
 //! `sceau-server check-config`: reads and checks everything that `serve` would, and says in words what it means.
 
-use sceau_locale::{Language, Value, span};
+use sceau_locale::{Language, Value, day, span};
 use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config, load_judge, load_policy};
@@ -227,7 +227,7 @@ impl<'c> MetadataState<'c> {
                 &[
                     ("no", list.no().to_string().into()),
                     ("models", list.metadata().entries().len().into()),
-                    ("next", list.metadata().next_update().to_string().into()),
+                    ("next", day(language, list.metadata().next_update()).into()),
                 ],
             ),
         };

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use sceau_locale::{Language, instant};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
@@ -96,7 +97,11 @@ impl Facts {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub async fn run(self, ports: Ports) -> Result<(String, bool), CommandError> {
+    pub async fn run(
+        self,
+        ports: Ports,
+        language: Language,
+    ) -> Result<(String, bool), CommandError> {
         let now = ports.now();
         let file = match &self.what {
             What::Import { config, .. }
@@ -121,7 +126,7 @@ impl Facts {
                 })?;
                 let count = changes.len();
                 desk.record_facts(changes, "import").await?;
-                Ok((format!("{count} recorded\n"), true))
+                Ok((counted("report-facts-recorded", count, language), true))
             }
             What::Report { days, json, .. } => {
                 let endings = desk.facts_ending(now + Duration::days(days.into())).await?;
@@ -133,12 +138,12 @@ impl Facts {
                         Some(ending.until),
                     )
                 });
-                Ok((table(lines, "until", json), !over))
+                Ok((table(lines, "until", json, language), !over))
             }
             What::Recertify { role, days, .. } => {
                 let due = now + Duration::days(days.into());
                 let holders = desk.recertify(role, due).await?;
-                Ok((format!("{holders} hold it until then\n"), true))
+                Ok((counted("report-facts-held", holders, language), true))
             }
             What::Campaigns { days, json, .. } => {
                 let campaigns = desk.campaigns(now - Duration::days(days.into())).await?;
@@ -147,7 +152,10 @@ impl Facts {
                     .all(|campaign| campaign.count(Fate::Open) == 0);
                 let text = match json {
                     true => format!("{}\n", json!(campaigns)),
-                    false => campaigns.iter().map(in_lines).collect(),
+                    false => campaigns
+                        .iter()
+                        .map(|one| in_lines(one, language))
+                        .collect(),
                 };
                 Ok((text, decided))
             }
@@ -157,29 +165,37 @@ impl Facts {
                 let lines = dormant
                     .into_iter()
                     .map(|(person, what, last)| (person.to_string(), what, last));
-                Ok((table(lines, "last", json), none))
+                Ok((table(lines, "last", json, language), none))
             }
         }
     }
 }
 
+fn counted(name: &str, count: usize, language: Language) -> String {
+    let mut told = language.text_with(name, &[("count", count.into())]);
+    told.push('\n');
+    told
+}
+
 /// A campaign with a line for each person.
-fn in_lines(campaign: &Campaign) -> String {
-    let day = |at: OffsetDateTime| at.date().to_string();
-    let mut out = format!(
-        "{}\t{}\topened {}, due {}: {} kept, {} withdrawn, {} lapsed, {} open\n",
-        campaign.id,
-        campaign.role.as_str(),
-        day(campaign.opened_at),
-        day(campaign.due),
-        campaign.count(Fate::Kept),
-        campaign.count(Fate::Withdrawn),
-        campaign.count(Fate::Lapsed),
-        campaign.count(Fate::Open),
+fn in_lines(campaign: &Campaign, language: Language) -> String {
+    let day = |at: OffsetDateTime| sceau_locale::day(language, at.date());
+    let state = language.text_with(
+        "report-campaign",
+        &[
+            ("opened", day(campaign.opened_at).into()),
+            ("due", day(campaign.due).into()),
+            ("kept", campaign.count(Fate::Kept).into()),
+            ("withdrawn", campaign.count(Fate::Withdrawn).into()),
+            ("lapsed", campaign.count(Fate::Lapsed).into()),
+            ("open", campaign.count(Fate::Open).into()),
+        ],
     );
+    let mut out = format!("{}\t{}\t{state}\n", campaign.id, campaign.role.as_str());
     for holder in &campaign.holders {
         let by = holder.action.map_or("-".to_owned(), |id| id.to_string());
-        let _ = writeln!(out, "  {}\t{}\t{by}", holder.person, holder.fate.as_str());
+        let fate = language.text(&format!("report-fate-{}", holder.fate.as_str()));
+        let _ = writeln!(out, "  {}\t{fate}\t{by}", holder.person);
     }
     out
 }
@@ -188,11 +204,14 @@ fn table(
     lines: impl Iterator<Item = (String, String, Option<OffsetDateTime>)>,
     when: &str,
     as_json: bool,
+    language: Language,
 ) -> String {
-    let instant = |at: Option<OffsetDateTime>| at.and_then(|at| at.format(&Rfc3339).ok());
     if as_json {
         let lines: Vec<_> = lines
-            .map(|(person, what, at)| json!({ "person": person, "what": what, when: instant(at) }))
+            .map(|(person, what, at)| {
+                let at = at.and_then(|at| at.format(&Rfc3339).ok());
+                json!({ "person": person, "what": what, when: at })
+            })
             .collect();
         return format!("{}\n", json!(lines));
     }
@@ -201,8 +220,39 @@ fn table(
         let _ = writeln!(
             out,
             "{person}\t{what}\t{}",
-            instant(at).unwrap_or_else(|| "-".to_owned())
+            at.map_or_else(|| "-".to_owned(), |at| instant(language, at))
         );
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    #[test]
+    fn people_read_dates_and_programs_instants() {
+        let line = || {
+            [(
+                "amartin".to_owned(),
+                "training".to_owned(),
+                Some(datetime!(2027-05-31 23:59:59 UTC)),
+            )]
+            .into_iter()
+        };
+        let french = table(line(), "until", false, Language::Fr);
+        assert_eq!(french, "amartin\ttraining\t31 mai 2027 à 23:59 UTC\n");
+        let never = [("amartin".to_owned(), "key".to_owned(), None)].into_iter();
+        assert_eq!(
+            table(never, "last", false, Language::Fr),
+            "amartin\tkey\t-\n"
+        );
+        let json: serde_json::Value =
+            serde_json::from_str(&table(line(), "until", true, Language::Fr)).unwrap();
+        assert_eq!(
+            json,
+            json!([{ "person": "amartin", "what": "training", "until": "2027-05-31T23:59:59Z" }])
+        );
+    }
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use sceau_locale::{Language, day};
 use serde_json::json;
 
 use super::{CommandError, ConfigFile, load_config};
@@ -44,7 +45,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`CommandError`].
-    pub fn run(self, ports: &Ports) -> Result<String, CommandError> {
+    pub fn run(self, ports: &Ports, language: Language) -> Result<String, CommandError> {
         let What::Fetch(fetch) = self.what;
         let config = load_config(&fetch.config)?;
         let section = config.metadata.as_ref().ok_or(ConfigError::Rejected {
@@ -64,12 +65,16 @@ impl Metadata {
                 })
             ));
         }
-        Ok(format!(
-            "metadata no {}, {} models, next by {}, in {}\n",
-            list.no(),
-            metadata.entries().len(),
-            metadata.next_update(),
-            out.display()
-        ))
+        let mut told = language.text_with(
+            "report-metadata-fetched",
+            &[
+                ("no", list.no().to_string().into()),
+                ("models", metadata.entries().len().into()),
+                ("next", day(language, metadata.next_update()).into()),
+                ("file", out.display().to_string().into()),
+            ],
+        );
+        told.push('\n');
+        Ok(told)
     }
 }

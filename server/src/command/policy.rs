@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
-use sceau_locale::{Language, Value, span as span_of};
+use sceau_locale::{Language, Value, instant, span as span_of};
 use sceau_proof::display;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
@@ -296,7 +296,7 @@ fn differing(
 ) -> String {
     let compared = [
         ("action", record.id.to_string().into()),
-        ("at", record.created_at.to_string().into()),
+        ("at", instant(language, record.created_at).into()),
         ("kind", record.kind.as_str().into()),
         ("service", record.service.as_str().into()),
         ("person", record.requester.as_str().into()),
