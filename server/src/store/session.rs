@@ -1,7 +1,7 @@
 //! Rows of sessions and invitations. Secrets are kept as SHA-256 alone.
 
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::{Any, AnyConnection, AssertSqlSafe, Encode, Row as _, Type};
 use time::OffsetDateTime;
 
 use super::{StoreError, from_ms, json, parse, to_json, to_ms};
@@ -44,22 +44,35 @@ fn read(row: &AnyRow, now: OffsetDateTime) -> Result<Session, StoreError> {
     })
 }
 
+const SESSIONS: &str =
+    "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
+         person.state AS person_state, presence.until_ms, presence.lost_ms, presence.waived
+     FROM session JOIN person ON person.id = session.person LEFT JOIN presence ON presence.session = session.id";
+
+/// The session of which `column` is `$1`, time and its person's state counted in.
+async fn one(
+    connection: &mut AnyConnection,
+    column: &'static str,
+    value: impl for<'q> Encode<'q, Any> + Type<Any> + Send + 'static,
+    now: OffsetDateTime,
+) -> Result<Option<Session>, StoreError> {
+    sqlx::query(AssertSqlSafe(format!(
+        "{SESSIONS} WHERE session.{column} = $1"
+    )))
+    .bind(value)
+    .fetch_optional(connection)
+    .await?
+    .map(|row| read(&row, now))
+    .transpose()
+}
+
 /// The session of a token's digest, time and its person's state counted in.
 pub async fn by_token(
     connection: &mut AnyConnection,
     token_sha256: &[u8],
     now: OffsetDateTime,
 ) -> Result<Option<Session>, StoreError> {
-    sqlx::query(
-        "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
-             person.state AS person_state, presence.until_ms, presence.lost_ms, presence.waived
-         FROM session JOIN person ON person.id = session.person LEFT JOIN presence ON presence.session = session.id WHERE session.token_sha256 = $1",
-    )
-    .bind(token_sha256.to_vec())
-    .fetch_optional(connection)
-    .await?
-    .map(|row| read(&row, now))
-    .transpose()
+    one(connection, "token_sha256", token_sha256.to_vec(), now).await
 }
 
 /// The session of that name.
@@ -68,16 +81,7 @@ pub async fn load(
     id: SessionId,
     now: OffsetDateTime,
 ) -> Result<Option<Session>, StoreError> {
-    sqlx::query(
-        "SELECT session.id, session.person, session.kind, session.state, session.action, session.expires_ms,
-             person.state AS person_state, presence.until_ms, presence.lost_ms, presence.waived
-         FROM session JOIN person ON person.id = session.person LEFT JOIN presence ON presence.session = session.id WHERE session.id = $1",
-    )
-    .bind(id.to_string())
-    .fetch_optional(connection)
-    .await?
-    .map(|row| read(&row, now))
-    .transpose()
+    one(connection, "id", id.to_string(), now).await
 }
 
 /// When a session was opened.
@@ -286,18 +290,30 @@ fn read_invitation(row: &AnyRow) -> Result<Invitation, StoreError> {
     })
 }
 
-/// The invitation of a secret's digest.
-pub async fn invitation(
+const INVITATIONS: &str =
+    "SELECT id, person, state, enroll_action, action, expires_ms FROM invitation";
+
+/// The invitation for which `condition` holds of `$1`.
+async fn one_invitation(
     connection: &mut AnyConnection,
-    secret_sha256: &[u8],
+    condition: &'static str,
+    value: impl for<'q> Encode<'q, Any> + Type<Any> + Send + 'static,
 ) -> Result<Option<Invitation>, StoreError> {
-    sqlx::query("SELECT id, person, state, enroll_action, action, expires_ms FROM invitation WHERE secret_sha256 = $1")
-        .bind(secret_sha256.to_vec())
+    sqlx::query(AssertSqlSafe(format!("{INVITATIONS} WHERE {condition}")))
+        .bind(value)
         .fetch_optional(connection)
         .await?
         .as_ref()
         .map(read_invitation)
         .transpose()
+}
+
+/// The invitation of a secret's digest.
+pub async fn invitation(
+    connection: &mut AnyConnection,
+    secret_sha256: &[u8],
+) -> Result<Option<Invitation>, StoreError> {
+    one_invitation(connection, "secret_sha256 = $1", secret_sha256.to_vec()).await
 }
 
 /// The invitation that an executed `key.enroll` gave, while its secret was never shown.
@@ -305,16 +321,8 @@ pub async fn unrevealed(
     connection: &mut AnyConnection,
     enroll_action: ActionId,
 ) -> Result<Option<Invitation>, StoreError> {
-    sqlx::query(
-        "SELECT id, person, state, enroll_action, action, expires_ms FROM invitation
-         WHERE enroll_action = $1 AND secret_sha256 IS NULL",
-    )
-    .bind(enroll_action.to_string())
-    .fetch_optional(connection)
-    .await?
-    .as_ref()
-    .map(read_invitation)
-    .transpose()
+    let unseen = "enroll_action = $1 AND secret_sha256 IS NULL";
+    one_invitation(connection, unseen, enroll_action.to_string()).await
 }
 
 /// The invitation that an executed `key.enroll` gave.
@@ -322,13 +330,7 @@ pub async fn invitation_of(
     connection: &mut AnyConnection,
     enroll_action: ActionId,
 ) -> Result<Option<Invitation>, StoreError> {
-    sqlx::query("SELECT id, person, state, enroll_action, action, expires_ms FROM invitation WHERE enroll_action = $1")
-        .bind(enroll_action.to_string())
-        .fetch_optional(connection)
-        .await?
-        .as_ref()
-        .map(read_invitation)
-        .transpose()
+    one_invitation(connection, "enroll_action = $1", enroll_action.to_string()).await
 }
 
 /// Writes a new invitation; without a digest its secret is minted when it is first shown.
