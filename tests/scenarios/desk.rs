@@ -431,6 +431,7 @@ fn a_box_of_keys_is_handed_out_though_the_run_is_killed_half_way() -> Result<()>
     println!("lost, blocked, left: {:?}", begun.elapsed());
     let begun = std::time::Instant::now();
     desk.used(0, persons - 1, &format!("p{}", persons - 1))?;
+    desk.beyond_a_thousand(0, "quinn")?;
     desk.older("quinn")?;
     println!("used keys, an older one: {:?}", begun.elapsed());
     Ok(())

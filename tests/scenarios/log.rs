@@ -74,7 +74,7 @@ fn metric(name: &str) -> Result<u64> {
 }
 
 /// As whoever has the database's file.
-fn sql(database: &Path, statements: &str) -> Result<()> {
+pub(crate) fn sql(database: &Path, statements: &str) -> Result<()> {
     let script = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit(); c.close()";
     let done = Command::new("python3")
         .args(["-c", script])

@@ -11,6 +11,7 @@ use sceau_server::person::PersonState;
 use sceau_server::policy::{Policy, Source};
 use sceau_server::session::{SessionKind, SessionState};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use zeroize::Zeroizing;
 
 use crate::api::{Served, problem};
@@ -334,6 +335,50 @@ async fn whoever_looks_after_keys_is_told_which_ones_of_a_model_are_somebodys() 
     assert_eq!(none.json(), json!({"credentials": [], "whole": true}));
     let others = served.ask(&manon.token, "GET", &path, None).await;
     problem(&others, 403, "forbidden");
+}
+
+#[tokio::test]
+async fn of_more_than_a_thousand_keys_of_a_model_it_is_said_that_not_all_are_named() {
+    let served = Served::start().await;
+    let desk = &served.desk;
+    let held = desk.held(&served.alice.id).await.unwrap();
+    let sceau_server::key::Credential::Fido2 { aaguid, .. } = &held[0].key.credential else {
+        panic!("a FIDO2 key");
+    };
+    let path = format!("/v1/keys?aaguid={aaguid}");
+    let before = served.ask(&served.alice.token, "GET", &path, None).await;
+    let before = before.json()["credentials"].as_array().unwrap().len();
+    sqlx::any::install_default_drivers();
+    let mut store = sqlx::AnyConnection::connect(&served.place.url)
+        .await
+        .unwrap();
+    sqlx::raw_sql(include_str!("a-thousand-keys.sql"))
+        .execute(&mut store)
+        .await
+        .unwrap();
+    let own = json!(base64url::encode(&served.alice.credential.id));
+    // The newest are named: whoever relied on them alone would erase Alice's. (Which of two of one moment is newer is not said.)
+    let steps = [
+        (0, false, Some(false)),
+        (before - 1, false, None),
+        (1, true, Some(true)),
+    ];
+    for (removed, whole, has_own) in steps {
+        sqlx::query(
+            "DELETE FROM enrolled_key WHERE id IN (SELECT id FROM enrolled_key WHERE person = 'stock' LIMIT $1)",
+        )
+        .bind(i64::try_from(removed).unwrap())
+        .execute(&mut store)
+        .await
+        .unwrap();
+        let told = served.ask(&served.alice.token, "GET", &path, None).await;
+        assert_eq!(told.status, 200, "{told:?}");
+        let told = told.json();
+        assert_eq!(told["whole"], whole);
+        let named = told["credentials"].as_array().unwrap();
+        assert_eq!(named.len(), 1000);
+        assert!(has_own.is_none_or(|expected| named.contains(&own) == expected));
+    }
 }
 
 /// The tests' policy, with the shipped rule of two keys, and a role that wants them.

@@ -144,4 +144,62 @@ impl Desk<'_> {
         }
         Ok(())
     }
+
+    /// Where more than a thousand keys of a model are somebody's, nobody can tell whether one of them is: the one of this number is `person`'s, among
+    /// those that the server does not name, and is not erased.
+    pub(super) fn beyond_a_thousand(&mut self, number: usize, person: &str) -> Result<()> {
+        self.operator_again()?;
+        let database = self.stage.house.file("sceau.db");
+        let thousand = include_str!("../../../server/tests/server/a-thousand-keys.sql");
+        crate::log::sql(&database, thousand)?;
+        let list = self.stage.path("too-many.csv");
+        fs::write(
+            &list,
+            "person,display,roles,document,keys\nrita,Rita Roux,,passport,\n",
+        )?;
+        let list = list.to_string_lossy().into_owned();
+        let before = enrolled(self.stage)?;
+        let (mut put_in, mut asked, mut named) = (0, 0, 0);
+        let (code, shown) = self.box_with(&list, |desk, question| {
+            Ok(Some(match question {
+                // Then it is left for another day.
+                "put-in" => {
+                    put_in += 1;
+                    if put_in > 1 {
+                        return Ok(Some("s".to_owned()));
+                    }
+                    desk.swap(number)?;
+                    String::new()
+                }
+                "erase" => {
+                    asked += 1;
+                    if asked == 1 { "y" } else { "n" }.to_owned()
+                }
+                "name" => {
+                    named += 1;
+                    desk.there()?
+                }
+                "replug" => {
+                    desk.swap(number)?;
+                    String::new()
+                }
+                _ => return Ok(None),
+            }))
+        })?;
+        ensure!(
+            code == 1 && (put_in, asked, named) == (2, 2, 1),
+            "{code} {put_in} {asked} {named}:\n{shown}"
+        );
+        ensure!(
+            shown.contains("nobody can tell whether this one is somebody’s: it is not erased here")
+                && !shown.contains("The key is empty."),
+            "{shown}"
+        );
+        crate::log::sql(&database, "DELETE FROM enrolled_key WHERE person = 'stock'")?;
+        ensure!(enrolled(self.stage)? == before, "none more");
+        self.swap(number)?;
+        let (code, shown) = self.signs_in(person, PIN)?;
+        ensure!(code == 0, "{shown}");
+        Ok(())
+    }
 }
