@@ -28,7 +28,7 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 16] = [
+const SUBJECTS: [Subject; 17] = [
     subject!("because"),
     subject!("command"),
     subject!("console"),
@@ -45,6 +45,7 @@ const SUBJECTS: [Subject; 16] = [
     subject!("reason"),
     subject!("report"),
     subject!("rule"),
+    subject!("why"),
 ];
 
 /// A subject in one language, parsed.

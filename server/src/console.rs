@@ -21,6 +21,7 @@ mod log;
 mod markup;
 mod paging;
 mod person;
+mod reason;
 
 use aws_lc_rs::hmac;
 use axum::Router;

@@ -396,6 +396,14 @@ impl Policy {
         }
     }
 
+    /// What a reason means that a `forbid` of these policies gives, where it says so.
+    #[must_use]
+    pub fn reason_in_words(&self, reason: &str, language: Language) -> Option<&str> {
+        let mut forbids = self.stated.values().filter(|it| it.demand.is_none());
+        let said = forbids.find(|it| it.reason == reason)?;
+        said.words.in_language(language)
+    }
+
     /// Each policy in words, for `check-config` and the console.
     #[must_use]
     pub fn explain(&self, language: Language) -> Vec<Explained> {

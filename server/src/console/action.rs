@@ -7,6 +7,7 @@ use sceau_proof::words;
 use super::markup::{Field, Html, Mood, Section, Sheet, word};
 use super::paging::{self, List};
 use super::person::{named, path};
+use super::reason::reason;
 use super::{Visit, markup};
 use crate::action::{ActionRecord, State};
 use crate::desk::{AwaitedGroup, DeskError};
@@ -125,7 +126,7 @@ async fn row(visit: &Visit, record: &ActionRecord) -> Result<Vec<Html>, DeskErro
     let ended = record.refusal.as_ref().or(record.denial.as_ref());
     let state = badge(language, record.state.as_str());
     let state = match ended {
-        Some(ended) => state.below(Html::code(&ended.reason)),
+        Some(ended) => state.below(reason(desk, language, "action.refused", &ended.reason)),
         None => state,
     };
     Ok(vec![

@@ -1,12 +1,12 @@
 //! Keys: the list with its search, and one key with what the metadata list says of its model and what it approved of late.
 
 use sceau_locale::Language;
-use sceau_proof::attestation;
 use sceau_proof::metadata::Standing;
 
 use super::markup::{Button, Field, Html, Mood, Section, Sheet, word};
 use super::paging::{self, List};
 use super::person::named;
+use super::reason::of_key;
 use super::{Visit, action};
 use crate::desk::DeskError;
 use crate::id::KeyId;
@@ -33,17 +33,12 @@ pub(super) fn state(language: Language, row: &KeyRow) -> Html {
         word(language, &format!("console-key-state-{code}"), code),
     );
     match row.reason.as_deref().filter(|reason| *reason != code) {
-        Some(reason) => badge.below(Html::text(why(language, reason))),
+        Some(reason) => {
+            let words = of_key(language, reason).unwrap_or_else(|| reason.into());
+            badge.below(Html::text(words))
+        }
         None => badge,
     }
-}
-
-/// Why a key does not count: the server's own reasons, or those of trust and policy.
-fn why(language: Language, reason: &str) -> String {
-    let own = language.known(&format!("console-key-reason-{reason}"));
-    own.map(std::borrow::Cow::into_owned)
-        .or_else(|| attestation::words(reason, language.code()).map(str::to_owned))
-        .unwrap_or_else(|| reason.to_owned())
 }
 
 /// The model with its certification, as the metadata list in force has them.

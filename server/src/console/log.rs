@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::markup::{Html, Mood, Section, Sheet, word};
 use super::paging::{self, List};
 use super::person::path;
+use super::reason::reason;
 use super::{Visit, markup};
 use crate::desk::{DeskError, EntryProof, Noted};
 use crate::stream::Severity;
@@ -39,7 +40,7 @@ fn value(value: &Value) -> Html {
 }
 
 /// What an entry says beside its type: whom and what it is about, and its data.
-fn said(noted: &Noted) -> Html {
+fn said(visit: &Visit, noted: &Noted) -> Html {
     let persons = noted.openings.iter().map(|(field, opening)| {
         let name = Html::text(format!("{field}:"));
         match opening.value.parse() {
@@ -49,17 +50,25 @@ fn said(noted: &Noted) -> Html {
             _ => name.then(Html::shown(&opening.value)),
         }
     });
-    let data = noted
-        .entry
-        .data()
-        .iter()
-        .map(|(name, it)| Html::shown(&format!("{name}:")).then(value(it)));
+    let data = noted.entry.data().iter().map(|(name, it)| {
+        let said = match (name.as_str(), it) {
+            ("reason", Value::String(code)) => reason(
+                visit.desk(),
+                visit.viewer.language,
+                noted.entry.kind(),
+                code,
+            ),
+            _ => value(it),
+        };
+        Html::shown(&format!("{name}:")).then(said)
+    });
     let mut lines = persons.chain(data);
     let first = lines.next().unwrap_or_default();
     lines.fold(first, Html::below)
 }
 
-fn table(language: Language, caption: &str, entries: &[Noted]) -> Html {
+fn table(visit: &Visit, caption: &str, entries: &[Noted]) -> Html {
+    let language = visit.viewer.language;
     let heads = [
         "console-entry",
         "console-when",
@@ -77,7 +86,7 @@ fn table(language: Language, caption: &str, entries: &[Noted]) -> Html {
             Html::instant(language, noted.entry.at()),
             Html::code(noted.entry.kind()),
             severity(language, noted.severity),
-            said(noted),
+            said(visit, noted),
         ]
     });
     Html::table(caption, &heads, rows.collect())
@@ -109,7 +118,7 @@ pub(super) async fn list(visit: &Visit, list: List) -> Result<Sheet, DeskError> 
                 Html::code(key),
             ),
         ]),
-        table(language, &Section::Log.name(language), &entries),
+        table(visit, &Section::Log.name(language), &entries),
         paging::onward(language, Section::Log, &list, next.as_deref()),
     ];
     Ok(Sheet {
@@ -128,7 +137,7 @@ pub(super) async fn alerts(visit: &Visit, list: List) -> Result<Sheet, DeskError
     let entries = if found.entries.is_empty() {
         Html::text(language.text("console-no-alerts")).paragraph()
     } else {
-        table(language, &Section::Alerts.name(language), &found.entries)
+        table(visit, &Section::Alerts.name(language), &found.entries)
     };
     let next = found.further.map(|further| further.to_string());
     let looked = before - found.further.unwrap_or(0);
@@ -197,7 +206,7 @@ pub(super) async fn entry(visit: &Visit, index: &str) -> Result<Sheet, DeskError
         (say("console-what"), Html::code(noted.entry.kind())),
         (say("console-severity"), severity(language, noted.severity)),
     ];
-    let says = said(&noted);
+    let says = said(visit, &noted);
     let says = (!says.is_empty()).then(|| (say("console-says"), says));
     let pieces = [
         Html::list(about.into_iter().chain(says).chain(action)),

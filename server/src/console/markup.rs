@@ -81,6 +81,11 @@ impl Html {
         ))
     }
 
+    /// What is beside the point for most, and for some the point.
+    pub(super) fn small(self) -> Self {
+        Self(format!("<small>{self}</small>"))
+    }
+
     /// One after the other, with a space between.
     pub(super) fn then(self, next: Self) -> Self {
         Self(format!("{self} {next}"))

@@ -285,6 +285,13 @@ impl Desk {
         )
     }
 
+    /// What a reason means that the policy in force gives by its own word, where it says so.
+    #[must_use]
+    pub fn policy_reason(&self, reason: &str, language: sceau_locale::Language) -> Option<String> {
+        let policy = &self.inner.shared.policy;
+        policy.reason_in_words(reason, language).map(str::to_owned)
+    }
+
     /// Since when the policy is in force: the log's starts, looked through backwards.
     ///
     /// # Errors

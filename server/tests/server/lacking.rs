@@ -1,5 +1,3 @@
-//! Whoever has fewer keys than their roles ask for: listed alone, counted, from page to page and as a file.
-
 use sceau_server::fact::Change;
 use sceau_server::id::Role;
 use sceau_server::store::console::Wanted;

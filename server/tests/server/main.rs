@@ -42,8 +42,9 @@ mod handout;
 mod kept;
 /// The real binary, killed at random points (attack 21).
 mod kill;
-/// Who begot whom, and what falls with a person (attack 14).
+/// Whoever has fewer keys than their roles ask for.
 mod lacking;
+/// Who begot whom, and what falls with a person (attack 14).
 mod lineage;
 /// The log as outsiders have it: exported, witnessed, cosigned.
 mod log;
@@ -61,6 +62,8 @@ mod policy;
 mod presence;
 /// What is read, counted exactly (attack 12).
 mod reading;
+/// Reasons in words, in the console.
+mod reason;
 /// The recipes of docs/services.md, run as they stand.
 mod recipe;
 /// Cards whose issuer revokes, by list and by responder; enrolled cards judged again.
