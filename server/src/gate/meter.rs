@@ -5,7 +5,8 @@
 //! withheld when it is more than is left. A request that cannot be counted is not answered. Nothing evades by its form: ranges, conditions and
 //! compressions are not passed on, and each record has one name whoever asks for it how.
 //!
-//! One touch serves everybody who waits: all requests of one session at one service share the action. Counting itself is [`count`].
+//! One touch serves everybody who waits: all requests of one session at one service share the action. Pages poll: whoever has said no, or is not there,
+//! is not asked again by a page's next look. Counting itself is [`count`].
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +21,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Map, Value, json};
+use time::OffsetDateTime;
 use tokio::sync::watch;
 
 use crate::action::{Caller, NewAction, Outcome, State, Target};
@@ -50,12 +52,36 @@ const LOOK: Duration = Duration::from_secs(50);
 enum Phase {
     Opening,
     Waiting { action: ActionId, not_here: bool },
-    Ended(Option<ActionId>, Result<(), Failure>),
+    Ended(Option<ActionId>, Result<(), Failure>, OffsetDateTime),
 }
 
-/// The touches that are being asked for, one for each session at a service.
+/// After a no, what a page's scripts read asks nobody until they have been still for so long: pages poll, each 11 seconds or so. Navigations ask at once.
+const QUIET: time::Duration = time::Duration::seconds(15);
+
+/// The touches that are being asked for, one for each session at a service, and those that were just refused.
 #[derive(Debug, Default)]
-pub(super) struct Touches(Mutex<HashMap<(SessionId, ServiceId), watch::Receiver<Phase>>>);
+pub(super) struct Touches(Mutex<HashMap<(SessionId, ServiceId), Asking>>);
+
+/// A touch, and when a page's scripts last heard that it was refused.
+#[derive(Debug)]
+struct Asking {
+    phase: watch::Receiver<Phase>,
+    heard: Option<OffsetDateTime>,
+}
+
+impl Asking {
+    /// Whether it is still asked for, or was refused so lately that scripts are not to ask again.
+    fn stands(&self, scripts: bool, now: OffsetDateTime) -> bool {
+        match &*self.phase.borrow() {
+            Phase::Opening | Phase::Waiting { .. } => true,
+            Phase::Ended(_, Ok(()), _) => false,
+            Phase::Ended(_, Err(_), at) => {
+                let last = self.heard.map_or(*at, |heard| heard.max(*at));
+                scripts && now - last < QUIET
+            }
+        }
+    }
+}
 
 /// Answers a metered request.
 pub(super) async fn answer(
@@ -266,8 +292,8 @@ async fn touch(
     loop {
         let now = phase.borrow_and_update().clone();
         let waiting = match now {
-            Phase::Ended(_, Ok(())) => return Ok(()),
-            Phase::Ended(action, Err(failure)) => {
+            Phase::Ended(_, Ok(()), _) => return Ok(()),
+            Phase::Ended(action, Err(failure), _) => {
                 let mut notice = failure_notice(&failure);
                 notice.more.extend(members(reader, spent, counted));
                 if let Some(action) = action {
@@ -325,15 +351,29 @@ impl Touches {
         const MOST: usize = 4_096;
         let key = (session.id, reader.service.clone());
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.retain(|_, phase| !matches!(*phase.borrow(), Phase::Ended(..)));
-        if let Some(phase) = waiting.get(&key) {
-            return Some(phase.clone());
+        let now = asked.gate.desk.now();
+        waiting.retain(|_, asking| asking.stands(true, now));
+        let scripts = matches!(
+            asked.client.kind,
+            client::ClientKind::Htmx | client::ClientKind::Script
+        );
+        if let Some(asking) = waiting.get_mut(&key)
+            && asking.stands(scripts, now)
+        {
+            if matches!(&*asking.phase.borrow(), Phase::Ended(..)) {
+                asking.heard = Some(now);
+            }
+            return Some(asking.phase.clone());
         }
         if waiting.len() >= MOST {
             return None;
         }
         let (tell, phase) = watch::channel(Phase::Opening);
-        waiting.insert(key, phase.clone());
+        let asking = Asking {
+            phase: phase.clone(),
+            heard: None,
+        };
+        waiting.insert(key, asking);
         let (desk, wanted) = (asked.gate.desk.clone(), wanted(asked, reader, standing));
         let caller = Caller::Gate {
             service: reader.service.clone(),
@@ -385,7 +425,7 @@ async fn drive(desk: Desk, asked: NewAction, caller: Caller, tell: watch::Sender
     let mut record = match desk.open_action(asked, caller).await {
         Ok(record) => record,
         Err(error) => {
-            tell.send_replace(Phase::Ended(None, Err(Failure::Desk(error))));
+            tell.send_replace(Phase::Ended(None, Err(Failure::Desk(error)), desk.now()));
             return;
         }
     };
@@ -412,7 +452,7 @@ async fn drive(desk: Desk, asked: NewAction, caller: Caller, tell: watch::Sender
             Err(error) => break Err(Failure::Desk(error)),
         };
     };
-    tell.send_replace(Phase::Ended(Some(action), ended));
+    tell.send_replace(Phase::Ended(Some(action), ended, desk.now()));
 }
 
 /// Uses the approval up: from this moment the slice is open, at every instance.

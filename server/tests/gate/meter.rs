@@ -1,5 +1,6 @@
 use std::sync::atomic::Ordering;
 
+use sceau_server::desk::RefusalReason;
 use serde_json::json;
 
 use crate::house::{House, Plan};
@@ -213,4 +214,39 @@ async fn requests_at_one_time_read_no_more_than_one_after_the_other() {
         read += usize::from(answer.await.unwrap() == 200) * 5;
     }
     assert_eq!(read, 50);
+}
+
+/// A page that polls is not a person who asks: who refused is not asked again by its next look, but by their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_polls_does_not_ask_again_whoever_refused() {
+    let house = house().await;
+    let cookie = house.sign_in(&house.alice).await;
+    assert_eq!(files(&house, &cookie, 0, 50).await.status, 200);
+    let ask = |more: (&str, &str)| {
+        Ask::new("GET", "/files?from=50&count=1")
+            .header("Cookie", &cookie)
+            .header("Sec-Fetch-Site", "same-origin")
+            .header(more.0, more.1)
+    };
+    let poll = ask(("HX-Request", "true"));
+    let (address, bytes) = (house.address, poll.bytes(&house.host()));
+    let first = tokio::spawn(async move { crate::wire::raw(address, &bytes).await });
+    let record = house.next_action(&house.alice).await;
+    house
+        .refuse(&house.alice, &record, RefusalReason::Mistake)
+        .await;
+    assert_eq!(first.await.unwrap().status, 403);
+    for more in [("HX-Request", "true"), ("Sec-Fetch-Mode", "cors")] {
+        let answer = house.send(&ask(more)).await;
+        assert_eq!(
+            (answer.status, answer.json()["code"].as_str()),
+            (403, Some("refused")),
+            "{answer:?}"
+        );
+    }
+    assert!(!house.is_asked(&house.alice).await, "asked by a poll");
+    let opened = ask(("Sec-Fetch-Mode", "navigate")).header("Prefer", "respond-async");
+    assert_eq!(house.send(&opened).await.status, 303);
+    let again = house.next_action(&house.alice).await;
+    assert_ne!(again.id, record.id);
 }
