@@ -15,6 +15,7 @@ use rustix::termios::{
     tcsetattr,
 };
 use sceau_ctap::{Control, Device, Keepalive};
+use sceau_locale::foreign;
 use serde_json::{Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -157,7 +158,10 @@ impl AdministrationError {
                 language.labelled(&say("command-keys-several"), keys.join(", ")),
                 2,
             ),
-            Self::NoTerminal(e) => (format!("{} ({e})", say("command-keys-terminal")), 2),
+            Self::NoTerminal(e) => {
+                let why = foreign(language, &e.to_string());
+                (format!("{} ({why})", say("command-keys-terminal")), 2)
+            }
             Self::Declined => (say("command-keys-stopped"), 1),
             Self::NotNamed => (say("command-keys-reset-unsaid"), 2),
             Self::NotReplugged => (say("command-keys-reset-late"), 1),
@@ -165,7 +169,10 @@ impl AdministrationError {
                 let failure = Failure::Authenticator(*error);
                 (text::message(&failure, language), text::exit_code(&failure))
             }
-            Self::Child(error) => (language.labelled(&say("command-keys-failed"), error), 3),
+            Self::Child(error) => {
+                let why = error.tell(language);
+                (language.labelled(&say("command-keys-failed"), why), 3)
+            }
         }
     }
 }

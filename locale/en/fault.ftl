@@ -135,3 +135,10 @@ fault-service-key-jwk = is no JWK that is known here
 fault-service-key-use = is not for signatures
 fault-service-key-algorithm = fits none of `algorithms`
 fault-service-key-public = is no public key
+
+## sceau-keys-admin, the child of sceau keys
+fault-child-started = sceau-keys-admin is started by "sceau keys", with a request on its standard input
+fault-child-absent = sceau-keys-admin is in none of these places: { $places }
+fault-child-late = the key did not answer within { $limit }
+fault-child-ended = the key's answer could not be read (the administration process ended: { $how })
+fault-child-malformed = the administration process answered something else

@@ -135,3 +135,10 @@ fault-service-key-jwk = n’est pas un JWK connu ici
 fault-service-key-use = n’est pas faite pour signer
 fault-service-key-algorithm = ne va avec aucun des « algorithms »
 fault-service-key-public = n’est pas une clé publique
+
+## sceau-keys-admin, que lance sceau keys
+fault-child-started = sceau-keys-admin est lancé par « sceau keys », avec une demande sur son entrée standard
+fault-child-absent = sceau-keys-admin n’est à aucun de ces endroits : { $places }
+fault-child-late = la clé n’a pas répondu en { $limit }
+fault-child-ended = la réponse de la clé n’a pas pu être lue (le programme d’administration a fini : { $how })
+fault-child-malformed = le programme d’administration a répondu autre chose que prévu

@@ -6,6 +6,7 @@
 //! when the parent says so; what happened to it is told, and nothing else of the agent is touched.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,10 +14,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use sceau_ctap::{Clock, Status};
+use sceau_locale::{foreign, span};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::locale::Language;
 use crate::prompt::Secret;
 use crate::reader::SystemClock;
 
@@ -67,30 +70,56 @@ impl Operation {
     }
 }
 
-/// Why the child did not do it.
+/// Why the child did not do it. `Display` is for logs, in English; [`ChildError::tell`] for the person.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChildError {
     /// It is in none of these places.
-    #[error("sceau-keys-admin is not installed: neither {}", listed(.0))]
     Absent(Vec<PathBuf>),
     /// The system's reason.
-    #[error("{0}")]
     System(String),
     /// It did not end in time and was ended.
-    #[error("the key did not answer within {0:?}")]
     Deadline(Duration),
     /// It broke on what the key answered: exit code or signal.
-    #[error("the key's answer could not be read (the administration process ended: {0})")]
     Crashed(String),
     /// It answered something else than an answer.
-    #[error("the administration process answered something else")]
     Malformed,
     /// The key said no, by this status.
-    #[error("{}", .0)]
     Status(Status),
     /// It could not be done; the library's words.
-    #[error("{0}")]
     Failed(String),
+}
+
+impl ChildError {
+    /// What a person reads.
+    #[must_use]
+    pub fn tell(&self, language: Language) -> String {
+        let said = |name: &str, value: &str, text: String| {
+            language.text_with(name, &[(value, text.into())])
+        };
+        match self {
+            Self::Absent(places) => {
+                let places: Vec<String> = places
+                    .iter()
+                    .map(|place| place.display().to_string())
+                    .collect();
+                said("fault-child-absent", "places", places.join(", "))
+            }
+            Self::System(why) | Self::Failed(why) => foreign(language, why),
+            Self::Deadline(limit) => {
+                let limit = time::Duration::try_from(*limit).unwrap_or(time::Duration::MAX);
+                said("fault-child-late", "limit", span(language, limit))
+            }
+            Self::Crashed(how) => said("fault-child-ended", "how", foreign(language, how)),
+            Self::Malformed => language.text("fault-child-malformed").into_owned(),
+            Self::Status(status) => foreign(language, &status.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for ChildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.tell(Language::En))
+    }
 }
 
 /// The child's program of that name: beside this one, or where packages put it (`lib/sceau` or `libexec/sceau` beside the folder of this one).
@@ -118,14 +147,6 @@ fn places(own: &Path, name: &str) -> Vec<PathBuf> {
         places.push(usual);
     }
     places
-}
-
-fn listed(places: &[PathBuf]) -> String {
-    let places: Vec<String> = places
-        .iter()
-        .map(|place| place.display().to_string())
-        .collect();
-    places.join(" nor ")
 }
 
 /// Runs one request in this environment and nothing of ours; `told` hears of progress.
@@ -295,6 +316,37 @@ echo '{"done":{"ok":true}}'"#;
             packaged.iter().all(|place| absent.contains(place)),
             "{absent}"
         );
+    }
+
+    #[test]
+    fn each_end_of_the_child_is_told_in_both_languages() {
+        let ends = [
+            (
+                ChildError::Absent(vec!["/usr/libexec/sceau/sceau-keys-admin".into()]),
+                "/usr/libexec/sceau/sceau-keys-admin",
+            ),
+            (
+                ChildError::System(std::io::Error::from_raw_os_error(12).to_string()),
+                "12",
+            ),
+            (ChildError::Deadline(Duration::from_secs(15)), "15 s"),
+            (
+                ChildError::Crashed("signal: 11 (SIGSEGV)".to_owned()),
+                "SIGSEGV",
+            ),
+            (ChildError::Malformed, ""),
+            (
+                ChildError::Failed("the library's words".to_owned()),
+                "the library's words",
+            ),
+        ];
+        for (end, about) in ends {
+            let [french, english] = [Language::Fr, Language::En].map(|it| end.tell(it));
+            for text in [&french, &english] {
+                assert!(text.contains(about) && !text.contains("fault-"), "{text}");
+            }
+            assert_ne!(french, english);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use ctap_hid_fido2::fidokey::FidoKeyHid;
 use ctap_hid_fido2::{FidoKeyHidFactory, HidParam, LibCfg};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use sceau_agent::administration::child::{Operation, Request};
+use sceau_agent::locale::Language;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -26,9 +27,7 @@ fn main() -> ExitCode {
         .map_err(drop)
         .and_then(|_| serde_json::from_slice::<Request>(&line).map_err(drop))
     else {
-        eprintln!(
-            "sceau-keys-admin is started by `sceau keys`, with a request on its standard input"
-        );
+        eprintln!("{}", Language::of_process().text("fault-child-started"));
         return ExitCode::from(2);
     };
     let answer = match perform(&request) {
