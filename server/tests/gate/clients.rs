@@ -2,10 +2,9 @@ use std::time::Duration;
 
 use sceau_server::desk::RefusalReason;
 
-use crate::house::{House, Plan};
+use crate::house::{House, Plan, create};
 use crate::wire::Ask;
 
-const BODY: &str = r#"{"email":"jean@ml.example","name":"Jean Dupont"}"#;
 type Headers = &'static [(&'static str, &'static str)];
 /// Kind A: what htmx sends. Kind C: what a form sends. Kind B: what `fetch` sends. And a program.
 const HTMX: Headers = &[
@@ -28,9 +27,7 @@ const PROGRAM: Headers = &[("Accept", "*/*")];
 
 fn ask(house: &House, kind: &[(&str, &str)], cookie: &str) -> Ask {
     let base = format!("http://{}", house.host());
-    let mut ask = Ask::new("POST", "/accounts")
-        .header("Cookie", cookie)
-        .json(BODY);
+    let mut ask = create(cookie);
     for (name, value) in kind {
         ask = ask.header(name, value);
     }
@@ -132,13 +129,7 @@ async fn deferred(house: &House, cookie: &str, page: &str, next: &str) {
     };
     assert_eq!(house.send(&poll(0)).await.json()["state"], "pending");
     assert!(house.upstream.executed().is_empty());
-    let record = house
-        .desk
-        .action(id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    house.alice.approve(&house.desk, &record).await;
+    let _record = house.sealed(&id).await;
     let mut last = serde_json::Value::Null;
     for _ in 0..50 {
         last = house.send(&poll(5)).await.json();

@@ -5,11 +5,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::bypass::{Must, variants};
-use crate::house::{House, Plan};
+use crate::house::{ACCOUNT, House, Plan, create};
 use crate::upstream::Upstream;
-use crate::wire::{Answer, Ask, raw};
-
-const JSON: &str = r#"{"email":"a@ml.example","name":"A"}"#;
+use crate::wire::{Answer, Ask, problem, raw};
 
 /// What the shipped file says.
 struct Shipped {
@@ -221,17 +219,11 @@ impl Envoy {
     }
 }
 
-fn post(cookie: &str) -> Ask {
-    Ask::new("POST", "/accounts")
-        .header("Cookie", cookie)
-        .json(JSON)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_spelling_of_a_privileged_request_gets_past_envoy() {
     let envoy = Envoy::start("").await;
     let cookie = envoy.house.sign_in(&envoy.house.alice).await;
-    let json = |target: &str| Ask::new("POST", target).json(JSON);
+    let json = |target: &str| Ask::new("POST", target).json(ACCOUNT);
     let mut all = variants();
     let plain = all.len();
     all.extend([
@@ -380,7 +372,7 @@ async fn what_only_reads_passes_and_nobody_speaks_for_sceau() {
     assert_eq!(seen[1].body.as_ref(), b"user=a");
     // Nobody is signed in: nothing else passes.
     for ask in [
-        post("app=1"),
+        create("app=1"),
         Ask::new("DELETE", "/accounts/7"),
         Ask::new("GET", "/export"),
     ] {
@@ -394,7 +386,7 @@ async fn a_request_waits_for_its_key_and_reaches_the_application_once() {
     let envoy = Envoy::start("").await;
     let house = &envoy.house;
     let cookie = house.sign_in(&house.alice).await;
-    let asks = post(&cookie)
+    let asks = create(&cookie)
         .header("Sceau-Person", "root")
         .header("X-Envoy-Original-Path", "/login");
     let held = envoy.send(&asks);
@@ -410,7 +402,7 @@ async fn a_request_waits_for_its_key_and_reaches_the_application_once() {
         (seen.len(), seen[0].method.as_str(), seen[0].target.as_str()),
         (1, "POST", "/accounts")
     );
-    assert_eq!(seen[0].body.as_ref(), JSON.as_bytes());
+    assert_eq!(seen[0].body.as_ref(), ACCOUNT.as_bytes());
     let said = |name: &str| {
         seen[0]
             .headers
@@ -426,7 +418,7 @@ async fn a_request_waits_for_its_key_and_reaches_the_application_once() {
     assert!(said("x-envoy-original-path").is_empty());
     assert_eq!(house.state(record.id).await, "consumed");
     assert!(
-        record.document.contains(r#""name":"A""#),
+        record.document.contains(r#""name":"Jean Dupont""#),
         "{}",
         record.document
     );
@@ -440,10 +432,7 @@ async fn a_request_waits_for_its_key_and_reaches_the_application_once() {
     let named = envoy
         .send(&asks.header("Sceau-Action", &record.id.to_string()))
         .await;
-    assert_eq!(
-        (named.status, named.json()["code"].as_str().unwrap()),
-        (409, "already-used")
-    );
+    problem(&named, 409, "already-used");
     assert_eq!(house.upstream.seen().len(), 1);
 }
 
@@ -452,11 +441,8 @@ async fn a_body_that_was_not_shown_whole_is_not_sealed() {
     let mut envoy = Envoy::start("").await;
     let cookie = envoy.house.sign_in(&envoy.house.alice).await;
     envoy.partial = Some(10);
-    let cut = envoy.send(&post(&cookie)).await;
-    assert_eq!(
-        (cut.status, cut.json()["code"].as_str().unwrap()),
-        (403, "use-the-proxy")
-    );
+    let cut = envoy.send(&create(&cookie)).await;
+    problem(&cut, 403, "use-the-proxy");
     // The cut of a form may be a whole one with another meaning.
     let form = Ask::new("PATCH", "/accounts/7")
         .header("Cookie", &cookie)
@@ -479,7 +465,7 @@ async fn a_body_that_was_not_shown_whole_is_not_sealed() {
     envoy.partial = None;
     envoy.without_bodies = true;
     for ask in [
-        post(&cookie),
+        create(&cookie),
         form,
         Ask::new("POST", "/other")
             .header("Cookie", &cookie)
@@ -510,7 +496,7 @@ async fn the_same_request_twice_at_once_is_one_touch_and_one_execution() {
     let envoy = Envoy::start("").await;
     let house = &envoy.house;
     let cookie = house.sign_in(&house.alice).await;
-    let asks = post(&cookie);
+    let asks = create(&cookie);
     let touched = async {
         let record = house.next_action(&house.alice).await;
         // Both are there.
@@ -530,19 +516,12 @@ async fn a_client_that_goes_away_takes_its_request_with_it() {
     let envoy = Envoy::start("").await;
     let house = &envoy.house;
     let cookie = house.sign_in(&house.alice).await;
-    let asks = post(&cookie);
+    let asks = create(&cookie);
     // Envoy resets its question when its client is gone.
     let gone = tokio::time::timeout(Duration::from_millis(600), envoy.send(&asks));
     let (gone, record) = tokio::join!(gone, house.next_action(&house.alice));
     assert!(gone.is_err());
-    let ended = house
-        .desk
-        .wait(record.id, Duration::from_secs(5))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(ended.refusal.unwrap().reason, "client-gone");
-    assert!(house.upstream.seen().is_empty());
+    house.goes_with_its_client(&record).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -556,11 +535,8 @@ async fn whoever_was_led_away_comes_again_with_the_same_bytes() {
             .header("Sec-Fetch-Site", "same-origin")
             .header("Referer", &format!("{origin}/accounts/new"))
     };
-    let late = envoy.send(&script(post(&cookie))).await;
-    assert_eq!(
-        (late.status, late.json()["code"].as_str().unwrap()),
-        (409, "approval-needed")
-    );
+    let late = envoy.send(&script(create(&cookie))).await;
+    problem(&late, 409, "approval-needed");
     let id = late.header("sceau-action").to_owned();
     let htmx = envoy
         .send(
@@ -573,13 +549,7 @@ async fn whoever_was_led_away_comes_again_with_the_same_bytes() {
     assert_eq!(htmx.status, 401);
     assert!(htmx.header("hx-redirect").starts_with("/.sceau/actions/"));
 
-    let record = house
-        .desk
-        .action(id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    house.alice.approve(&house.desk, &record).await;
+    let record = house.sealed(&id).await;
     let page = Ask::new("GET", &format!("/.sceau/actions/{id}"))
         .header("Cookie", &cookie)
         .header("Accept", "application/json");
@@ -598,7 +568,7 @@ async fn whoever_was_led_away_comes_again_with_the_same_bytes() {
         .json(r#"{"email":"b@ml.example","name":"A"}"#);
     assert_eq!(envoy.send(&script(other)).await.status, 409);
     assert!(house.upstream.executed().is_empty());
-    assert_eq!(envoy.send(&script(post(&cookie))).await.status, 201);
+    assert_eq!(envoy.send(&script(create(&cookie))).await.status, 201);
     assert_eq!(house.state(record.id).await, "consumed");
     let state = house.send(&page).await.json();
     assert_eq!(state["again"], false);

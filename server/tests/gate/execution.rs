@@ -5,16 +5,8 @@ use sceau_server::desk::{DeskError, RefusalReason};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::house::{House, Plan};
-use crate::wire::{Ask, raw};
-
-const BODY: &str = r#"{"email":"jean@ml.example","name":"Jean Dupont"}"#;
-
-fn create(cookie: &str) -> Ask {
-    Ask::new("POST", "/accounts")
-        .header("Cookie", cookie)
-        .json(BODY)
-}
+use crate::house::{ACCOUNT, House, Plan, create};
+use crate::wire::{Ask, problem, raw};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_held_request_is_forwarded_once_unchanged_after_the_touch() {
@@ -42,7 +34,7 @@ async fn a_held_request_is_forwarded_once_unchanged_after_the_touch() {
     let seen = &executed[0];
     assert_eq!(
         (seen.target.as_str(), &seen.body[..]),
-        ("/accounts", BODY.as_bytes())
+        ("/accounts", ACCOUNT.as_bytes())
     );
     assert_eq!(seen.headers["x-custom"], "kept");
     assert_eq!(seen.headers["sceau-person"], "alice");
@@ -108,19 +100,11 @@ async fn a_client_that_goes_away_cancels() {
         .unwrap();
     let record = house.next_action(&house.alice).await;
     drop(stream);
-    let settled = house
-        .desk
-        .wait(record.id, Duration::from_secs(5))
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(settled.state.as_str(), "refused");
-    assert_eq!(settled.refusal.unwrap().reason, "client-gone");
+    house.goes_with_its_client(&record).await;
     assert!(matches!(
         house.desk.consume(record.id).await,
         Err(DeskError::AlreadySettled(_))
     ));
-    assert!(house.upstream.executed().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -162,10 +146,7 @@ async fn what_the_policy_denies_asks_nobody() {
                 .json("{}"),
         )
         .await;
-    assert_eq!(
-        (answer.status, answer.json()["code"].as_str().unwrap()),
-        (403, "denied")
-    );
+    problem(&answer, 403, "denied");
     assert!(!house.is_asked(&house.alice).await);
     assert!(house.upstream.executed().is_empty());
 }
@@ -179,27 +160,16 @@ async fn an_unknown_outcome_is_recorded_and_never_sent_again() {
         .header("Cookie", &cookie)
         .json("{}");
     let answer = house.send(&die).await;
-    assert_eq!(
-        (answer.status, answer.json()["code"].as_str().unwrap()),
-        (504, "outcome-unknown")
-    );
+    problem(&answer, 504, "outcome-unknown");
     let id = answer.json()["action_id"].as_str().unwrap().to_owned();
-    let record = house
-        .desk
-        .action(id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
+    let record = house.record(&id).await;
     assert_eq!(record.state.as_str(), "consumed");
     assert_eq!(
         record.execution.unwrap().failure.as_deref(),
         Some("upstream-lost")
     );
     let again = house.send(&die.clone().header("Sceau-Action", &id)).await;
-    assert_eq!(
-        (again.status, again.json()["code"].as_str().unwrap()),
-        (409, "already-used")
-    );
+    problem(&again, 409, "already-used");
     assert_eq!(house.upstream.executed().len(), 1);
     touching.abort();
 }
@@ -248,10 +218,7 @@ async fn an_unreachable_application_uses_nothing_up() {
     let cookie = house.sign_in(&house.alice).await;
     let (touching, _) = house.touch_everything(&house.alice);
     let answer = house.send(&create(&cookie)).await;
-    assert_eq!(
-        (answer.status, answer.json()["code"].as_str().unwrap()),
-        (502, "application-unavailable")
-    );
+    problem(&answer, 502, "application-unavailable");
     let id = answer.json()["action_id"]
         .as_str()
         .unwrap()
@@ -270,23 +237,14 @@ async fn a_crash_between_consuming_and_sending_never_executes_afterwards() {
     let waits = house.send(&impatient).await;
     assert_eq!(waits.status, 401);
     let id = waits.json()["action_id"].as_str().unwrap().to_owned();
-    let record = house
-        .desk
-        .action(id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    house.alice.approve(&house.desk, &record).await;
+    let record = house.sealed(&id).await;
     // The gate has consumed and died: nothing was sent, nothing was reported.
     let consumed = house.desk.consume(record.id).await.unwrap();
     assert_eq!(consumed.record().id, record.id);
     let again = house
         .send(&create(&cookie).header("Sceau-Action", &id))
         .await;
-    assert_eq!(
-        (again.status, again.json()["code"].as_str().unwrap()),
-        (409, "already-used")
-    );
+    problem(&again, 409, "already-used");
     assert!(house.upstream.executed().is_empty());
 }
 
@@ -299,13 +257,7 @@ async fn of_many_repetitions_one_is_executed() {
         .send(&create(&cookie).header("Prefer", "respond-async"))
         .await;
     let id = waits.json()["action_id"].as_str().unwrap().to_owned();
-    let record = house
-        .desk
-        .action(id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    house.alice.approve(&house.desk, &record).await;
+    let _record = house.sealed(&id).await;
     let bytes = create(&cookie)
         .header("Sceau-Action", &id)
         .bytes(&house.host());
@@ -326,10 +278,7 @@ async fn of_many_repetitions_one_is_executed() {
     let swapped = house
         .send(&other.json(r#"{"email":"evil@x.example","name":"Evil"}"#))
         .await;
-    assert_eq!(
-        (swapped.status, swapped.json()["code"].as_str().unwrap()),
-        (409, "different-request")
-    );
+    problem(&swapped, 409, "different-request");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -259,6 +259,16 @@ impl Owner {
     }
 }
 
+/// What [`create`] sends.
+pub(crate) const ACCOUNT: &str = r#"{"email":"jean@ml.example","name":"Jean Dupont"}"#;
+
+/// A privileged request: an account is to be created.
+pub(crate) fn create(cookie: &str) -> Ask {
+    Ask::new("POST", "/accounts")
+        .header("Cookie", cookie)
+        .json(ACCOUNT)
+}
+
 impl House {
     pub(crate) async fn start() -> Self {
         Self::plan(Plan::default()).await
@@ -398,14 +408,30 @@ impl House {
     }
 
     pub(crate) async fn state(&self, id: ActionId) -> String {
-        self.desk
-            .action(id)
-            .await
-            .unwrap()
-            .unwrap()
-            .state
-            .as_str()
-            .to_owned()
+        let record = self.desk.action(id).await.unwrap().unwrap();
+        record.state.as_str().to_owned()
+    }
+
+    /// The action of that name.
+    pub(crate) async fn record(&self, id: &str) -> ActionRecord {
+        let id = id.parse().unwrap();
+        self.desk.action(id).await.unwrap().unwrap()
+    }
+
+    /// The action of that name, which Alice's key has sealed.
+    pub(crate) async fn sealed(&self, id: &str) -> ActionRecord {
+        let record = self.record(id).await;
+        self.alice.approve(&self.desk, &record).await;
+        record
+    }
+
+    /// Ends within five seconds because whoever asked is gone, and nothing was sent.
+    pub(crate) async fn goes_with_its_client(&self, record: &ActionRecord) {
+        let five = Duration::from_secs(5);
+        let settled = self.desk.wait(record.id, five).await.unwrap().unwrap();
+        assert_eq!(settled.state.as_str(), "refused");
+        assert_eq!(settled.refusal.unwrap().reason, "client-gone");
+        assert!(self.upstream.seen().is_empty());
     }
 }
 

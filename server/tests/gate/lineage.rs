@@ -7,7 +7,7 @@ use sha256::sha256;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::house::{House, Owner, Plan};
-use crate::wire::Ask;
+use crate::wire::{Ask, problem};
 
 mod sha256 {
     pub(super) fn sha256(bytes: &[u8]) -> Vec<u8> {
@@ -112,10 +112,7 @@ async fn a_suspended_account_of_the_application_reads_nothing_more() {
     let record = cascade(&house, "alice").await;
     house.bob.approve(&house.desk, &record).await;
     let refused = house.send(&read("7")).await;
-    assert_eq!(
-        (refused.status, refused.json()["code"].as_str().unwrap()),
-        (403, "account-suspended")
-    );
+    problem(&refused, 403, "account-suspended");
     assert_eq!(house.send(&read("9")).await.status, 200, "another account");
     assert_eq!(
         house.send(&Ask::new("GET", "/list")).await.status,

@@ -254,13 +254,7 @@ async fn forward_auth_decides_without_seeing_the_body() {
     let id = asked.header("sceau-action").to_owned();
     let named = mine("DELETE", "/accounts/7").header("Sceau-Action", &id);
     assert_eq!(house.send(&named).await.status, 401);
-    let record = house
-        .desk
-        .action(id.parse().unwrap())
-        .await
-        .unwrap()
-        .unwrap();
-    house.alice.approve(&house.desk, &record).await;
+    let record = house.sealed(&id).await;
     assert_eq!(
         house
             .send(&mine("DELETE", "/accounts/8").header("Sceau-Action", &id))

@@ -42,6 +42,18 @@ impl Answer {
 }
 
 /// Sends bytes and reads until the other side closes.
+/// The answer is a problem document with this code.
+pub(crate) fn problem(answer: &Answer, status: u16, code: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(
+        answer.header("content-type"),
+        "application/problem+json",
+        "{answer:?}"
+    );
+    assert_eq!(answer.json()["code"], code, "{answer:?}");
+    assert_eq!(answer.json()["status"], status);
+}
+
 pub(crate) async fn raw(address: SocketAddr, request: &[u8]) -> Answer {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();

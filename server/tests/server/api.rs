@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::authenticator::{Credential, Manufacturer};
 use crate::fixture::{AGENT, Owner, Place, RP_ID, System};
-use crate::wire::{Answer, Ask, raw};
+use crate::wire::{Answer, Ask, problem, raw};
 
 pub(crate) const SERVICE: &str = "service-token-service-token";
 
@@ -178,17 +178,6 @@ pub(crate) fn approval(owner: &Owner, record: &ActionRecord) -> Value {
 }
 
 #[track_caller]
-pub(crate) fn problem(answer: &Answer, status: u16, code: &str) {
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert_eq!(
-        answer.header("content-type"),
-        "application/problem+json",
-        "{answer:?}"
-    );
-    assert_eq!(answer.json()["code"], code, "{answer:?}");
-    assert_eq!(answer.json()["status"], status);
-}
-
 #[tokio::test]
 async fn an_action_is_asked_approved_and_its_permit_used_once() {
     let served = Served::start().await;

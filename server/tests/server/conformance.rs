@@ -113,7 +113,7 @@ async fn all(stores: &mut Stores) {
     crate::signal::a_polling_receiver_misses_nothing(stores.place().await).await;
     crate::kept::what_is_known_of_keys_and_seats(stores.place().await).await;
     crate::kept::what_is_erased_is_nowhere(stores.place().await).await;
-    crate::log::a_permit_waits_for_its_witnesses(stores.place().await).await;
+    crate::log::witnessed::a_permit_waits_for_its_witnesses(stores.place().await).await;
     crate::asked::what_a_service_asks_for_is_answered_once(stores.place().await).await;
     crate::asked::a_sign_in_for_the_federation_is_redeemed_once(stores.place().await).await;
     crate::asked::a_receivers_stream_is_one_for_all_instances(stores.place().await).await;

@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use time::Duration;
 
-use crate::api::{Served, problem};
+use crate::api::Served;
 use crate::conformance::{count, log};
 use crate::fixture::{Owner, POLICY, Place, SCHEMA};
 use crate::page::{Browser, HERE, signed_in};
+use crate::wire::problem;
 use crate::wire::{Answer, Ask};
 
 /// Every page, and whether operators see it.

@@ -14,12 +14,13 @@ use serde_json::{Value, json};
 use sqlx::Connection as _;
 use zeroize::Zeroizing;
 
-use crate::api::{Served, problem};
+use crate::api::Served;
 use crate::authenticator::Credential;
 use crate::conformance::{count, log};
 use crate::fixture::{AGENT, Owner, POLICY, RP_ID, SCHEMA};
 use crate::page::{HERE, signed_in};
 use crate::wire::Ask;
+use crate::wire::problem;
 
 /// What `alice` asks of Sceau itself.
 async fn asked(served: &Served, kind: &str, params: Value) -> Result<ActionRecord, DeskError> {

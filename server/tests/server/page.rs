@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::api::{SERVICE, Served, approval, problem, wanted};
+use crate::api::{SERVICE, Served, approval, wanted};
 use crate::fixture::Owner;
+use crate::wire::problem;
 use crate::wire::{Answer, Ask};
 
 pub(crate) const HERE: &str = "https://sceau.example";

@@ -9,11 +9,11 @@ use time::{Duration, OffsetDateTime};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::problem;
 use crate::card::{Authority, Card, GOOD, Kind, Says};
 use crate::conformance::{count, log};
 use crate::fixture::AGENT;
 use crate::piv::{House, NEVER, now, shown};
+use crate::wire::problem;
 
 const SERIAL: i64 = 0x1234;
 
