@@ -388,19 +388,14 @@ fn restarted_pcscd_is_found_again_and_the_daemon_neither_leaks_nor_polls() {
     }
     let relay = Relay::start();
     let mut workstation = enrolled(&relay);
-    let descriptors = |workstation: &Workstation| {
-        std::fs::read_dir(format!("/proc/{}/fd", workstation.pid()))
-            .unwrap()
-            .count()
+    let held = |workstation: &Workstation| {
+        ["fd", "task"].map(|what| {
+            std::fs::read_dir(format!("/proc/{}/{what}", workstation.pid()))
+                .unwrap()
+                .count()
+        })
     };
-    let threads = |workstation: &Workstation| {
-        std::fs::read_dir(format!("/proc/{}/task", workstation.pid()))
-            .unwrap()
-            .count()
-    };
-    workstation.await_status("settled", |status| status["inbox"] == "connected");
-    let before = (descriptors(&workstation), threads(&workstation));
-    for _ in 0..5 {
+    let restart = |workstation: &mut Workstation| {
         workstation.kill_pcscd();
         workstation.await_status("pcscd is gone", |status| {
             status["pcscd"] == false && status["authenticators"] == 0
@@ -408,9 +403,21 @@ fn restarted_pcscd_is_found_again_and_the_daemon_neither_leaks_nor_polls() {
         workstation.start_pcscd();
         workstation.key("insert");
         workstation.await_status("the key is back", |status| status["authenticators"] == 1);
+    };
+    workstation.await_status("settled", |status| status["inbox"] == "connected");
+    restart(&mut workstation);
+    // Connections of the enrolment are still kept, or are not any more, as the moment has it.
+    let before = eventually("settled", || {
+        let now = held(&workstation);
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        (held(&workstation) == now).then_some(now)
+    });
+    for _ in 0..5 {
+        restart(&mut workstation);
     }
     eventually("no leak", || {
-        ((descriptors(&workstation), threads(&workstation)) == before).then_some(())
+        let now = held(&workstation);
+        (now[0] <= before[0] && now[1] <= before[1]).then_some(())
     });
     let switches = |workstation: &Workstation| {
         let mut sum = 0;

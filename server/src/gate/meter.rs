@@ -74,11 +74,12 @@ impl Asking {
     fn stands(&self, scripts: bool, now: OffsetDateTime) -> bool {
         match &*self.phase.borrow() {
             Phase::Opening | Phase::Waiting { .. } => true,
-            Phase::Ended(_, Ok(()), _) => false,
-            Phase::Ended(_, Err(_), at) => {
+            Phase::Ended(_, Err(Failure::Refused(_) | Failure::Expired), at) => {
                 let last = self.heard.map_or(*at, |heard| heard.max(*at));
                 scripts && now - last < QUIET
             }
+            // What nobody said no to is tried again.
+            Phase::Ended(..) => false,
         }
     }
 }
@@ -519,4 +520,39 @@ fn too_large() -> Notice {
         "gate-answer-too-large",
     )
     .with("limit", MAX_ANSWER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn ended(failure: Failure) -> Asking {
+        let (_, phase) = watch::channel(Phase::Ended(None, Err(failure), AT));
+        Asking { phase, heard: None }
+    }
+
+    #[test]
+    fn a_no_stands_for_scripts_until_they_have_been_still_and_never_for_navigations() {
+        for failure in [Failure::Refused("not-me".to_owned()), Failure::Expired] {
+            let mut asking = ended(failure);
+            assert!(asking.stands(true, AT + QUIET / 2));
+            assert!(!asking.stands(false, AT + QUIET / 2));
+            assert!(!asking.stands(true, AT + QUIET));
+            asking.heard = Some(AT + QUIET / 2);
+            assert!(asking.stands(true, AT + QUIET));
+        }
+    }
+
+    #[test]
+    fn what_nobody_said_no_to_is_tried_again_at_once() {
+        for failure in [
+            Failure::Desk(DeskError::NotFound),
+            Failure::Denied("suspended".to_owned()),
+            Failure::Unknown,
+        ] {
+            assert!(!ended(failure).stands(true, AT));
+        }
+    }
 }
