@@ -28,7 +28,7 @@ struct Subject {
 }
 
 /// All subjects. A new file is a new line here.
-const SUBJECTS: [Subject; 17] = [
+const SUBJECTS: [Subject; 18] = [
     subject!("because"),
     subject!("command"),
     subject!("console"),
@@ -38,6 +38,7 @@ const SUBJECTS: [Subject; 17] = [
     subject!("fault"),
     subject!("gate"),
     subject!("lineage"),
+    subject!("noted"),
     subject!("oauth"),
     subject!("page"),
     subject!("problem"),

@@ -4,6 +4,8 @@ use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use sceau_locale::Language;
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::markup::{Html, Mood, Section, Sheet, word};
 use super::paging::{self, List};
@@ -39,10 +41,27 @@ fn value(value: &Value) -> Html {
     }
 }
 
+/// What happened, in words, with the type below in small: auditors look for it.
+fn what(language: Language, kind: &str) -> Html {
+    let code = Html::code(kind);
+    match language.known(&format!("noted-{}", kind.replace('.', "-"))) {
+        Some(words) => Html::text(words).below(Html::small(code)),
+        None => code,
+    }
+}
+
+/// The name of something that an entry says.
+fn member(language: Language, name: &str) -> Html {
+    let known = language.known(&format!("noted-member-{}", name.replace('_', "-")));
+    let name = known.unwrap_or_else(|| name.into());
+    Html::shown(&format!("{name}{}", language.colon()))
+}
+
 /// What an entry says beside its type: whom and what it is about, and its data.
 fn said(visit: &Visit, noted: &Noted) -> Html {
+    let language = visit.viewer.language;
     let persons = noted.openings.iter().map(|(field, opening)| {
-        let name = Html::text(format!("{field}:"));
+        let name = member(language, field);
         match opening.value.parse() {
             Ok(id) if matches!(field.as_str(), "person" | "parent" | "requester" | "by") => {
                 name.then(Html::link(&path(&id), Html::shown(&opening.value)))
@@ -52,15 +71,16 @@ fn said(visit: &Visit, noted: &Noted) -> Html {
     });
     let data = noted.entry.data().iter().map(|(name, it)| {
         let said = match (name.as_str(), it) {
-            ("reason", Value::String(code)) => reason(
-                visit.desk(),
-                visit.viewer.language,
-                noted.entry.kind(),
-                code,
-            ),
+            ("reason", Value::String(code)) => {
+                reason(visit.desk(), language, noted.entry.kind(), code)
+            }
+            ("due" | "until", Value::String(text)) => match OffsetDateTime::parse(text, &Rfc3339) {
+                Ok(at) => Html::instant(language, at),
+                Err(_) => value(it),
+            },
             _ => value(it),
         };
-        Html::shown(&format!("{name}:")).then(said)
+        member(language, name).then(said)
     });
     let mut lines = persons.chain(data);
     let first = lines.next().unwrap_or_default();
@@ -84,7 +104,7 @@ fn table(visit: &Visit, caption: &str, entries: &[Noted]) -> Html {
                 Html::text(noted.index.to_string()),
             ),
             Html::instant(language, noted.entry.at()),
-            Html::code(noted.entry.kind()),
+            what(language, noted.entry.kind()),
             severity(language, noted.severity),
             said(visit, noted),
         ]
@@ -203,7 +223,7 @@ pub(super) async fn entry(visit: &Visit, index: &str) -> Result<Sheet, DeskError
             say("console-when"),
             Html::instant(language, noted.entry.at()),
         ),
-        (say("console-what"), Html::code(noted.entry.kind())),
+        (say("console-what"), what(language, noted.entry.kind())),
         (say("console-severity"), severity(language, noted.severity)),
     ];
     let says = said(visit, &noted);

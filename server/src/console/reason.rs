@@ -149,6 +149,35 @@ mod tests {
     }
 
     #[test]
+    fn every_type_of_entry_that_the_server_writes_has_words() {
+        let mut texts = Vec::new();
+        sources(
+            &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+            &mut texts,
+        );
+        let calls = [
+            "entry(\"",
+            "said(tx, \"",
+            "about(tx, \"",
+            "tell(tx, \"",
+            "note(\"",
+            "write(\"",
+        ];
+        let kinds: BTreeSet<&str> = texts
+            .iter()
+            .flat_map(|text| calls.into_iter().flat_map(|call| literals(text, call)))
+            .filter(|kind| kind.contains('.') && !kind.contains([' ', '{', '/']))
+            .collect();
+        assert!(kinds.len() > 60, "{kinds:?}");
+        let without = kinds.into_iter().filter(|kind| {
+            let name = format!("noted-{}", kind.replace('.', "-"));
+            let [french, english] = [Language::Fr, Language::En].map(|it| it.known(&name));
+            french.is_none() || english.is_none()
+        });
+        assert_eq!(without.collect::<Vec<_>>(), Vec::<&str>::new());
+    }
+
+    #[test]
     fn reasons_of_closed_lists_have_words() {
         use crate::presence::{Goodbye, Why};
         use crate::reading::Spent;

@@ -47,9 +47,10 @@ async fn the_log_says_why_in_words_with_the_code_beside() {
 
     let alice = signed_in(&served, &served.alice).await;
     let in_english = alice.page("/console/log").await.text();
-    let said = |words: &str, code: &str| {
-        format!("<bdi>reason:</bdi> {words} <small><code>{code}</code></small>")
+    let under = |label: &str, words: &str, code: &str| {
+        format!("<bdi>{label}</bdi> {words} <small><code>{code}</code></small>")
     };
+    let said = |words: &str, code: &str| under("reason:", words, code);
     for (words, code) in [
         ("PIN blocked", "pin-blocked"),
         (
@@ -89,9 +90,23 @@ async fn the_log_says_why_in_words_with_the_code_beside() {
         ),
     ] {
         assert!(
-            in_french.contains(&said(words, code)),
+            in_french.contains(&under("raison\u{a0}:", words, code)),
             "{code}: {in_french}"
         );
+    }
+    // What happened is said in words too, with the type below; a type that nobody knows stands alone.
+    for (shown, page) in [
+        (
+            "request denied by the policy<br><small><code>action.denied</code></small>",
+            &in_english,
+        ),
+        (
+            "demande interdite par la politique<br><small><code>action.denied</code></small>",
+            &in_french,
+        ),
+        ("\"Quoi\"><code>alert.strange</code></td>", &in_french),
+    ] {
+        assert!(page.contains(shown), "{shown}: {page}");
     }
 
     // One entry's own page, the alerts and the list of requests say the same.

@@ -1,6 +1,6 @@
 //! `sceau`: for people. Every command is one request to the daemon's socket; prompts are answered at this terminal.
 //!
-//! [`argument`] is the command line, [`request`] what is asked, [`answer`] what is shown of the answer, [`desk`] the commands that ask many times,
+//! [`argument`] is the command line, [`request`] what is asked, [`answer`] what is shown of the answer, [`mod@desk`] the commands that ask many times,
 //! [`fault`] why nothing came of it. What administers a USB key, or looks at the workstation, needs no daemon.
 
 use std::io::Write;
