@@ -5,7 +5,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Mutex,
 };
@@ -19,6 +19,8 @@ use crate::place;
 pub struct Browser {
     driver: Child,
     pipes: Mutex<(ChildStdin, BufReader<ChildStdout>)>,
+    /// What Chromium says itself, where it has windows: its end is quoted when something fails.
+    log: Option<PathBuf>,
 }
 
 impl Browser {
@@ -46,8 +48,14 @@ impl Browser {
         let screens = place::target().join("screens/pages");
         fs::create_dir_all(&screens)?;
         let mut command = Command::new("node");
+        let mut log = None;
         if let Some(display) = display {
-            command.env("DISPLAY", display);
+            let path = folder.join("chromium.log");
+            command
+                .env("DISPLAY", display)
+                .env("DEBUG", "pw:browser")
+                .stderr(fs::File::create(&path)?);
+            log = Some(path);
         }
         let mut driver = command
             .arg(place::root().join("tests/peers/browser.mjs"))
@@ -66,6 +74,7 @@ impl Browser {
         Ok(Self {
             driver,
             pipes: Mutex::new((questions, BufReader::new(answers))),
+            log,
         })
     }
 
@@ -83,10 +92,22 @@ impl Browser {
             serde_json::from_str(&line).with_context(|| format!("{question}: «{line}»"))?;
         ensure!(
             answer.get("failed").is_none(),
-            "{question}: {}",
-            answer["failed"]
+            "{question}: {}{}",
+            answer["failed"],
+            self.chromium()
         );
         Ok(answer)
+    }
+
+    /// The end of what Chromium said.
+    fn chromium(&self) -> String {
+        let said = self.log.as_ref().and_then(|log| fs::read(log).ok());
+        let said = String::from_utf8_lossy(&said.unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = said.lines().collect();
+        let end = &lines[lines.len().saturating_sub(40)..];
+        end.iter()
+            .map(|line| format!("\n  chromium: {line}"))
+            .collect()
     }
 
     /// A person with a profile, a language and a key of their own.
