@@ -41,10 +41,7 @@ impl Served {
 
     pub(crate) async fn with(change: impl FnOnce(&mut Place)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut place = Place::new(format!(
-            "sqlite:{}",
-            folder.path().join("sceau.db").display()
-        ));
+        let mut place = Place::within(folder.path());
         change(&mut place);
         let desk = place.desk("a").await.unwrap();
         let (alice, bob) = place.found(&desk).await;

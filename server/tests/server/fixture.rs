@@ -176,6 +176,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// With a SQLite store of its own in this folder.
+    pub(crate) fn within(folder: &std::path::Path) -> Self {
+        Self::new(format!("sqlite:{}", folder.join("sceau.db").display()))
+    }
+
     pub(crate) fn new(url: String) -> Self {
         let manufacturer = Manufacturer::new();
         let anchors = tempfile::tempdir().unwrap();

@@ -187,10 +187,7 @@ struct Office {
 impl Office {
     async fn open() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut place = Place::new(format!(
-            "sqlite:{}",
-            folder.path().join("sceau.db").display()
-        ));
+        let mut place = Place::within(folder.path());
         place.policy = policy_of(SCHEMA, POLICY);
         let desk = place.desk("main").await.unwrap();
         let (alice, bob) = place.found(&desk).await;

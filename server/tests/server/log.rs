@@ -56,10 +56,7 @@ fn audited(folder: &Path) -> u64 {
 #[tokio::test]
 async fn an_export_is_the_whole_log_and_goes_on_where_it_was_cut_off() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let store = open(&place.url).await;

@@ -9,10 +9,7 @@ use crate::fixture::Place;
 #[tokio::test]
 async fn a_person_is_erased_and_every_proof_stays_valid() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let carl = place.invite(&desk, &alice, "carl", "manager").await;
@@ -126,10 +123,7 @@ async fn a_permit_of_a_stolen_key_is_not_active_and_said() {
     use sceau_proof::permit::{self, SigningKey as PermitKey};
 
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let record = alice.ask(&desk, "account.create").await.unwrap();
@@ -199,10 +193,7 @@ async fn a_permit_of_a_stolen_key_is_not_active_and_said() {
 #[tokio::test]
 async fn an_incident_report_holds_what_they_did_with_its_proofs() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     place.clock.shift(time::Duration::minutes(30));

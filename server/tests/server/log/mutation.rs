@@ -56,10 +56,7 @@ fn audit(
 #[tokio::test]
 async fn every_one_of_a_thousand_mutations_is_found_and_by_what() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     while desk
@@ -213,10 +210,7 @@ fn without_what_is_missing(changed: &mut serde_json::Value, of: &mut serde_json:
 #[tokio::test]
 async fn no_byte_of_a_bundle_that_matters_can_change() {
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let record = alice.ask(&desk, "account.create").await.unwrap();

@@ -62,10 +62,7 @@ async fn a_webhook_gets_every_entry_in_order_signed_and_misses_none() {
     use base64::engine::general_purpose::STANDARD;
 
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let secret = folder.path().join("secret");
@@ -159,10 +156,7 @@ async fn syslog_and_journald_get_alerts_on_their_sockets() {
     use tokio::io::AsyncReadExt as _;
 
     let folder = tempfile::tempdir().unwrap();
-    let place = Place::new(format!(
-        "sqlite:{}",
-        folder.path().join("sceau.db").display()
-    ));
+    let place = Place::within(folder.path());
     let desk = place.desk("one").await.unwrap();
     let (alice, _) = place.found(&desk).await;
     let journal = tokio::net::UnixDatagram::bind(folder.path().join("journal")).unwrap();
