@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's own maker of bundles")]
 
+mod command;
 mod document;
 mod judged;
 mod requirement;

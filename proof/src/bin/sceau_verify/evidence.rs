@@ -81,12 +81,9 @@ pub(crate) fn run(args: &Args) -> Result<Outcome, Failure> {
             evidence::Outcome::Failed => "FAILED",
             evidence::Outcome::NotEvaluated => "not evaluated",
         };
-        // Details come from the bundle: quoted, so that no escape sequence reaches a terminal.
-        eprintln!(
-            "{result:<14}{:<26}{}",
-            line.check.escape_debug(),
-            line.detail.escape_debug()
-        );
+        // Details come from the bundle: quoted, so that no escape sequence reaches a terminal. A width pads texts, not what escapes them.
+        let check = line.check.escape_debug().to_string();
+        eprintln!("{result:<13} {check:<25} {}", line.detail.escape_debug());
     }
     let verdict = if report.accepted() {
         "accepted"
